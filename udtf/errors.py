@@ -1,0 +1,30 @@
+"""What can go wrong below SQL.
+
+    UdtfError
+    ├── InvalidArgument      the caller's mistake: an argument, a statement, a time
+    │   └── InvalidTelemetry     telemetry that is malformed or contradicts what is stored
+    ├── NotFound             a process, stream or block that the lake does not have
+    └── CorruptData          stored bytes are not what was acknowledged (a failure of ours or of the store)
+
+Every message is written for the caller: what, which, what was expected. It never holds a server path.
+"""
+
+
+class UdtfError(Exception):
+    """Root of the errors that this package raises on purpose."""
+
+
+class InvalidArgument(UdtfError):
+    """The caller asked for something that has no meaning; nothing was done."""
+
+
+class InvalidTelemetry(InvalidArgument):
+    """Telemetry was refused whole; nothing of the refused record batch was stored."""
+
+
+class NotFound(UdtfError):
+    """The lake has no such process, stream or block."""
+
+
+class CorruptData(UdtfError):
+    """Stored bytes cannot be read back as what they were when they were acknowledged."""
