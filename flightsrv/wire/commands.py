@@ -2,8 +2,8 @@
 
 A dataclass has the name and the field names of its protobuf message. An absent optional field is None, a
 repeated field a tuple, a map a dict, an enum an int. `pack` and `unpack` are for what travels in
-`google.protobuf.Any`: commands in descriptors and tickets, bodies and results of Flight SQL actions. `encode` and
-`decode` are for what travels bare: results of DoPut.
+`google.protobuf.Any`: commands in descriptors and tickets, bodies and results of Flight SQL actions. `encode`
+and `decode` are for what travels bare: results of DoPut.
 """
 
 from collections.abc import Mapping
@@ -15,7 +15,7 @@ from typing import Any, ClassVar, TypeVar
 from google.protobuf.message import DecodeError
 
 from flightsrv.wire.messages import message_class
-from udtf.errors import InvalidArgument, UdtfError
+from udtf.errors import InvalidArgument
 
 FLIGHT_SQL = "arrow.flight.protocol.sql"
 TYPE_URL_PREFIX = "type.googleapis.com/"
@@ -25,8 +25,8 @@ class MalformedMessage(InvalidArgument):
     """Bytes that are not the message they should be."""
 
 
-class UnsupportedMessage(UdtfError):
-    """A well packed Flight SQL message that has no dataclass here; `name` is such as `CommandStatementUpdate`."""
+class UnsupportedMessage(InvalidArgument):
+    """A well packed Flight SQL message that has no dataclass here; `name` is its name without the package."""
 
     def __init__(self, name: str) -> None:
         self.name = name
@@ -222,8 +222,9 @@ def unpack(data: bytes) -> Message:
     """Read a message that travels in Any.
 
     Raises:
-        MalformedMessage: the bytes are no Any, hold something else than Flight SQL, or not what they say. A message
-            sent without its Any mostly parses as one, its first text taken for the type: no proof of anything.
+        MalformedMessage: the bytes are no Any, hold something else than Flight SQL, or not what they say. A
+            message sent without its Any mostly parses as one, its first text taken for the type, so only types
+            of known packages are believed.
         UnsupportedMessage: a Flight SQL message that has no dataclass here.
     """
     wrapped = _parse("google.protobuf.Any", data)

@@ -1,8 +1,8 @@
 """Protobuf classes of Flight SQL, in a descriptor pool of their own.
 
-Several Python packages register `arrow.flight.protocol.sql.*` in protobuf's default pool, and no two of them can
-live in one process. A private pool, filled from the compiled descriptors of `proto/` beside this file (`make proto`),
-lives beside all of them, and needs no generated code.
+Several Python packages register `arrow.flight.protocol.sql.*` in protobuf's default pool, and no two of them
+can live in one process. A private pool, filled from the descriptors that `make proto` compiles into the file
+beside this one, lives beside all of them, and needs no generated code.
 """
 
 from functools import cache

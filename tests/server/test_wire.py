@@ -98,8 +98,9 @@ def test_default_protobuf_pool_stays_untouched() -> None:
     """Another package may register the same messages in the default pool of this process."""
     script = (
         "from flightsrv.wire.commands import CommandStatementQuery, pack; pack(CommandStatementQuery('x'))\n"
-        "from google.protobuf import descriptor_pool\n"
-        "try: descriptor_pool.Default().FindMessageTypeByName('arrow.flight.protocol.sql.CommandStatementQuery')\n"
+        "from google.protobuf.descriptor_pool import Default\n"
+        "name = 'arrow.flight.protocol.sql.CommandStatementQuery'\n"
+        "try: Default().FindMessageTypeByName(name)\n"
         "except KeyError: print('untouched')"
     )
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
