@@ -1,0 +1,172 @@
+"""What the views must hold, given the blocks that are stored.
+
+A run is a maximal sequence of stored blocks without a hole between them. A thread's stack starts empty with
+each run: what was open before a hole stays unfinished, and an end with nothing open is an orphan. Async events
+match by their id, so a hole only takes the events that were in it.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from tests.model.telemetry import BEGIN, Block, Process, Scope, Stream
+
+
+@dataclass(frozen=True)
+class TimeRange:
+    """Nanoseconds, both ends inclusive."""
+
+    begin_ns: int
+    end_ns: int
+
+
+@dataclass(frozen=True)
+class Span:
+    """A span of either kind; `end_ns` is None while it is unfinished."""
+
+    stream_id: str
+    id: int
+    parent: int
+    depth: int
+    begin_ns: int
+    end_ns: int | None
+    scope: Scope
+
+    @property
+    def duration_ns(self) -> int | None:
+        return None if self.end_ns is None else self.end_ns - self.begin_ns
+
+    def overlaps(self, time_range: TimeRange | None) -> bool:
+        if time_range is None:
+            return True
+        return self.begin_ns <= time_range.end_ns and (self.end_ns is None or self.end_ns >= time_range.begin_ns)
+
+
+@dataclass(frozen=True)
+class StreamSpans:
+    """All spans of a stream by id, those left open by an earlier run, and what could not be told."""
+
+    spans: tuple[Span, ...]
+    abandoned: frozenset[int]
+    """Ids of spans still open when their run ended at a hole."""
+    orphan_ends: int
+    gaps: int
+
+
+def stored_blocks(stream: Stream, blocks: Iterable[Block]) -> list[Block]:
+    """The stream's blocks among those given, each once, in order."""
+    mine = {block.object_offset: block for block in blocks if block.stream.stream_id == stream.stream_id}
+    return [mine[offset] for offset in sorted(mine)]
+
+
+def runs(stream: Stream, blocks: Iterable[Block]) -> list[list[Block]]:
+    """The stream's stored blocks, in runs without a hole."""
+    found: list[list[Block]] = []
+    for block in stored_blocks(stream, blocks):
+        if found and found[-1][-1].end_offset == block.object_offset:
+            found[-1].append(block)
+        else:
+            found.append([block])
+    return found
+
+
+def gaps(stream: Stream, blocks: Iterable[Block]) -> int:
+    """Holes in front of a stored block, the one at the very start included."""
+    stream_runs = runs(stream, blocks)
+    return sum(1 for run in stream_runs if run[0].object_offset > 0 or run is not stream_runs[0])
+
+
+def thread_spans(process: Process, stream: Stream, blocks: Iterable[Block]) -> StreamSpans:
+    """Begins and ends matched as parentheses."""
+    blocks = list(blocks)
+    spans: dict[int, Span] = {}
+    abandoned: set[int] = set()
+    orphan_ends = 0
+    stack: list[int] = []
+    for run in runs(stream, blocks):
+        abandoned |= set(stack)
+        stack = []
+        for block in run:
+            for index, event in enumerate(block.events):
+                time_ns = process.time_ns(event.ticks)
+                if event.kind == BEGIN:
+                    span_id = block.object_offset + index
+                    parent = stack[-1] if stack else -1
+                    spans[span_id] = Span(stream.stream_id, span_id, parent, len(stack), time_ns, None, event.scope)
+                    stack.append(span_id)
+                elif stack:
+                    open_id = stack.pop()
+                    spans[open_id] = Span(**{**vars(spans[open_id]), "end_ns": time_ns})
+                else:
+                    orphan_ends += 1
+    return StreamSpans(
+        tuple(spans[key] for key in sorted(spans)), frozenset(abandoned), orphan_ends, gaps(stream, blocks)
+    )
+
+
+def async_spans(process: Process, stream: Stream, blocks: Iterable[Block]) -> StreamSpans:
+    """Begins and ends matched by span id."""
+    blocks = list(blocks)
+    spans: dict[int, Span] = {}
+    orphan_ends = 0
+    for block in stored_blocks(stream, blocks):
+        for event in block.events:
+            time_ns = process.time_ns(event.ticks)
+            if event.kind == BEGIN:
+                spans[event.span_id] = Span(
+                    stream.stream_id,
+                    event.span_id,
+                    event.parent_span_id,
+                    event.depth,
+                    time_ns,
+                    None,
+                    event.scope,
+                )
+            elif event.span_id in spans:
+                begun = spans[event.span_id]
+                spans[event.span_id] = Span(**{**vars(begun), "end_ns": time_ns})
+            else:
+                orphan_ends += 1
+    return StreamSpans(tuple(spans.values()), frozenset(), orphan_ends, gaps(stream, blocks))
+
+
+def stream_spans(process: Process, stream: Stream, blocks: Iterable[Block]) -> StreamSpans:
+    """The spans of a stream of either kind."""
+    return (async_spans if stream.is_async else thread_spans)(process, stream, blocks)
+
+
+@dataclass(frozen=True)
+class AsyncEvent:
+    """One row of `async_events`."""
+
+    stream_id: str
+    block_id: str
+    time_ns: int
+    event_type: str
+    span_id: int
+    parent_span_id: int
+    depth: int
+    scope: Scope
+
+
+def async_events(process: Process, blocks: Iterable[Block], time_range: TimeRange | None = None) -> list[AsyncEvent]:
+    """The events of the spans that overlap the range, in no order; orphan ends belong to no span."""
+    blocks = list(blocks)
+    found = []
+    for stream in process.of_kind("async"):
+        wanted = {span.id for span in async_spans(process, stream, blocks).spans if span.overlaps(time_range)}
+        for block in stored_blocks(stream, blocks):
+            for event in block.events:
+                if event.span_id in wanted:
+                    found.append(
+                        AsyncEvent(
+                            stream.stream_id,
+                            block.block_id,
+                            process.time_ns(event.ticks),
+                            "begin" if event.kind == BEGIN else "end",
+                            event.span_id,
+                            event.parent_span_id,
+                            event.depth,
+                            event.scope,
+                        )
+                    )
+    return found

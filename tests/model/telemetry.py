@@ -1,0 +1,79 @@
+"""What an application recorded, as plain values, and how it is cut into blocks."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from itertools import pairwise
+
+from udtf.lake.block_format import BEGIN, END, Scope
+
+__all__ = ["BEGIN", "END", "Block", "Event", "Process", "Scope", "Stream", "cut"]
+
+
+@dataclass(frozen=True)
+class Event:
+    """A begin or an end. The last three say something in async streams only."""
+
+    ticks: int
+    kind: int
+    scope: Scope
+    span_id: int = 0
+    parent_span_id: int = 0
+    depth: int = 0
+
+
+@dataclass(frozen=True)
+class Stream:
+    """The ordered events of one thread, or events of spans that may overlap."""
+
+    stream_id: str
+    is_async: bool
+    thread_name: str
+    thread_id: int
+    events: tuple[Event, ...]
+
+    @property
+    def tag(self) -> str:
+        return "async" if self.is_async else "thread"
+
+
+@dataclass(frozen=True)
+class Process:
+    """A process with its clock and its streams."""
+
+    process_id: str
+    tsc_frequency: int
+    start_time_ns: int
+    start_ticks: int
+    streams: tuple[Stream, ...]
+
+    def time_ns(self, ticks: int) -> int:
+        """Floors, before the start of the process too."""
+        return self.start_time_ns + (ticks - self.start_ticks) * 10**9 // self.tsc_frequency
+
+    def of_kind(self, span_types: str) -> tuple[Stream, ...]:
+        """The streams that 'thread', 'async' or 'both' mean."""
+        return tuple(stream for stream in self.streams if span_types in (stream.tag, "both"))
+
+
+@dataclass(frozen=True)
+class Block:
+    """A run of one stream's events; `object_offset` is the ordinal of the first."""
+
+    block_id: str
+    stream: Stream
+    object_offset: int
+    events: tuple[Event, ...]
+
+    @property
+    def end_offset(self) -> int:
+        return self.object_offset + len(self.events)
+
+
+def cut(stream: Stream, cuts: Iterable[int]) -> tuple[Block, ...]:
+    """The stream in blocks that end at the cuts; cuts outside of the stream and doubled ones say nothing."""
+    inner = {cut for cut in cuts if 0 < cut < len(stream.events)}
+    bounds = sorted({0, len(stream.events)} | inner)
+    return tuple(
+        Block(f"{stream.stream_id}-{begin}-{end}", stream, begin, stream.events[begin:end])
+        for begin, end in pairwise(bounds)
+    )
