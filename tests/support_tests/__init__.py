@@ -1,0 +1,1 @@
+"""Each real part that tests lean on works."""
