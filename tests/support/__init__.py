@@ -1,4 +1,4 @@
-"""Real parts that tests run against, each as a pytest fixture in a module named after it.
+"""Real parts that tests run against, each as pytest fixtures in a module named after it.
 
 trace_processor   Perfetto's own trace processor: what a trace shows
 postgresql        a PostgreSQL cluster, a fresh database per test

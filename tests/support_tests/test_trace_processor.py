@@ -32,9 +32,7 @@ def described_tracks() -> pb.Trace:
     return trace
 
 
-def add_event(
-    trace: pb.Trace, time_ns: int, track: int, kind: pb.TrackEvent.Type, name: str | None = None
-) -> None:
+def add_event(trace: pb.Trace, time_ns: int, track: int, kind: pb.TrackEvent.Type, name: str | None = None) -> None:
     packet = trace.packet.add(timestamp=time_ns, trusted_packet_sequence_id=1)
     packet.sequence_flags = pb.TracePacket.SEQ_NEEDS_INCREMENTAL_STATE
     packet.track_event.track_uuid = track
