@@ -1,0 +1,93 @@
+"""A real server in a process of its own, that can be killed."""
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import adbc_driver_flightsql.dbapi as flight_sql
+import pyarrow as pa
+
+START_TIMEOUT_SECONDS = 60
+
+
+class ServerProcess:
+    """`flightsrv serve` on a port of its own."""
+
+    def __init__(self, lake_uri: str, db_url: str | None, log: Path) -> None:
+        self.port = _free_port()
+        command = [str(Path(sys.executable).with_name("flightsrv")), "serve", "--lake", lake_uri]
+        command += ["--host", "127.0.0.1", "--port", str(self.port)]
+        if db_url is not None:
+            command += ["--db", db_url]
+        self._log = log
+        with log.open("ab") as sink:
+            self.process = subprocess.Popen(command, stdout=sink, stderr=sink)
+        self._wait_until_it_listens()
+
+    def _wait_until_it_listens(self) -> None:
+        deadline = time.monotonic() + START_TIMEOUT_SECONDS
+        while time.monotonic() < deadline:
+            if self.process.poll() is not None:
+                break
+            try:
+                socket.create_connection(("127.0.0.1", self.port), timeout=1).close()
+                return
+            except OSError:
+                time.sleep(0.05)
+        raise AssertionError(f"the server did not start:\n{self._log.read_text()}")
+
+    @property
+    def url(self) -> str:
+        return f"grpc://127.0.0.1:{self.port}"
+
+    def kill(self) -> None:
+        """The power goes: no handler, no flush, no goodbye."""
+        os.kill(self.process.pid, signal.SIGKILL)
+        self.process.wait()
+
+    def stop(self) -> None:
+        """SIGTERM, and patience."""
+        if self.process.poll() is None:
+            self.process.terminate()
+            try:
+                self.process.wait(timeout=30)
+            except subprocess.TimeoutExpired:
+                self.kill()
+
+    @contextmanager
+    def connection(self) -> Iterator[flight_sql.Connection]:
+        """A client that is not ours."""
+        with flight_sql.connect(self.url, autocommit=True) as connection:
+            yield connection
+
+    def query(self, sql: str) -> pa.Table:
+        with self.connection() as connection, connection.cursor() as cursor:
+            cursor.execute(sql)
+            return cursor.fetch_arrow_table()
+
+    def ingest(self, table: str, batch: pa.RecordBatch) -> None:
+        """Returns when the server has acknowledged."""
+        with self.connection() as connection, connection.cursor() as cursor:
+            cursor.adbc_ingest(table, pa.Table.from_batches([batch]), mode="append")
+
+
+@contextmanager
+def running_server(lake_uri: str, db_url: str | None, log: Path) -> Iterator[ServerProcess]:
+    server = ServerProcess(lake_uri, db_url, log)
+    try:
+        yield server
+    finally:
+        server.stop()
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
