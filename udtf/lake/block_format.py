@@ -185,8 +185,7 @@ def _check_values(events: Events) -> None:
     if np.any(events.ticks[1:] < events.ticks[:-1]):
         index = int(np.argmax(events.ticks[1:] < events.ticks[:-1])) + 1
         raise InvalidTelemetry(
-            f"payload column 'ticks' decreases at event {index}: "
-            f"{events.ticks[index]} after {events.ticks[index - 1]}"
+            f"payload column 'ticks' decreases at event {index}: {events.ticks[index]} after {events.ticks[index - 1]}"
         )
     if np.any(events.kinds > END):
         index = int(np.argmax(events.kinds > END))

@@ -1,0 +1,1 @@
+"""How the work of one query fans out over threads and comes back in order."""

@@ -1,0 +1,1 @@
+"""The tables and table functions that SQL sees: `catalog` lists them, each other module is one of them."""

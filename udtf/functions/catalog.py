@@ -1,0 +1,25 @@
+"""Every table and table function that SQL sees."""
+
+from udtf.functions.partition_functions import (
+    ListPartitions,
+    ListViewSets,
+    MaterializePartitions,
+    RetirePartitions,
+)
+from udtf.functions.perfetto_trace_chunks import PerfettoTraceChunks
+from udtf.functions.process_spans import ProcessSpans
+from udtf.functions.table_function import TableFunction
+from udtf.functions.telemetry_tables import telemetry_tables
+from udtf.functions.view_instance import ViewInstance
+
+TABLE_FUNCTIONS: tuple[TableFunction, ...] = (
+    ViewInstance(),
+    ProcessSpans(),
+    PerfettoTraceChunks(),
+    ListViewSets(),
+    ListPartitions(),
+    MaterializePartitions(),
+    RetirePartitions(),
+)
+
+__all__ = ["TABLE_FUNCTIONS", "telemetry_tables"]

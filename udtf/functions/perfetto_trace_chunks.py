@@ -1,0 +1,243 @@
+"""`perfetto_trace_chunks(process_id, span_types, begin, end)`: a trace of one process, in chunks of whole packets.
+
+The way from rows to bytes: read the rows of the process -> the first chunk, its tracks, leaves -> JIT updates start for
+all threads at once -> each thread is a job (`execution.ordered`): wait for its partitions, intern its scopes when it is
+its turn, scan, encode -> pieces come back in thread order and are put together into chunks.
+"""
+
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Any
+
+import pyarrow as pa
+
+from udtf.errors import UdtfError
+from udtf.execution.ordered import run_ordered
+from udtf.execution.turns import Turns
+from udtf.functions.process_spans import SPAN_TYPES
+from udtf.functions.table_function import Parameter, Query, Rows, TableFunction, choose
+from udtf.lake.async_events import AsyncPlan
+from udtf.lake.lake import ASYNC_EVENTS, THREAD_SPANS, ProcessTelemetry
+from udtf.lake.metadata import ProcessRow, StreamRow
+from udtf.lake.partition_file import ScopeTable, Summary
+from udtf.lake.process_view import StreamView
+from udtf.lake.thread_spans import ThreadPlan
+from udtf.perfetto.interning import InternedScopes
+from udtf.perfetto.tracks import ProcessTrack, ThreadTrack
+from udtf.perfetto.writer import TraceWriter
+from udtf.time_range import TimeRange
+
+CHUNKS = pa.schema(
+    [pa.field("chunk_id", pa.int32(), nullable=False), pa.field("chunk_data", pa.binary(), nullable=False)]
+)
+
+Piece = bytes | memoryview
+"""Some whole packets."""
+
+
+class PerfettoTraceChunks(TableFunction):
+    """See the module."""
+
+    name = "perfetto_trace_chunks"
+    parameters = (
+        Parameter("process_id", "text"),
+        Parameter("span_types", "text"),
+        Parameter("begin", "time"),
+        Parameter("end", "time"),
+    )
+
+    def schema(self, arguments: Mapping[str, Any]) -> pa.Schema:
+        if "span_types" in arguments:
+            choose("span_types", arguments["span_types"], SPAN_TYPES)
+        if "begin" in arguments and "end" in arguments:
+            TimeRange(arguments["begin"], arguments["end"])
+        return CHUNKS
+
+    def plan(self, query: Query, **arguments: Any) -> Rows:
+        schema = self.schema(arguments)
+        query.lake.metadata.process(arguments["process_id"])
+        time_range = TimeRange(arguments["begin"], arguments["end"])
+        trace = _Trace(query, arguments["process_id"], arguments["span_types"], time_range)
+        return Rows(schema, lambda: _numbered(trace.chunks()))
+
+
+def _numbered(chunks: Iterable[bytes]) -> Iterator[pa.RecordBatch]:
+    for chunk_id, chunk in enumerate(chunks):
+        columns = [pa.array([chunk_id], pa.int32()), pa.array([chunk], pa.binary())]
+        yield pa.record_batch(columns, schema=CHUNKS)
+
+
+@dataclass(frozen=True)
+class _Trace:
+    """One trace, as it is made."""
+
+    query: Query
+    process_id: str
+    span_types: str
+    time_range: TimeRange
+    turns: Turns = field(default_factory=Turns)
+
+    def chunks(self) -> Iterator[bytes]:
+        telemetry = self.query.lake.telemetry_of(self.process_id)
+        threads = self._threads(telemetry)
+        writer = TraceWriter(_process_track(telemetry.process))
+        yield writer.descriptors(threads)
+        jobs = self._jobs(telemetry, threads, writer)
+        pieces = run_ordered(
+            jobs, max_jobs=self.query.settings.max_scans, max_waiting=4 * self.query.settings.max_scans
+        )
+        yield from _assemble(pieces, self.query.settings.chunk_bytes)
+
+    def _threads(self, telemetry: ProcessTelemetry) -> list[ThreadTrack]:
+        if self.span_types == "async":
+            return []
+        return [_thread_track(stream) for stream in telemetry.streams_tagged(THREAD_SPANS.stream_tag)]
+
+    def _jobs(
+        self, telemetry: ProcessTelemetry, threads: Sequence[ThreadTrack], writer: TraceWriter
+    ) -> list[Callable[[], Iterator[Piece]]]:
+        """One job per thread and per async stream; their partitions are under way when this returns."""
+        jobs: list[Callable[[], Iterator[Piece]]] = []
+        lake = self.query.lake
+        if self.span_types in ("thread", "both"):
+            thread_spans = lake.view(THREAD_SPANS, telemetry, self.time_range)
+            thread_spans.start_update()
+            for stream, thread in zip(thread_spans.streams, threads, strict=True):
+                jobs.append(partial(self._thread_pieces, len(jobs), stream, thread, writer))
+        if self.span_types in ("async", "both"):
+            async_events = lake.view(ASYNC_EVENTS, telemetry, self.time_range)
+            async_events.start_update()
+            for async_stream in async_events.streams:
+                jobs.append(partial(self._async_pieces, len(jobs), async_stream, writer))
+        return jobs
+
+    def _thread_pieces(
+        self, turn: int, stream: StreamView[ThreadPlan], thread: ThreadTrack, writer: TraceWriter
+    ) -> Iterator[Piece]:
+        """The packets of one thread."""
+        encoder = writer.thread(thread)
+        try:
+            summaries, interned = self._prepare(turn, stream, writer)
+            yield from _definitions(interned)
+            yield encoder.start()
+            for spans in stream.plan.scan(summaries, stream.read, with_parents=False):
+                scopes = interned[id(spans.scope_table)]
+                yield from encoder.encode(spans.begins_ns, spans.ends_ns, spans.depths, spans.scopes, scopes)
+        except UdtfError as error:
+            yield from encoder.finish()
+            yield from self._failure(error, stream, thread, writer)
+        else:
+            yield from encoder.finish()
+            yield from self._losses(stream, thread, writer)
+
+    def _async_pieces(self, turn: int, stream: StreamView[AsyncPlan], writer: TraceWriter) -> Iterator[Piece]:
+        """The packets of one async stream."""
+        encoder = writer.async_stream(stream.stream.stream_id)
+        try:
+            summaries, interned = self._prepare(turn, stream, writer)
+            yield from _definitions(interned)
+            yield encoder.start()
+            for events in stream.plan.scan(summaries, stream.read):
+                begins = events.where(events.is_begin)
+                yield from encoder.encode(
+                    begins.event_ids,
+                    begins.other_event_ids,
+                    begins.times_ns,
+                    begins.other_times_ns,
+                    begins.span_ids,
+                    begins.parent_span_ids,
+                    begins.scopes,
+                    interned[id(events.scope_table)],
+                )
+        except UdtfError as error:
+            yield from encoder.finish()
+            yield from self._failure(error, stream, None, writer)
+        else:
+            yield from encoder.finish()
+            yield from self._losses(stream, None, writer)
+
+    def _prepare(
+        self, turn: int, stream: StreamView[Any], writer: TraceWriter
+    ) -> tuple[dict[int, Summary], dict[int, InternedScopes]]:
+        """Bring a stream up to date, then intern its scopes, in the order of the streams.
+
+        Returns:
+            the summaries of its runs, and the ids of each run's scope table.
+        """
+        summaries: dict[int, Summary] = {}
+        interned: dict[int, InternedScopes] = {}
+        try:
+            summaries = stream.finish_update()
+        finally:
+            with self.turns.take(turn):
+                for summary in summaries.values():
+                    table: ScopeTable = summary.scope_table
+                    interned[id(table)] = writer.intern(table.scopes, table.hashes)
+        return summaries, interned
+
+    def _failure(
+        self, error: UdtfError, stream: StreamView[Any], thread: ThreadTrack | None, writer: TraceWriter
+    ) -> Iterator[bytes]:
+        """Says on a thread's track, and to the caller, that it failed; or fails, if the caller is strict."""
+        if self.query.context.strict:
+            raise error
+        self._tell("thread_failed", stream, message=str(error))
+        yield writer.instant(thread, self._first_time_ns(stream), "thread failed", {"error": str(error)})
+
+    def _losses(self, stream: StreamView[Any], thread: ThreadTrack | None, writer: TraceWriter) -> Iterator[bytes]:
+        """Says on a thread's track, and to the caller, where telemetry is missing."""
+        for run in stream.plan.runs:
+            if run.lost_before and self.time_range.begin_ns <= run.begin_time <= self.time_range.end_ns:
+                self._tell("events_lost", stream, nb_events=run.lost_before, time_ns=run.begin_time)
+                name = f"{run.lost_before} events lost"
+                yield writer.instant(thread, run.begin_time, name, {"lost before event": str(run.begin_offset)})
+        if stream.plan.orphan_ends:
+            self._tell("orphan_ends", stream, nb_events=stream.plan.orphan_ends)
+
+    def _tell(self, kind: str, stream: StreamView[Any], **details: object) -> None:
+        name = stream.stream.properties.get("thread-name", "")
+        self.query.context.on_message(
+            {"type": kind, "stream_id": stream.stream.stream_id, "thread_name": name, **details}
+        )
+
+    def _first_time_ns(self, stream: StreamView[Any]) -> int:
+        runs = stream.plan.runs
+        return max(runs[0].begin_time, self.time_range.begin_ns) if runs else time.time_ns()
+
+
+def _definitions(interned: Mapping[int, InternedScopes]) -> Iterator[bytes]:
+    for scopes in interned.values():
+        yield from scopes.definitions
+
+
+def _assemble(pieces: Iterable[Piece], chunk_bytes: int) -> Iterator[bytes]:
+    """Pieces put together into chunks of about `chunk_bytes`. Where they are cut depends on the pieces alone."""
+    waiting: list[Piece] = []
+    size_bytes = 0
+    for piece in pieces:
+        if waiting and size_bytes + len(piece) > chunk_bytes:
+            yield b"".join(waiting)
+            waiting, size_bytes = [], 0
+        waiting.append(piece)
+        size_bytes += len(piece)
+    if waiting:
+        yield b"".join(waiting)
+
+
+def _process_track(process: ProcessRow) -> ProcessTrack:
+    return ProcessTrack(
+        process_id=process.process_id,
+        name=process.exe or process.process_id,
+        pid=process.properties.get("pid"),
+        start_ns=process.start_time,
+    )
+
+
+def _thread_track(stream: StreamRow) -> ThreadTrack:
+    return ThreadTrack(
+        stream_id=stream.stream_id,
+        name=stream.properties.get("thread-name", ""),
+        tid=stream.properties.get("thread-id"),
+    )

@@ -1,0 +1,95 @@
+"""JIT update: make the partition of a run when a query first needs it.
+
+Partitions are built in any order, at most `max_builds` at once, each by one job that waits for no other. Two queries
+that need the same partition share one build; two servers may both build it, and the metadata lets one of them win.
+"""
+
+import threading
+import time
+import uuid
+from collections.abc import Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import Any
+
+from udtf.lake.ingestion import read_events
+from udtf.lake.metadata import MetadataStore, PartitionRow, ProcessRow
+from udtf.lake.objects import ObjectStore
+from udtf.lake.runs import Run
+from udtf.lake.view_set import ViewSet
+
+
+class JitUpdater:
+    """Builds partitions for every query of this process."""
+
+    def __init__(self, metadata: MetadataStore, objects: ObjectStore, *, max_builds: int = 32) -> None:
+        self._metadata = metadata
+        self._objects = objects
+        self._builds = ThreadPoolExecutor(max_builds, thread_name_prefix="jit")
+        self._fetches = ThreadPoolExecutor(max_builds, thread_name_prefix="fetch")
+        self._lock = threading.Lock()
+        self._under_way: dict[tuple[str, str, str], Future[PartitionRow]] = {}
+
+    def build(self, view_set: ViewSet[Any], process: ProcessRow, run: Run) -> Future[PartitionRow]:
+        """The partition of a run, once it is stored and visible.
+
+        The future raises CorruptData when a block of the run is lost or damaged.
+        """
+        key = (view_set.name, run.stream.stream_id, view_set.source_hash(run))
+        with self._lock:
+            future = self._under_way.get(key)
+            if future is None:
+                future = self._builds.submit(self._build, view_set, process, run)
+                self._under_way[key] = future
+                future.add_done_callback(lambda _: self._finished(key))
+        return future
+
+    def rebuild(self, lost: PartitionRow, view_set: ViewSet[Any], process: ProcessRow, run: Run) -> PartitionRow:
+        """A new partition in place of one whose file is gone or unreadable."""
+        self._metadata.forget_partition(lost)
+        return self.build(view_set, process, run).result()
+
+    def close(self) -> None:
+        self._builds.shutdown(cancel_futures=True)
+        self._fetches.shutdown(cancel_futures=True)
+
+    def delete_files(self, rows: Sequence[PartitionRow]) -> None:
+        """Remove the files of partitions that are no longer visible. A reader that still wants one rebuilds it."""
+        for row in rows:
+            self._objects.delete(row.path)
+
+    def _finished(self, key: tuple[str, str, str]) -> None:
+        with self._lock:
+            self._under_way.pop(key, None)
+
+    def _build(self, view_set: ViewSet[Any], process: ProcessRow, run: Run) -> PartitionRow:
+        stream = run.stream
+        blocks = self._fetches.map(lambda block: read_events(self._objects, stream, block), run.blocks)
+        built = view_set.build(run, list(blocks), process.clock)
+        partition_id = uuid.uuid4().hex
+        instance_id = view_set.instance_id(stream)
+        row = PartitionRow(
+            partition_id=partition_id,
+            view_set=view_set.name,
+            instance_id=instance_id,
+            process_id=process.process_id,
+            stream_id=stream.stream_id,
+            begin_offset=run.begin_offset,
+            end_offset=run.end_offset,
+            begin_time=run.begin_time,
+            end_time=run.end_time,
+            unmatched_ends=run.unmatched_ends,
+            unmatched_begins=run.unmatched_begins,
+            nb_rows=built.nb_rows,
+            size_bytes=len(built.file),
+            path=f"views/{view_set.name}/{instance_id}/{partition_id}.parquet",
+            source_hash=view_set.source_hash(run),
+            insert_time=time.time_ns(),
+            summary=built.summary.encode(),
+        )
+        # The file first: a row never names one that is not finished.
+        self._objects.put(row.path, built.file, durable=False)
+        visible, replaced = self._metadata.commit_partition(row)
+        if visible.partition_id != row.partition_id:
+            replaced = [row]
+        self.delete_files(replaced)
+        return visible

@@ -1,0 +1,149 @@
+"""A lake: one object store and one metadata database, and what can be asked of them together."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+
+from udtf.lake.async_events import AsyncEvents
+from udtf.lake.ingestion import Ingestion
+from udtf.lake.jit import JitUpdater
+from udtf.lake.metadata import BlockRow, MetadataStore, ProcessRow, StreamRow
+from udtf.lake.objects import ObjectStore
+from udtf.lake.process_view import ProcessView
+from udtf.lake.runs import runs_by_stream
+from udtf.lake.thread_spans import ThreadSpans
+from udtf.lake.view_set import PlanT, ViewSet
+from udtf.time_range import WHOLE_LIFE, TimeRange
+
+THREAD_SPANS = ThreadSpans()
+ASYNC_EVENTS = AsyncEvents()
+VIEW_SETS: dict[str, ViewSet[Any]] = {view_set.name: view_set for view_set in (THREAD_SPANS, ASYNC_EVENTS)}
+
+
+@dataclass(frozen=True)
+class ProcessTelemetry:
+    """All rows of one process, read in a constant number of statements."""
+
+    process: ProcessRow
+    streams: list[StreamRow]
+    blocks: list[BlockRow]
+
+    def streams_tagged(self, tag: str) -> list[StreamRow]:
+        return [stream for stream in self.streams if tag in stream.tags]
+
+
+class Lake:
+    """Safe to use from many threads."""
+
+    def __init__(self, objects: ObjectStore, metadata: MetadataStore, *, max_builds: int = 32) -> None:
+        self.objects = objects
+        self.metadata = metadata
+        self.jit = JitUpdater(metadata, objects, max_builds=max_builds)
+        self._ingestion = Ingestion(metadata, objects)
+
+    @staticmethod
+    def open(
+        uri: str,
+        db_url: str | None = None,
+        *,
+        max_builds: int = 32,
+        db_pool_size: int = 8,
+        storage_options: dict[str, Any] | None = None,
+    ) -> "Lake":
+        """Open a lake, or begin one.
+
+        Args:
+            uri: a folder, or a URL that fsspec knows, such as `s3://bucket/prefix`.
+            db_url: an SQLAlchemy URL; by default an SQLite file in the folder.
+            max_builds: most partitions built at once.
+            db_pool_size: most connections to the database at once.
+            storage_options: handed to the file system.
+
+        Raises:
+            ValueError: the store is remote and no database is given.
+        """
+        objects = ObjectStore(uri, **(storage_options or {}))
+        if db_url is None:
+            if not objects.is_local:
+                raise ValueError(f"a lake at {uri} needs a database: give an SQLAlchemy URL")
+            folder = Path(objects.root)
+            folder.mkdir(parents=True, exist_ok=True)
+            db_url = f"sqlite:///{folder / 'metadata.db'}"
+        return Lake(objects, MetadataStore(db_url, pool_size=db_pool_size), max_builds=max_builds)
+
+    def close(self) -> None:
+        self._ingestion.close()
+        self.jit.close()
+        self.metadata.close()
+
+    def ingest(self, table: str, batch: pa.RecordBatch) -> int:
+        """Store the rows of `processes`, `streams` or `blocks`; see `ingestion`."""
+        return self._ingestion.ingest(table, batch)
+
+    def telemetry_of(self, process_id: str, stream_id: str | None = None) -> ProcessTelemetry:
+        """The rows of a process, or of one of its streams.
+
+        Raises:
+            NotFound: there is no such process.
+        """
+        return ProcessTelemetry(
+            self.metadata.process(process_id),
+            self.metadata.streams_of(process_id, stream_id),
+            self.metadata.blocks_of(process_id, stream_id),
+        )
+
+    def view(
+        self,
+        view_set: ViewSet[PlanT],
+        telemetry: ProcessTelemetry,
+        time_range: TimeRange,
+        stream_id: str | None = None,
+    ) -> ProcessView[PlanT]:
+        """A view set over the streams of a process, for a time range. Nothing is built or read as yet."""
+        streams = telemetry.streams_tagged(view_set.stream_tag)
+        rows = self.metadata.partitions_of(telemetry.process.process_id, view_set.name, time_range, stream_id)
+        return ProcessView(
+            view_set,
+            telemetry.process,
+            [(stream, view_set.plan(runs, time_range)) for stream, runs in runs_by_stream(streams, telemetry.blocks)],
+            {(row.stream_id, row.source_hash): row for row in rows},
+            self.jit,
+            self.objects,
+        )
+
+    def instance(
+        self, view_set: ViewSet[PlanT], instance_id: str, time_range: TimeRange = WHOLE_LIFE
+    ) -> ProcessView[PlanT]:
+        """One view instance, by the id that SQL gives it: a stream's or a process's.
+
+        Raises:
+            NotFound: there is no such stream or process.
+        """
+        if view_set.instance_of == "stream":
+            stream = self.metadata.stream(instance_id)
+            return self.view(view_set, self.telemetry_of(stream.process_id, instance_id), time_range, instance_id)
+        return self.view(view_set, self.telemetry_of(instance_id), time_range)
+
+    def check_instance(self, view_set: ViewSet[Any], instance_id: str) -> None:
+        """Raises NotFound if there is no stream or process for this instance."""
+        if view_set.instance_of == "stream":
+            self.metadata.stream(instance_id)
+        else:
+            self.metadata.process(instance_id)
+
+    def materialize(self, view_set: ViewSet[Any], instance_id: str, time_range: TimeRange) -> int:
+        """Bring up to date what a time range of an instance needs; returns the number of partitions built."""
+        view = self.instance(view_set, instance_id, time_range)
+        stale = sum(len(stream.stale_runs()) for stream in view.streams)
+        view.start_update()
+        for stream in view.streams:
+            stream.finish_update()
+        return stale
+
+    def retire(self, view_set: ViewSet[Any], instance_id: str, time_range: TimeRange) -> int:
+        """Drop the partitions of an instance that overlap a time range; returns their number."""
+        rows = self.metadata.retire_partitions(view_set.name, instance_id, time_range)
+        self.jit.delete_files(rows)
+        return len(rows)

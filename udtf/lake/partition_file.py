@@ -1,0 +1,134 @@
+"""The bytes of a partition: a Parquet file of rows, and a summary that is kept with its metadata row.
+
+The summary is what a reader must know of a partition without opening its file: the scopes that its rows name by code,
+the rows whose other half is in another partition, and the ends whose begin is.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from udtf.errors import CorruptData
+from udtf.lake.block_format import SCOPE
+from udtf.lake.schemas import TIMESTAMP
+
+ROW_GROUP_ROWS = 1 << 15
+"""Rows that a reader holds at once."""
+
+OPEN = np.iinfo(np.int64).max
+"""In place of a time or ordinal that is not known: the span has not ended."""
+
+UNMATCHED_ENDS = pa.schema(
+    [
+        pa.field("event_id", pa.int64(), nullable=False),
+        pa.field("time", TIMESTAMP, nullable=False),
+        pa.field("span_id", pa.int64(), nullable=False),
+    ]
+)
+
+
+@dataclass(frozen=True)
+class ScopeTable:
+    """The scopes that the rows of a partition name by code, and a hash of each one's content."""
+
+    scopes: pa.StructArray
+    hashes: npt.NDArray[np.uint64]
+
+
+@dataclass(frozen=True)
+class Summary:
+    """`open_rows` are rows of the file, in their order; `ends` are of `UNMATCHED_ENDS`, in order of event."""
+
+    scope_table: ScopeTable
+    open_rows: pa.RecordBatch
+    ends: pa.RecordBatch
+
+    def encode(self) -> bytes:
+        """One record batch of one row: three lists."""
+        hashed_scopes = pa.StructArray.from_arrays(
+            [*self.scope_table.scopes.flatten(), pa.array(self.scope_table.hashes)],
+            fields=[*SCOPE, pa.field("hash", pa.uint64(), nullable=False)],
+        )
+        columns = {
+            "scopes": _one_list(hashed_scopes),
+            "open_rows": _one_list(self.open_rows.to_struct_array()),
+            "ends": _one_list(self.ends.to_struct_array()),
+        }
+        batch = pa.record_batch(columns)
+        sink = pa.BufferOutputStream()
+        with pa.ipc.new_stream(sink, batch.schema, options=pa.ipc.IpcWriteOptions(compression="lz4")) as writer:
+            writer.write_batch(batch)
+        encoded: bytes = sink.getvalue().to_pybytes()
+        return encoded
+
+    @staticmethod
+    def decode(encoded: bytes) -> "Summary":
+        batch = pa.ipc.open_stream(encoded).read_next_batch()
+        scopes, open_rows, ends = (batch.column(name).flatten() for name in ("scopes", "open_rows", "ends"))
+        *scope_columns, hashes = scopes.flatten()
+        return Summary(
+            ScopeTable(pa.StructArray.from_arrays(scope_columns, fields=list(SCOPE)), hashes.to_numpy()),
+            pa.RecordBatch.from_struct_array(open_rows),
+            pa.RecordBatch.from_struct_array(ends),
+        )
+
+
+def unmatched_ends(
+    event_ids: npt.NDArray[np.int64], times_ns: npt.NDArray[np.int64], span_ids: npt.NDArray[np.int64]
+) -> pa.RecordBatch:
+    """Ends whose begin is in another partition, as a batch of `UNMATCHED_ENDS`."""
+    columns = [pa.array(event_ids), timestamps(times_ns), pa.array(span_ids)]
+    return pa.record_batch(columns, schema=UNMATCHED_ENDS)
+
+
+def write_partition(table: pa.Table, delta_columns: Sequence[str]) -> bytes:
+    """A Parquet file. `delta_columns` rise slowly (ordinals, times) and are stored as differences; the others
+    repeat, and are stored as codes."""
+    sink = pa.BufferOutputStream()
+    pq.write_table(
+        table,
+        sink,
+        row_group_size=ROW_GROUP_ROWS,
+        compression="lz4",
+        use_dictionary=[name for name in table.column_names if name not in delta_columns],
+        column_encoding=dict.fromkeys(delta_columns, "DELTA_BINARY_PACKED"),
+        write_statistics=False,
+    )
+    data: bytes = sink.getvalue().to_pybytes()
+    return data
+
+
+def read_partition(data: bytes, columns: Sequence[str]) -> Iterator[pa.RecordBatch]:
+    """The rows of a Parquet file, `ROW_GROUP_ROWS` at a time.
+
+    Raises:
+        CorruptData: the bytes are not the file that was written.
+    """
+    try:
+        file = pq.ParquetFile(pa.BufferReader(data))
+        for group in range(file.num_row_groups):
+            table = file.read_row_group(group, columns=list(columns), use_threads=False)
+            yield from table.combine_chunks().to_batches()
+    except (pa.ArrowException, OSError) as error:
+        raise CorruptData(f"a partition is unreadable: {str(error)[:200]}") from error
+
+
+def timestamps(times_ns: npt.NDArray[np.int64], mask: npt.NDArray[np.bool_] | None = None) -> pa.Array:
+    """Nanoseconds since the epoch as an Arrow column; null where the mask is set."""
+    return pa.array(times_ns, pa.int64(), mask=mask).view(TIMESTAMP)
+
+
+def nanoseconds(column: pa.Array) -> npt.NDArray[np.int64]:
+    """An Arrow column of int64 or of times as a writable numpy column; null becomes `OPEN`."""
+    integers = column.view(pa.int64())
+    if integers.null_count:
+        integers = integers.fill_null(int(OPEN))
+    return np.asarray(integers.to_numpy(zero_copy_only=True))
+
+
+def _one_list(values: pa.Array) -> pa.ListArray:
+    return pa.ListArray.from_arrays(pa.array([0, len(values)], pa.int32()), values)

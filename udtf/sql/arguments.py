@@ -1,0 +1,64 @@
+"""The arguments of a table function, from what DataFusion's planner folds them to."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import pyarrow as pa
+from datafusion import Expr
+
+from udtf.errors import InvalidArgument
+from udtf.functions.table_function import Parameter, TableFunction
+from udtf.lake.schemas import TIMESTAMP
+
+
+def bind_arguments(function: TableFunction, given: Sequence[Expr]) -> dict[str, Any]:
+    """Values by parameter name: text as `str`, times as nanoseconds since the Unix epoch.
+
+    A placeholder of a statement that is only being prepared is left out.
+
+    Raises:
+        InvalidArgument: too many or too few, not a constant, null, or of the wrong type.
+    """
+    if len(given) != len(function.parameters):
+        names = ", ".join(parameter.name for parameter in function.parameters)
+        raise InvalidArgument(
+            f"{function.name} takes {len(function.parameters)} arguments ({names}), given: {len(given)}"
+        )
+    return {
+        parameter.name: _value(function, parameter, expression)
+        for parameter, expression in zip(function.parameters, given, strict=True)
+        if expression.variant_name() != "Placeholder"
+    }
+
+
+def _value(function: TableFunction, parameter: Parameter, expression: Expr) -> str | int:
+    where = f"{parameter.name} of {function.name}"
+    if expression.variant_name() != "Literal":
+        raise InvalidArgument(f"{where} must be a constant, given: {expression}")
+    scalar = expression.python_value()
+    value = scalar.as_py() if not isinstance(scalar, pa.TimestampScalar) else scalar.value
+    if value is None:
+        raise InvalidArgument(f"{where} must not be null")
+    if parameter.kind == "text":
+        if not isinstance(value, str):
+            raise InvalidArgument(f"{where} must be text, given: {value!r}")
+        return value
+    return _time_ns(where, scalar)
+
+
+def _time_ns(where: str, scalar: Any) -> int:
+    if isinstance(scalar, pa.StringScalar | pa.StringViewScalar | pa.LargeStringScalar | pa.TimestampScalar):
+        if isinstance(scalar, pa.TimestampScalar) and scalar.type.tz is None:
+            # DataFusion gives a TIMESTAMP literal no zone once it has moved it to UTC.
+            scalar = pa.scalar(scalar.value, pa.int64()).cast(pa.timestamp(scalar.type.unit, "UTC"))
+        try:
+            time_ns: int = scalar.cast(TIMESTAMP).value
+        except pa.ArrowInvalid:
+            pass
+        else:
+            return time_ns
+    raise InvalidArgument(
+        f"{where} must be a time such as TIMESTAMP '2026-01-01T10:00:00Z', given: {scalar.as_py()!r}"
+        if not isinstance(scalar, pa.TimestampScalar)
+        else f"{where} is a time that nanoseconds in 64 bits cannot hold: {scalar}"
+    )

@@ -1,0 +1,194 @@
+"""From a statement to its rows: plans and runs SQL over a lake, read-only."""
+
+import asyncio
+import threading
+from collections.abc import AsyncIterator, Callable, Iterator
+from typing import Any
+
+import datafusion
+import pyarrow as pa
+
+from udtf.errors import InvalidArgument, UdtfError
+from udtf.functions.catalog import TABLE_FUNCTIONS, telemetry_tables
+from udtf.functions.table_function import Query as FunctionQuery
+from udtf.functions.table_function import TableFunction
+from udtf.lake.lake import Lake
+from udtf.query_context import QueryContext
+from udtf.settings import QuerySettings
+from udtf.sql.arguments import bind_arguments
+from udtf.sql.streamed_table import StreamedTable
+
+__all__ = ["Query", "QueryCancelled", "QueryContext", "QueryEngine"]
+
+CANCEL_POLL_SECONDS = 0.05
+
+_READ_ONLY = datafusion.SQLOptions().with_allow_ddl(False).with_allow_dml(False).with_allow_statements(False)
+
+
+class QueryCancelled(Exception):
+    """The caller asked for the query to stop, and it has."""
+
+
+class QueryEngine:
+    """Plans statements over one lake. Safe to use from many threads."""
+
+    def __init__(self, lake: Lake, settings: QuerySettings | None = None) -> None:
+        self._lake = lake
+        self._settings = settings or QuerySettings()
+        self._loop = asyncio.new_event_loop()
+        threading.Thread(target=self._loop.run_forever, name="datafusion", daemon=True).start()
+
+    def close(self) -> None:
+        """Stop driving queries; those under way end with QueryCancelled."""
+        self._loop.call_soon_threadsafe(self._loop.stop)
+
+    def plan(self, sql: str, context: QueryContext | None = None) -> "Query":
+        """Plan one statement. Nothing is read or changed before its batches are.
+
+        Raises:
+            InvalidArgument: the statement is not one, does not fit the tables, or would change something.
+            NotFound: an argument names a process or stream that is not there.
+        """
+        session = _Session(self._lake, self._settings, context or QueryContext())
+        return Query(session, session.plan(sql), self._loop)
+
+
+class _Session:
+    """A DataFusion session for one statement: its tables and functions know the call that they serve."""
+
+    def __init__(self, lake: Lake, settings: QuerySettings, context: QueryContext) -> None:
+        self._query = FunctionQuery(lake, context, settings)
+        self._error: UdtfError | None = None
+        config = datafusion.SessionConfig().with_information_schema(True)
+        # In other dialects `SELECT begin, end` does not parse.
+        config = config.set("datafusion.sql_parser.dialect", "postgresql")
+        self._context = datafusion.SessionContext(config)
+        for name, rows in telemetry_tables(lake).items():
+            self._context.register_table(
+                name, datafusion.Table(StreamedTable(rows.schema, self._remember_errors(rows.batches)))
+            )
+        for function in TABLE_FUNCTIONS:
+            self._context.register_udtf(datafusion.udtf(self._callable(function), function.name))
+
+    def plan(self, sql: str) -> datafusion.DataFrame:
+        try:
+            return self._context.sql_with_options(sql, _READ_ONLY)
+        except Exception as error:
+            raise self.explain(error) from error
+
+    def explain(self, error: Exception) -> UdtfError:
+        """What is to be said of an error that came out of DataFusion: ours, if one of ours caused it."""
+        if self._error is not None:
+            return self._error
+        return InvalidArgument(_readable(str(error)))
+
+    def _callable(self, function: TableFunction) -> Callable[..., StreamedTable]:
+        def plan(*expressions: datafusion.Expr) -> StreamedTable:
+            try:
+                arguments = bind_arguments(function, expressions)
+                if len(arguments) < len(expressions):
+                    return StreamedTable(function.schema(arguments), _unbound)
+                rows = function.plan(self._query, **arguments)
+            except UdtfError as error:
+                self._error = error
+                raise
+            return StreamedTable(rows.schema, self._remember_errors(rows.batches))
+
+        return plan
+
+    def _remember_errors(
+        self, batches: Callable[[], Iterator[pa.RecordBatch]]
+    ) -> Callable[[], Iterator[pa.RecordBatch]]:
+        """On its way through DataFusion an exception becomes text; keep it."""
+
+        def remembering() -> Iterator[pa.RecordBatch]:
+            try:
+                yield from batches()
+            except UdtfError as error:
+                self._error = error
+                raise
+
+        return remembering
+
+
+class Query:
+    """A planned statement, to be run once."""
+
+    def __init__(self, session: _Session, frame: datafusion.DataFrame, loop: asyncio.AbstractEventLoop) -> None:
+        self._session = session
+        self._frame = frame
+        self._loop = loop
+        self.schema = pa.schema([_plain(field) for field in frame.schema()])
+
+    def batches(self, is_cancelled: Callable[[], bool] | None = None) -> Iterator[pa.RecordBatch]:
+        """The rows, in batches that carry `schema`. Closing the iterator stops the work.
+
+        The stream is driven from an event loop, because only so can a DataFusion query be stopped between two of its
+        batches.
+
+        Args:
+            is_cancelled: asked every 50 ms while waiting; when it says so, the work stops.
+
+        Raises:
+            QueryCancelled: `is_cancelled` said so.
+            UdtfError: the statement failed while it ran.
+        """
+        stream = self._call(_open(self._frame), is_cancelled)
+        while (batch := self._call(_next(stream), is_cancelled)) is not None:
+            if batch.num_rows:
+                yield self._conform(batch)
+
+    def _call(self, step: Any, is_cancelled: Callable[[], bool] | None) -> Any:
+        future = asyncio.run_coroutine_threadsafe(step, self._loop)
+        done = threading.Event()
+        future.add_done_callback(lambda _: done.set())
+        try:
+            while not done.wait(CANCEL_POLL_SECONDS):
+                if is_cancelled is not None and is_cancelled():
+                    raise QueryCancelled("the query was cancelled")
+            return future.result()
+        except QueryCancelled:
+            raise
+        except Exception as error:
+            raise self._session.explain(error) from error
+        finally:
+            future.cancel()
+
+    def _conform(self, batch: pa.RecordBatch) -> pa.RecordBatch:
+        """Columns as declared: DataFusion may narrow nullability, and clients do not know views."""
+        columns = [
+            column if column.type == field.type else column.cast(field.type)
+            for column, field in zip(batch.columns, self.schema, strict=True)
+        ]
+        return pa.RecordBatch.from_arrays(columns, schema=self.schema)
+
+
+async def _open(frame: datafusion.DataFrame) -> AsyncIterator[Any]:
+    return frame.execute_stream()
+
+
+async def _next(stream: Any) -> pa.RecordBatch | None:
+    try:
+        return (await stream.__anext__()).to_pyarrow()
+    except StopAsyncIteration:
+        return None
+
+
+def _unbound() -> Iterator[pa.RecordBatch]:
+    raise InvalidArgument("a parameter of the statement was not given a value")
+
+
+def _plain(field: pa.Field) -> pa.Field:
+    """The field with views as the types that every client knows."""
+    if pa.types.is_string_view(field.type):
+        return field.with_type(pa.utf8())
+    if pa.types.is_binary_view(field.type):
+        return field.with_type(pa.binary())
+    return field
+
+
+def _readable(message: str) -> str:
+    """DataFusion's message without the prefixes that say where in DataFusion it arose."""
+    for prefix in ("DataFusion error: ", "Error during planning: ", "External error: ", "Execution error: "):
+        message = message.removeprefix(prefix)
+    return message

@@ -1,0 +1,30 @@
+"""A range of time that a caller asks about."""
+
+from dataclasses import dataclass
+
+from udtf.errors import InvalidArgument
+
+MIN_TIME_NS = -(1 << 63)
+MAX_TIME_NS = (1 << 63) - 1
+
+
+@dataclass(frozen=True)
+class TimeRange:
+    """Nanoseconds since the Unix epoch, UTC, both ends included.
+
+    A span overlaps it when `begin <= end_ns` and (`end >= begin_ns` or the span has no end).
+
+    Raises:
+        InvalidArgument: the range ends before it begins.
+    """
+
+    begin_ns: int
+    end_ns: int
+
+    def __post_init__(self) -> None:
+        if self.end_ns < self.begin_ns:
+            raise InvalidArgument(f"time range ends before it begins: begin {self.begin_ns} ns, end {self.end_ns} ns")
+
+
+WHOLE_LIFE = TimeRange(MIN_TIME_NS, MAX_TIME_NS)
+"""Every span, whenever it was."""
