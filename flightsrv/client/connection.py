@@ -1,0 +1,307 @@
+"""The connection to a server: queries, traces, ingestion."""
+
+import os
+import threading
+import weakref
+from collections.abc import Callable, Mapping, Sequence
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Self, TypeAlias
+
+import pyarrow as pa
+from pyarrow import flight
+
+from flightsrv.client.errors import FlightsrvError, InvalidRequest, ServerFailed, Unavailable, translated_errors
+from flightsrv.client.streams import QueryStream
+from flightsrv.client.times import Time, rfc3339, time_ns
+from flightsrv.client.traces import ProgressCallback, TraceResult, TraceStream, trace_statement, write_trace
+from flightsrv.wire.commands import (
+    ActionClosePreparedStatementRequest,
+    ActionCreatePreparedStatementRequest,
+    ActionCreatePreparedStatementResult,
+    CommandPreparedStatementQuery,
+    CommandStatementIngest,
+    CommandStatementQuery,
+    DoPutPreparedStatementResult,
+    DoPutUpdateResult,
+    Message,
+    TableDefinitionOptions,
+    TableExists,
+    TableNotExist,
+    decode,
+    pack,
+    unpack,
+)
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+Parameters: TypeAlias = Sequence[Any] | Mapping[str, Any] | pa.RecordBatch
+"""Values for $1, $2 and so on, values by name, or a batch of one row."""
+
+_Headers = list[tuple[bytes, bytes]]
+
+
+def connect(url: str, token: str | None = None, timeout_seconds: float = 10.0) -> "QueryClient":
+    """Connect to a server at `grpc://host:port` or `grpc+tls://host:port`, with a bearer token if it wants one.
+
+    Raises:
+        Unavailable: nobody answers there within the timeout.
+        Unauthenticated: the server wants another token.
+        InvalidRequest: the address cannot be understood.
+    """
+    client = QueryClient(url, token)
+    try:
+        client.check(timeout_seconds)
+    except BaseException:
+        client.close()
+        raise
+    return client
+
+
+class QueryClient:
+    """A connection that several threads may use at once.
+
+    Every method raises a `FlightsrvError`: `InvalidRequest` for what the caller can put right, `Unavailable` when
+    the server is gone, `ServerFailed` for problems of the server. Nothing is tried twice.
+
+    In each method `begin` and `end` limit the time that the query looks at; both ends are included, and without
+    them it looks at the whole life of a process.
+    """
+
+    def __init__(self, url: str, token: str | None = None) -> None:
+        """Use `connect`, which also finds out whether the server is there."""
+        self._url = url
+        self._headers: _Headers = [] if token is None else [(b"authorization", f"Bearer {token}".encode())]
+        self._lock = threading.Lock()
+        self._streams: weakref.WeakSet[QueryStream] = weakref.WeakSet()
+        self._closed = False
+        with translated_errors():
+            self._flight = flight.connect(url)
+
+    def check(self, timeout_seconds: float) -> None:
+        """Ask the server for something small; raises as `connect` does."""
+        try:
+            with translated_errors():
+                list(self._flight.list_actions(self._options([], timeout_seconds)))
+        except Unavailable as error:
+            raise Unavailable(f"no server answers at {self._url}: {error}") from error
+        except InvalidRequest:
+            pass  # it answers, and has no list of actions
+
+    def query(
+        self,
+        sql: str,
+        parameters: Parameters | None = None,
+        *,
+        begin: Time | None = None,
+        end: Time | None = None,
+    ) -> pa.Table:
+        """The whole result of a query."""
+        with self.stream(sql, parameters, begin=begin, end=end) as batches:
+            return pa.Table.from_batches(batches, batches.schema)
+
+    def query_pandas(
+        self,
+        sql: str,
+        parameters: Parameters | None = None,
+        *,
+        begin: Time | None = None,
+        end: Time | None = None,
+    ) -> "pd.DataFrame":
+        """The whole result of a query as a pandas DataFrame.
+
+        Raises:
+            ImportError: pandas is not installed.
+        """
+        try:
+            import pandas  # noqa: F401
+        except ImportError as error:
+            raise ImportError("query_pandas needs pandas: pip install 'flightsrv[pandas]'") from error
+        return self.query(sql, parameters, begin=begin, end=end).to_pandas()
+
+    def stream(
+        self,
+        sql: str,
+        parameters: Parameters | None = None,
+        *,
+        begin: Time | None = None,
+        end: Time | None = None,
+    ) -> QueryStream:
+        """The record batches of a query as they arrive; closing the stream stops the server's work."""
+        headers = _range_headers(begin, end)
+        if parameters is None:
+            return self._run(CommandStatementQuery(sql), headers)
+        return self._run_prepared(sql, _parameters_batch(parameters), headers)
+
+    def processes(self) -> pa.Table:
+        """All processes in the lake, in order of their start."""
+        return self.query("SELECT * FROM processes ORDER BY start_time, process_id")
+
+    def trace_chunks(
+        self,
+        process_id: str,
+        *,
+        begin: Time | None = None,
+        end: Time | None = None,
+        span_types: str = "both",
+        strict: bool = False,
+        progress: ProgressCallback | None = None,
+    ) -> TraceStream:
+        """The Perfetto trace of a process in chunks as they arrive; joined they are the trace file.
+
+        `span_types` is 'thread', 'async' or 'both'. A thread that cannot be read is missing in the trace and
+        listed in the stream's `result`; with `strict` it is an error. `progress` is called in the reading thread.
+        """
+        headers = [(b"trace_progress", b"true"), (b"trace_strict", b"true" if strict else b"false")]
+        statement = trace_statement(process_id, begin, end, span_types)
+        return TraceStream(self._run(CommandStatementQuery(statement), headers), progress)
+
+    def trace(
+        self,
+        process_id: str,
+        *,
+        begin: Time | None = None,
+        end: Time | None = None,
+        span_types: str = "both",
+        strict: bool = False,
+        progress: ProgressCallback | None = None,
+    ) -> bytes:
+        """The Perfetto trace of a process; see `trace_chunks`."""
+        with self.trace_chunks(
+            process_id, begin=begin, end=end, span_types=span_types, strict=strict, progress=progress
+        ) as chunks:
+            return b"".join(chunks)
+
+    def trace_to_file(
+        self,
+        process_id: str,
+        path: str | os.PathLike[str],
+        *,
+        begin: Time | None = None,
+        end: Time | None = None,
+        span_types: str = "both",
+        strict: bool = False,
+        progress: ProgressCallback | None = None,
+    ) -> TraceResult:
+        """Write the Perfetto trace of a process to a file, which appears when it is whole; see `trace_chunks`.
+
+        Raises:
+            OSError: the file cannot be written.
+        """
+        with self.trace_chunks(
+            process_id, begin=begin, end=end, span_types=span_types, strict=strict, progress=progress
+        ) as chunks:
+            return write_trace(chunks, path)
+
+    def ingest(self, table: str, rows: pa.Table | pa.RecordBatch) -> int:
+        """Append rows to `processes`, `streams` or `blocks`; returns how many the server took.
+
+        Every record batch is stored whole or not at all. Sending rows again is harmless.
+        """
+        if isinstance(rows, pa.RecordBatch):
+            rows = pa.Table.from_batches([rows])
+        command = CommandStatementIngest(
+            table, TableDefinitionOptions(if_not_exist=TableNotExist.FAIL, if_exists=TableExists.APPEND)
+        )
+        result = self._put(command, rows)
+        if result is None:
+            raise ServerFailed(f"the server did not say how many rows it took into {table!r}")
+        return decode(DoPutUpdateResult, result).record_count
+
+    def close(self) -> None:
+        """Stop what is running and close the connection; harmless when called again."""
+        with self._lock:
+            self._closed = True
+            streams = list(self._streams)
+        for stream in streams:
+            stream.cancel()
+        self._flight.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def _run(self, command: Message, headers: _Headers, on_end: Callable[[], None] | None = None) -> QueryStream:
+        options = self._options(headers)
+        with translated_errors():
+            info = self._flight.get_flight_info(_descriptor(command), options)
+            if len(info.endpoints) != 1:
+                raise ServerFailed(f"the server offers the result in {len(info.endpoints)} parts, expected one")
+            reader = self._flight.do_get(info.endpoints[0].ticket, options)
+        stream = QueryStream(reader, on_end)
+        with self._lock:
+            self._streams.add(stream)
+            closed = self._closed
+        if closed:
+            stream.cancel()
+        return stream
+
+    def _run_prepared(self, sql: str, parameters: pa.RecordBatch, headers: _Headers) -> QueryStream:
+        """Prepare, bind, run; the statement is closed when its stream ends."""
+        request = flight.Action("CreatePreparedStatement", pack(ActionCreatePreparedStatementRequest(sql)))
+        with translated_errors():
+            (answer,) = self._flight.do_action(request, self._options(headers))
+        prepared = unpack(answer.body.to_pybytes())
+        if not isinstance(prepared, ActionCreatePreparedStatementResult):
+            raise ServerFailed("the server did not answer with a prepared statement")
+        handle = prepared.prepared_statement_handle
+        try:
+            bound = self._put(CommandPreparedStatementQuery(handle), pa.Table.from_batches([parameters]))
+            if bound is not None:
+                # A server that keeps no state puts the parameters into a handle of their own.
+                handle = decode(DoPutPreparedStatementResult, bound).prepared_statement_handle or handle
+            return self._run(CommandPreparedStatementQuery(handle), headers, lambda: self._close_prepared(handle))
+        except BaseException:
+            self._close_prepared(handle)
+            raise
+
+    def _close_prepared(self, handle: bytes) -> None:
+        request = flight.Action("ClosePreparedStatement", pack(ActionClosePreparedStatementRequest(handle)))
+        try:
+            with translated_errors():
+                list(self._flight.do_action(request, self._options([])))
+        except FlightsrvError:
+            pass  # the server forgets it in time; the query itself is done or has failed for its own reason
+
+    def _put(self, command: Message, rows: pa.Table) -> bytes | None:
+        """Send rows with a command; returns what the server answers, if anything."""
+        with translated_errors():
+            writer, answers = self._flight.do_put(_descriptor(command), rows.schema, self._options([]))
+            with writer:
+                writer.write_table(rows)
+                writer.done_writing()
+                answer = answers.read()
+        return None if answer is None else answer.to_pybytes()
+
+    def _options(self, headers: _Headers, timeout_seconds: float | None = None) -> flight.FlightCallOptions:
+        return flight.FlightCallOptions(timeout=timeout_seconds, headers=[*self._headers, *headers])
+
+
+def _descriptor(command: Message) -> flight.FlightDescriptor:
+    return flight.FlightDescriptor.for_command(pack(command))
+
+
+def _range_headers(begin: Time | None, end: Time | None) -> _Headers:
+    limits = {"begin": begin, "end": end}
+    return [
+        (f"query_range_{name}".encode(), rfc3339(time_ns(limit, name)).encode())
+        for name, limit in limits.items()
+        if limit is not None
+    ]
+
+
+def _parameters_batch(parameters: Parameters) -> pa.RecordBatch:
+    if isinstance(parameters, pa.RecordBatch):
+        return parameters
+    if not isinstance(parameters, Mapping):
+        parameters = {str(position): value for position, value in enumerate(parameters, 1)}
+    columns = {name: _parameter_column(value) for name, value in parameters.items()}
+    return pa.RecordBatch.from_pydict(columns)
+
+
+def _parameter_column(value: Any) -> pa.Array:
+    return pa.array([value.as_py()], value.type) if isinstance(value, pa.Scalar) else pa.array([value])

@@ -1,0 +1,81 @@
+"""What can go wrong for a caller of the client.
+
+    FlightsrvError
+    ├── InvalidRequest      the caller's mistake: a statement, an argument, a time, an address
+    ├── NotFound            the server has no such thing
+    ├── Unauthenticated     the server does not know the token, or does not let its owner do this
+    ├── Unavailable         nobody listens there, the server stops, or it did not answer in time
+    ├── Cancelled           the work was stopped, by the caller or by the server
+    └── ServerFailed        the server could not do what was asked; not the caller's fault
+
+Messages are those of the server, free of what the transport adds around them.
+"""
+
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import pyarrow as pa
+from pyarrow import flight
+
+
+class FlightsrvError(Exception):
+    """Root of the errors that this package raises on purpose."""
+
+
+class InvalidRequest(FlightsrvError):
+    """What was asked has no meaning; it would fail in the same way again."""
+
+
+class NotFound(FlightsrvError):
+    """The server has no such process, table, prepared statement."""
+
+
+class Unauthenticated(FlightsrvError):
+    """A token is missing, wrong, or does not allow this."""
+
+
+class Unavailable(FlightsrvError):
+    """The server cannot be reached; the same may succeed later."""
+
+
+class Cancelled(FlightsrvError):
+    """The work was stopped before its end."""
+
+
+class ServerFailed(FlightsrvError):
+    """The server met a problem of its own, or the connection broke half way."""
+
+
+# The first match counts: more special classes stand first.
+_TRANSLATIONS: tuple[tuple[type[Exception], type[FlightsrvError]], ...] = (
+    (flight.FlightUnauthenticatedError, Unauthenticated),
+    (flight.FlightUnauthorizedError, Unauthenticated),
+    (flight.FlightCancelledError, Cancelled),
+    (flight.FlightUnavailableError, Unavailable),
+    (flight.FlightTimedOutError, Unavailable),
+    (pa.ArrowCancelled, Cancelled),
+    (pa.ArrowNotImplementedError, InvalidRequest),
+    (pa.ArrowKeyError, NotFound),
+    (pa.ArrowInvalid, InvalidRequest),
+    (pa.ArrowTypeError, InvalidRequest),
+)
+
+_TRANSPORT_PREFIX = re.compile(r"^(Flight|gRPC) returned [\w ]+, with message: ")
+_TRANSPORT_SUFFIX = re.compile(r"\.?\s*(Detail: |gRPC client debug context: |Client context: ).*", re.DOTALL)
+
+
+@contextmanager
+def translated_errors() -> Iterator[None]:
+    """Within it, what pyarrow raises becomes one of the errors above."""
+    try:
+        yield
+    except (pa.ArrowException, OSError) as error:
+        raise _translate(error) from error
+
+
+def _translate(error: Exception) -> FlightsrvError:
+    ours = next((ours for theirs, ours in _TRANSLATIONS if isinstance(error, theirs)), ServerFailed)
+    text = error.args[0] if error.args and isinstance(error.args[0], str) else str(error)
+    message = _TRANSPORT_SUFFIX.sub("", _TRANSPORT_PREFIX.sub("", text)).strip()
+    return ours(message or f"the server gave no reason ({type(error).__name__})")
