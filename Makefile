@@ -1,10 +1,56 @@
-.PHONY: help install
+.PHONY: help install demo test test-fast bench proto check format
+
+# The first Python that is new enough and can make virtual environments.
+PYTHON = $(shell for python in python3.11 python3 python; do \
+	$$python -c 'import ensurepip, sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$python && break; \
+	done)
+
+PROTOC = .venv/bin/python -m grpc_tools.protoc -I proto --include_imports
+DESCRIPTORS = flightsrv/wire/flight_sql.fds udtf/perfetto/perfetto_trace.fds
+
+# $(call compile,FOLDER): the descriptor sets of proto/, each where its package is below FOLDER.
+define compile
+@mkdir -p $(addprefix $(1)/,$(dir $(DESCRIPTORS)))
+$(PROTOC) --descriptor_set_out=$(1)/flightsrv/wire/flight_sql.fds \
+	google/protobuf/any.proto flight.proto flight_sql.proto ticket.proto
+$(PROTOC) --descriptor_set_out=$(1)/udtf/perfetto/perfetto_trace.fds perfetto_trace.proto
+endef
+
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 12
 
 install: .venv/installed ## make .venv with the package and what its tests need
 
+# The file says that the environment is whole. What was left half made is completed, or made anew if it has no pip.
 .venv/installed: pyproject.toml
-	python3.11 -m venv .venv
-	.venv/bin/pip install --quiet --editable '.[dev]'
-	touch $@
+	@test -n "$(PYTHON)" || { echo "Needs Python 3.11 or newer with its venv module" >&2; exit 1; }
+	@.venv/bin/python -m pip --version >/dev/null 2>&1 || $(PYTHON) -m venv --clear .venv
+	.venv/bin/python -m pip install --quiet --editable '.[dev]'
+	@touch $@
+
+demo: install ## record a program of many threads, serve it, write demo.pftrace
+	.venv/bin/flightsrv demo
+
+test: install ## run all tests; as root, first install the Debian packages that some need
+	.venv/bin/python -m tests.support.debian
+	.venv/bin/pytest
+
+test-fast: install ## run the tests that take no longer than a few seconds
+	.venv/bin/pytest -m 'not slow and not browser'
+
+bench: install ## measure against the budgets, write benchmarks/out/latest.json
+	.venv/bin/python -m benchmarks run
+
+proto: install ## compile proto/ into the packages that use it
+	$(call compile,.)
+
+check: install ## format, lint, types, and whether the compiled proto/ is current
+	.venv/bin/ruff format --check
+	.venv/bin/ruff check
+	.venv/bin/mypy
+	$(call compile,build/proto)
+	@for file in $(DESCRIPTORS); do cmp $$file build/proto/$$file || { echo "run: make proto" >&2; exit 1; }; done
+
+format: install ## format the code and sort its imports
+	.venv/bin/ruff check --select I --fix
+	.venv/bin/ruff format
