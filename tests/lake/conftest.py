@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from tests.model.lake import Reader
-from tests.model.places import Place, local_place
+from tests.model.places import Place, local_place, s3_place
 from udtf.lake.lake import Lake
 
 
@@ -17,7 +17,7 @@ def place(request: pytest.FixtureRequest, tmp_path: Path) -> Place:
     if request.param == "postgresql":
         return local_place(folder, request.getfixturevalue("postgresql_url"))
     if request.param == "s3":
-        return request.getfixturevalue("s3_place")
+        return s3_place(request.getfixturevalue("s3_url"), f"sqlite:///{tmp_path / 'lake.sqlite'}")
     return local_place(folder)
 
 

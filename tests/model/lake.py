@@ -14,7 +14,7 @@ from udtf import time_range as udtf_time_range
 from udtf.lake import schemas
 from udtf.lake.block_format import FORMAT, AsyncColumns, Events, encode_block, scope_array
 from udtf.lake.lake import Lake
-from udtf.sql.engine import EngineSettings, QueryContext, QueryEngine
+from udtf.sql.engine import EngineSettings, Query, QueryContext, QueryEngine
 
 PROCESS_BATCH = pa.schema(
     [schemas.PROCESSES.field(n) for n in ("process_id", "tsc_frequency", "start_time", "start_ticks", "exe")]
@@ -145,14 +145,18 @@ class Reader:
     def of(cls, lake: Lake) -> "Reader":
         return cls(QueryEngine(lake, EngineSettings()))
 
-    def query(self, sql: str, time_range: TimeRange | None = None, strict: bool = False) -> pa.Table:
-        """All rows of a statement."""
+    def plan(self, sql: str, time_range: TimeRange | None = None, strict: bool = False) -> Query:
+        """The query, which has not begun to run."""
         bounds = None
         if time_range is not None:
             bounds = udtf_time_range.TimeRange(time_range.begin_ns, time_range.end_ns)
         self.messages = []
         context = QueryContext(time_range=bounds, strict=strict, on_message=self.messages.append)
-        query = self.engine.plan(sql, context)
+        return self.engine.plan(sql, context)
+
+    def query(self, sql: str, time_range: TimeRange | None = None, strict: bool = False) -> pa.Table:
+        """All rows of a statement."""
+        query = self.plan(sql, time_range, strict)
         return pa.Table.from_batches(list(query.batches()), query.schema)
 
     def rows(self, sql: str, time_range: TimeRange | None = None) -> list[dict[str, object]]:

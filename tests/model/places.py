@@ -4,8 +4,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import boto3
 from sqlalchemy import Engine, event
-from sqlalchemy.engine import make_url
 
 from udtf.lake.lake import Lake
 
@@ -35,13 +35,18 @@ def local_place(folder: Path, db_url: str | None = None) -> Place:
     def list_files() -> list[str]:
         return sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file())
 
-    return Place(str(folder), db_url and driver_url(db_url), list_files)
+    return Place(str(folder), db_url, list_files)
 
 
-def driver_url(db_url: str) -> str:
-    """The same database through the PostgreSQL driver that the project depends on."""
-    url = make_url(db_url)
-    return url.set(drivername="postgresql+psycopg").render_as_string(hide_password=False)
+def s3_place(bucket_url: str, db_url: str) -> Place:
+    """A lake in an S3 bucket of its own."""
+    bucket = bucket_url.removeprefix("s3://")
+
+    def list_files() -> list[str]:
+        pages = boto3.client("s3").get_paginator("list_objects_v2").paginate(Bucket=bucket)
+        return sorted(found["Key"] for page in pages for found in page.get("Contents", []))
+
+    return Place(bucket_url, db_url, list_files)
 
 
 class StatementCounter:
