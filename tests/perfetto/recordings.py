@@ -1,0 +1,141 @@
+"""Random spans of a thread in plain Python, and the way from there through the encoder."""
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+
+import numpy as np
+import pytest
+from hypothesis import strategies as st
+
+from tests.model.trace_reader import Track
+from udtf.lake.block_format import Scope, scope_array
+from udtf.lake.scopes import scope_hashes
+from udtf.perfetto import pieces
+from udtf.perfetto.interning import InternedScopes
+from udtf.perfetto.kernels import OPEN
+from udtf.perfetto.messages import Trace
+from udtf.perfetto.tracks import ProcessTrack, ThreadTrack
+from udtf.perfetto.writer import TraceWriter
+
+START_NS = 1_767_225_600_000_000_000
+PROCESS = ProcessTrack("process-1", "program", "4242", START_NS)
+THREAD = ThreadTrack("stream-1", "main", "4242")
+
+texts = st.text(st.characters(exclude_categories=["Cs"]), max_size=12)
+scopes = st.builds(Scope, texts, texts, texts, st.integers(0, 2**32 - 1))
+scope_lists = st.lists(scopes, min_size=1, max_size=6)
+gaps_ns = st.sampled_from([0, 0, 1, 127, 128, 16_383, 16_384, 2**21, 2**28 - 1, 2**28, 2**40])
+piece_sizes = st.sampled_from([pieces.MAX_EVENT_BYTES, 150, pieces.PIECE_BYTES])
+
+
+@dataclass(frozen=True)
+class Span:
+    """A span of a thread; `end_ns` is None if it was never ended."""
+
+    begin_ns: int
+    end_ns: int | None
+    depth: int
+    scope: Scope
+
+
+@dataclass(frozen=True)
+class Shown:
+    """A slice as a trace shows it."""
+
+    begin_ns: int
+    duration_ns: int
+    depth: int
+    name: str
+    source: tuple[str, int] | None
+
+
+def shown(track: Track) -> list[Shown]:
+    """The slices of a track, in order of their begins."""
+    return [Shown(s.begin_ns, s.duration_ns, s.depth, s.name, s.source) for s in track.slices]
+
+
+def expected(spans: Iterable[Span]) -> list[Shown]:
+    """What a trace must show of spans."""
+    return [
+        Shown(
+            span.begin_ns,
+            -1 if span.end_ns is None else span.end_ns - span.begin_ns,
+            span.depth,
+            span.scope.name,
+            (span.scope.filename, span.scope.line),
+        )
+        for span in spans
+    ]
+
+
+@st.composite
+def thread_spans(draw: st.DrawFn) -> list[Span]:
+    """What a thread recorded that began and ended spans as it liked, in order of the begins."""
+    choices = draw(scope_lists)
+    steps = draw(st.lists(st.tuples(st.booleans(), gaps_ns, st.sampled_from(choices)), max_size=60))
+    begun: list[tuple[int, int, Scope]] = []
+    ends: dict[int, int] = {}
+    stack: list[int] = []
+    now_ns = START_NS
+    for begins, gap_ns, scope in steps:
+        now_ns += gap_ns
+        if begins:
+            begun.append((now_ns, len(stack), scope))
+            stack.append(len(begun) - 1)
+        elif stack:
+            ends[stack.pop()] = now_ns
+    return [Span(begin_ns, ends.get(i), depth, scope) for i, (begin_ns, depth, scope) in enumerate(begun)]
+
+
+@st.composite
+def cut(draw: st.DrawFn, spans: Sequence[Span]) -> list[list[Span]]:
+    """The spans in batches, some of them perhaps empty."""
+    cuts = sorted(draw(st.lists(st.integers(0, len(spans)), max_size=4)))
+    bounds = [0, *cuts, len(spans)]
+    return [list(spans[begin:end]) for begin, end in pairwise(bounds)]
+
+
+def intern(writer: TraceWriter, table: Sequence[Scope]) -> InternedScopes:
+    """The scopes with the ids of a writer."""
+    array = scope_array(table)
+    return writer.intern(array, scope_hashes(array))
+
+
+def encode_thread(
+    writer: TraceWriter, thread: ThreadTrack, batches: Iterable[Sequence[Span]], piece_bytes: int = pieces.PIECE_BYTES
+) -> bytes:
+    """The bytes of a thread, each batch with a scope table of its own."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(pieces, "PIECE_BYTES", piece_bytes)
+        return b"".join(_thread_pieces(writer, thread, batches, piece_bytes))
+
+
+def _thread_pieces(
+    writer: TraceWriter, thread: ThreadTrack, batches: Iterable[Sequence[Span]], piece_bytes: int
+) -> Iterator[bytes]:
+    encoder = writer.thread(thread)
+    yield encoder.start()
+    for batch in batches:
+        table = list(dict.fromkeys(span.scope for span in reversed(batch)))
+        interned = intern(writer, table)
+        yield from interned.definitions
+        yield from whole_pieces(
+            encoder.encode(
+                np.array([span.begin_ns for span in batch], np.int64),
+                np.array([OPEN if span.end_ns is None else span.end_ns for span in batch], np.int64),
+                np.array([span.depth for span in batch], np.uint32),
+                np.array([table.index(span.scope) for span in batch], np.int32),
+                interned,
+            ),
+            piece_bytes,
+        )
+    yield from whole_pieces(encoder.finish(), piece_bytes)
+
+
+def whole_pieces(parts: Iterable[memoryview], piece_bytes: int) -> Iterator[bytes]:
+    """The pieces, each checked to hold some packets, all of them whole, and no more bytes than allowed."""
+    for part in parts:
+        assert 0 < len(part) <= piece_bytes
+        assert Trace.FromString(part).packet
+        yield bytes(part)

@@ -1,0 +1,121 @@
+"""Spans of a thread come out of the bytes as they went into the encoder."""
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tests.model.trace_reader import read_trace
+from tests.perfetto.recordings import (
+    PROCESS,
+    START_NS,
+    THREAD,
+    Shown,
+    Span,
+    cut,
+    encode_thread,
+    expected,
+    intern,
+    piece_sizes,
+    shown,
+    thread_spans,
+)
+from udtf.errors import CorruptData
+from udtf.lake.block_format import Scope
+from udtf.perfetto import pieces
+from udtf.perfetto.kernels import OPEN
+from udtf.perfetto.tracks import ThreadTrack
+from udtf.perfetto.writer import TraceWriter
+
+SCOPE = Scope("work", "module", "file.py", 7)
+
+
+def slices_of(spans: list[list[Span]], piece_bytes: int = pieces.PIECE_BYTES) -> list[Shown]:
+    """The slices of a trace of one thread."""
+    writer = TraceWriter(PROCESS)
+    data = writer.descriptors([THREAD]) + encode_thread(writer, THREAD, spans, piece_bytes)
+    return shown(read_trace(data).tracks[THREAD.uuid])
+
+
+@given(thread_spans(), st.data(), piece_sizes)
+def test_every_span_is_shown_once_with_its_times_depth_and_names(
+    spans: list[Span], data: st.DataObject, piece_bytes: int
+) -> None:
+    """However spans are nested, timed, named, left open, cut into batches and into pieces."""
+    assert slices_of(data.draw(cut(spans)), piece_bytes) == expected(spans)
+
+
+@given(st.lists(thread_spans(), min_size=2, max_size=4))
+def test_threads_share_a_trace(recordings: list[list[Span]]) -> None:
+    """Each thread's slices are on its own track, with ids that were interned for threads before it."""
+    writer = TraceWriter(PROCESS)
+    threads = [ThreadTrack(f"stream-{i}", f"thread {i}", str(i + 1)) for i in range(len(recordings))]
+    data = writer.descriptors(threads)
+    for thread, spans in zip(threads, recordings, strict=True):
+        data += encode_thread(writer, thread, [spans])
+    tracks = read_trace(data).tracks
+    assert [shown(tracks[thread.uuid]) for thread in threads] == [expected(spans) for spans in recordings]
+
+
+def test_depth_tells_a_zero_length_child_from_a_zero_length_sibling() -> None:
+    """Four spans at one nanosecond are nested as their depths say."""
+    spans = [Span(START_NS, START_NS, depth, SCOPE) for depth in (0, 1, 1, 0)]
+    assert slices_of([spans]) == expected(spans)
+
+
+def test_a_stack_of_any_depth_is_unwound() -> None:
+    """A recursion of 10,000 calls, in batches that grow the stack twice, ends call by call."""
+    depth = 10_000
+    spans = [Span(START_NS + i, START_NS + 2 * depth - i, i, SCOPE) for i in range(depth)]
+    assert slices_of([spans[:100], spans[100:]], 4096) == expected(spans)
+
+
+def test_spans_before_a_loss_stay_open_and_the_next_ones_are_shown_below() -> None:
+    """Depth begins at 0 again after lost events; nobody knows when the spans before ended."""
+    before = [Span(START_NS, None, 0, SCOPE), Span(START_NS + 1, None, 1, SCOPE)]
+    after = [Span(START_NS + 5, START_NS + 9, 0, SCOPE), Span(START_NS + 6, START_NS + 7, 1, SCOPE)]
+    found = slices_of([before, after])
+    assert found[:2] == expected(before)
+    assert found[2:] == expected([Span(s.begin_ns, s.end_ns, s.depth + 2, s.scope) for s in after])
+
+
+def test_a_time_that_goes_back_leaves_the_others_right() -> None:
+    """A begin before the event before it is a fault of the clock, but the bytes tell it as it was."""
+    times_ns = [START_NS, START_NS - 10**9, START_NS + 10**9]
+    found = slices_of([[Span(time_ns, None, depth, SCOPE) for depth, time_ns in enumerate(times_ns)]])
+    assert [slice_.begin_ns for slice_ in found] == sorted(times_ns)
+
+
+def test_the_same_spans_give_the_same_bytes() -> None:
+    """Nothing in a trace is random, and a cut into batches leaves no mark."""
+    spans = [Span(START_NS + i, START_NS + i, 0, SCOPE) for i in range(10)]
+    whole, halves = (
+        encode_thread(TraceWriter(PROCESS), THREAD, batches) for batches in ([spans], [spans[:5], spans[5:]])
+    )
+    assert whole == halves
+
+
+def test_a_span_takes_at_most_36_bytes() -> None:
+    """With name, category and source location, 2,000 scopes, and milliseconds between the events."""
+    rng = np.random.default_rng(1)
+    count = 20_000
+    times_ns = START_NS + np.cumsum(rng.integers(1, 1 << 21, 2 * count))
+    codes = rng.integers(0, 2000, count).astype(np.int32)
+    writer = TraceWriter(PROCESS)
+    interned = intern(writer, [Scope(f"function {i}", "module", "file.py", i) for i in range(2000)])
+    encoder = writer.thread(THREAD)
+    parts = [*encoder.encode(times_ns[::2], times_ns[1::2], np.zeros(count, np.uint32), codes, interned)]
+    parts += encoder.finish()
+    assert sum(map(len, parts)) <= 36 * count
+
+
+@pytest.mark.parametrize("code", [-1, 1])
+def test_a_code_without_a_scope_is_refused(code: int) -> None:
+    """Compiled loops do not look; what they are given is looked at before."""
+    writer = TraceWriter(PROCESS)
+    one = np.ones(1, np.int64)
+    pieces_of_one = writer.thread(THREAD).encode(
+        one, one * OPEN, np.zeros(1, np.uint32), np.array([code], np.int32), intern(writer, [SCOPE])
+    )
+    with pytest.raises(CorruptData, match=f"scopes {code} to {code}, of 1"):
+        list(pieces_of_one)

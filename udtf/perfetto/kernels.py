@@ -1,0 +1,229 @@
+"""Columns of spans and events into bytes of packets: the compiled loops.
+
+One event becomes one `TracePacket`. In bytes, with the field each tag stands for:
+
+    0A size   40 delta    50 01            5A size { 48 type ... }
+    packet    timestamp   sequence id      track_event
+
+All but the timestamp is the same for every event of a kind, so it is laid out once per scope in a table of *bodies*:
+row `END_ROW` ends a slice, row 1 + code begins a slice of the scope with that code in its batch. A body is three
+words of eight bytes, stored whole and then cut to its length: what is written beyond is overwritten by the next
+packet. Stores go byte by byte because the position is not aligned; the compiler makes one instruction of each eight,
+as long as positions are unsigned (a signed one could count from the end of the array).
+
+A kernel stops when the buffer may not hold one more packet, and goes on from there in the next.
+"""
+
+import numba
+import numpy as np
+import numpy.typing as npt
+
+OPEN = int(np.iinfo(np.int64).max)
+"""Stands for the end of a span that has none."""
+SEQUENCE_ID = 1
+"""The one packet sequence of a trace; under 128, so that it takes one byte."""
+END_ROW = 0
+MAX_EVENT_BYTES = 64
+"""Room that one event needs: 2 + 1 + 10 before the body, 24 of body, 16 of track, and some."""
+TRACK_FIELD_BYTES = 10
+"""Length of a `track_uuid` field with one of our uuids."""
+MAX_IID = (1 << 28) - 1
+"""Greatest interned id whose varint takes four bytes, as bodies assume."""
+
+Words = npt.NDArray[np.uint64]
+Lengths = npt.NDArray[np.int64]
+
+_BYTES = "Array(uint8, 1, 'C')"
+_TABLE = "Array(uint8, 2, 'C')"
+_WORDS = "Array(uint64, 2, 'C', readonly=True)"
+_INT64S = "Array(int64, 1, 'C', readonly=True)"
+_INT32S = "Array(int32, 1, 'C', readonly=True)"
+_UINT32S = "Array(uint32, 1, 'C', readonly=True)"
+_STACK_DEPTHS = "Array(uint32, 1, 'C')"
+_STACK_ENDS = "Array(int64, 1, 'C')"
+
+_ONE = np.uint64(1)
+_WORD = np.uint64(8)
+
+
+@numba.njit(nogil=True)
+def _put_varint(out, position, value):  # type: ignore[no-untyped-def]
+    """Writes an unsigned number, seven bits a byte; returns the position after it."""
+    while value >= np.uint64(0x80):
+        out[position] = np.uint8(value | np.uint64(0x80))
+        value >>= np.uint64(7)
+        position += _ONE
+    out[position] = np.uint8(value)
+    return position + _ONE
+
+
+@numba.njit(nogil=True)
+def _put_delta(out, position, value):  # type: ignore[no-untyped-def]
+    """`_put_varint`, quick for less than 2**28 (a quarter of a second).
+
+    The length of a delta is hard to guess, so nothing branches on it: four bytes are written always.
+    """
+    if value >= np.uint64(1 << 28):
+        return _put_varint(out, position, value)
+    size = (
+        _ONE
+        + np.uint64(value >= np.uint64(1 << 7))
+        + np.uint64(value >= np.uint64(1 << 14))
+        + np.uint64(value >= np.uint64(1 << 21))
+    )
+    groups = (
+        (value & np.uint64(0x7F))
+        | (value << np.uint64(1)) & np.uint64(0x7F00)
+        | (value << np.uint64(2)) & np.uint64(0x7F0000)
+        | (value << np.uint64(3)) & np.uint64(0x7F000000)
+    )
+    more = np.uint64(0x80808080) & ((_ONE << (np.uint64(8) * size - np.uint64(8))) - _ONE)
+    _put_half_word(out, position, groups | more)
+    return position + size
+
+
+@numba.njit(nogil=True)
+def _put_half_word(out, position, word):  # type: ignore[no-untyped-def]
+    """Writes four bytes, the lowest first."""
+    out[position] = np.uint8(word)
+    out[position + np.uint64(1)] = np.uint8(word >> np.uint64(8))
+    out[position + np.uint64(2)] = np.uint8(word >> np.uint64(16))
+    out[position + np.uint64(3)] = np.uint8(word >> np.uint64(24))
+
+
+@numba.njit(nogil=True)
+def _put_word(out, position, word):  # type: ignore[no-untyped-def]
+    """Writes eight bytes, the lowest first."""
+    out[position] = np.uint8(word)
+    out[position + np.uint64(1)] = np.uint8(word >> np.uint64(8))
+    out[position + np.uint64(2)] = np.uint8(word >> np.uint64(16))
+    out[position + np.uint64(3)] = np.uint8(word >> np.uint64(24))
+    out[position + np.uint64(4)] = np.uint8(word >> np.uint64(32))
+    out[position + np.uint64(5)] = np.uint8(word >> np.uint64(40))
+    out[position + np.uint64(6)] = np.uint8(word >> np.uint64(48))
+    out[position + np.uint64(7)] = np.uint8(word >> np.uint64(56))
+
+
+@numba.njit(nogil=True)
+def _put_event(out, packet, delta_ns, bodies, lengths, row):  # type: ignore[no-untyped-def]
+    """Writes one packet at position `packet`; returns the position after it.
+
+    A negative delta wraps around to ten bytes, and readers, who add modulo 2**64, come out right.
+    """
+    out[packet] = 0x0A
+    out[packet + np.uint64(2)] = 0x40
+    position = _put_delta(out, packet + np.uint64(3), np.uint64(delta_ns))
+    _put_word(out, position, bodies[row, 0])
+    _put_word(out, position + _WORD, bodies[row, 1])
+    _put_word(out, position + np.uint64(16), bodies[row, 2])
+    position += np.uint64(lengths[row])
+    out[packet + _ONE] = np.uint8(position - packet - np.uint64(2))
+    return position
+
+
+@numba.njit(
+    f"Tuple(({_TABLE}, {_STACK_ENDS}))({_INT32S}, int64)",
+    nogil=True,
+    cache=True,
+)
+def event_bodies(iids, track_bytes):  # type: ignore[no-untyped-def]
+    """The bodies of the events of scopes, and their lengths in bytes; rows as the module describes.
+
+    Args: the interned id of each scope, 1 to `MAX_IID`; the bytes that follow a body within its track_event.
+    """
+    bodies = np.zeros((len(iids) + 1, 24), np.uint8)
+    lengths = np.empty(len(iids) + 1, np.int64)
+    for row in range(len(iids) + 1):
+        body = bodies[row]
+        body[0] = 0x50  # trusted_packet_sequence_id
+        body[1] = SEQUENCE_ID
+        body[2] = 0x5A  # track_event
+        body[4] = 0x48  # type
+        if row == END_ROW:
+            body[5] = 2  # TYPE_SLICE_END
+            position = np.uint64(6)
+        else:
+            body[5] = 1  # TYPE_SLICE_BEGIN
+            iid = np.uint64(iids[row - 1])
+            body[6] = 0x50  # name_iid
+            position = _put_varint(body, np.uint64(7), iid)
+            body[position] = 0x18  # category_iids
+            position = _put_varint(body, position + _ONE, iid)
+            body[position] = 0x90  # source_location_iid: (34 << 3) is 0x110
+            body[position + _ONE] = 0x02
+            position = _put_varint(body, position + np.uint64(2), iid)
+        body[3] = np.uint8(position - np.uint64(4) + np.uint64(track_bytes))
+        lengths[row] = np.int64(position)
+    return bodies, lengths
+
+
+@numba.njit(
+    f"UniTuple(int64, 4)({_INT64S}, {_INT64S}, {_UINT32S}, {_INT32S}, int64,"
+    f" {_STACK_DEPTHS}, {_STACK_ENDS}, int64, int64, {_WORDS}, {_INT64S}, {_BYTES})",
+    nogil=True,
+    cache=True,
+)
+def encode_spans(  # type: ignore[no-untyped-def]
+    begin_ns, end_ns, depths, codes, first, stack_depths, stack_ends, stack_size, last_ns, bodies, lengths, out
+):
+    """Begins and ends of spans that come in order of their begins.
+
+    A begin first ends the open spans at its depth or deeper, the deepest first. Depth decides, never time: a child
+    and a sibling may begin at the nanosecond where the span before ends.
+
+    Args: the spans, of which those before row `first` are done; the open spans, bottom first, with room for those to
+        come; the time of the event before; bodies and lengths of the events; the buffer.
+
+    Returns: the first row that is not done (its ends may be), bytes written, time of the last event, open spans.
+    """
+    limit = np.uint64(len(out) - MAX_EVENT_BYTES)
+    position = np.uint64(0)
+    for row in range(first, len(begin_ns)):
+        depth = depths[row]
+        while stack_size > 0 and stack_depths[stack_size - 1] >= depth:
+            if position > limit:
+                return row, np.int64(position), last_ns, stack_size
+            stack_size -= 1
+            time_ns = stack_ends[stack_size]
+            if time_ns != OPEN:
+                position = _put_event(out, position, time_ns - last_ns, bodies, lengths, END_ROW)
+                last_ns = time_ns
+        if position > limit:
+            return row, np.int64(position), last_ns, stack_size
+        time_ns = begin_ns[row]
+        position = _put_event(out, position, time_ns - last_ns, bodies, lengths, codes[row] + 1)
+        last_ns = time_ns
+        stack_depths[stack_size] = depth
+        stack_ends[stack_size] = end_ns[row]
+        stack_size += 1
+    return len(begin_ns), np.int64(position), last_ns, stack_size
+
+
+@numba.njit(
+    f"UniTuple(int64, 3)({_INT64S}, {_INT32S}, {_INT32S}, int64, int64,"
+    f" {_WORDS}, {_INT64S}, {_WORDS}, int64, {_BYTES})",
+    nogil=True,
+    cache=True,
+)
+def encode_events(times_ns, rows, lanes, first, last_ns, bodies, lengths, tracks, track_bytes, out):  # type: ignore[no-untyped-def]
+    """Events in order, each on a track of its own choice.
+
+    Args: the events (time, row of its body, row of its track), of which those before index `first` are done; the time
+        of the event before; bodies and lengths made for `track_bytes`; tracks, the first `track_bytes` of 16 bytes
+        each; the buffer.
+
+    Returns: the first event that is not done, bytes written, time of the last event.
+    """
+    limit = np.uint64(len(out) - MAX_EVENT_BYTES)
+    position = np.uint64(0)
+    for event in range(first, len(times_ns)):
+        if position > limit:
+            return event, np.int64(position), last_ns
+        packet = position
+        position = _put_event(out, packet, times_ns[event] - last_ns, bodies, lengths, rows[event])
+        last_ns = times_ns[event]
+        _put_word(out, position, tracks[lanes[event], 0])
+        _put_word(out, position + _WORD, tracks[lanes[event], 1])
+        position += np.uint64(track_bytes)
+        out[packet + _ONE] = np.uint8(position - packet - np.uint64(2))
+    return len(times_ns), np.int64(position), last_ns

@@ -1,0 +1,77 @@
+"""Pieces: buffers of whole packets, small enough to be put together into chunks."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from udtf.errors import CorruptData
+from udtf.perfetto.interning import Bodies, InternedScopes
+from udtf.perfetto.kernels import MAX_EVENT_BYTES, Words, encode_events
+
+PIECE_BYTES = 512 << 10
+"""Most bytes in a piece of events."""
+
+
+@dataclass(frozen=True)
+class Events:
+    """Begins and ends in the order in which they are written, as columns of equal length.
+
+    `rows` are rows of bodies, `lanes` are rows of tracks.
+    """
+
+    times_ns: npt.NDArray[np.int64]
+    rows: npt.NDArray[np.int32]
+    lanes: npt.NDArray[np.int32]
+
+
+@dataclass(frozen=True)
+class Tracks:
+    """`track_uuid` fields as bytes: the first `length` of the 16 in each row; none for events on a default track."""
+
+    words: Words
+    length: int
+
+
+DEFAULT_TRACK = Tracks(np.zeros((1, 2), np.uint64), 0)
+
+
+def new_piece(event_count: int) -> npt.NDArray[np.uint8]:
+    """A buffer for so many events, or for as many as a piece holds."""
+    return np.empty(min((event_count + 1) * MAX_EVENT_BYTES, PIECE_BYTES), np.uint8)
+
+
+def write_events(events: Events, last_ns: int, bodies: Bodies, tracks: Tracks) -> Iterator[memoryview]:
+    """Pieces of events, after one at `last_ns`."""
+    event = 0
+    while event < len(events.times_ns):
+        piece = new_piece(len(events.times_ns) - event)
+        event, size, last_ns = encode_events(
+            events.times_ns,
+            events.rows,
+            events.lanes,
+            event,
+            last_ns,
+            bodies.words,
+            bodies.lengths,
+            tracks.words,
+            tracks.length,
+            piece,
+        )
+        yield piece[:size].data
+
+
+def check_columns(
+    columns: Sequence[npt.NDArray[np.generic]], codes: npt.NDArray[np.int32], scopes: InternedScopes
+) -> None:
+    """Keeps compiled loops from reading beyond what they were given.
+
+    Raises:
+        ValueError: columns have different lengths.
+        CorruptData: a code has no scope.
+    """
+    if len({len(column) for column in columns}) != 1:
+        raise ValueError(f"columns of spans have lengths {[len(column) for column in columns]}")
+    if len(codes) and not (codes.min() >= 0 and codes.max() < len(scopes.iids)):
+        raise CorruptData(f"spans have scopes {codes.min()} to {codes.max()}, of {len(scopes.iids)}")

@@ -1,0 +1,149 @@
+"""Processes, threads and lanes as tracks: their uuids, their ids, and the packets that describe them.
+
+Everything is derived from ids of the telemetry, never counted, so the same lake state gives the same bytes and traces
+of several processes can be concatenated.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from hashlib import blake2b
+from typing import Any
+
+from udtf.perfetto.kernels import SEQUENCE_ID
+from udtf.perfetto.messages import ProcessDescriptor, ThreadDescriptor, Trace, TracePacket, TrackDescriptor
+
+_GREATEST_ID = (1 << 31) - 1
+_FIRST_SYNTHETIC_ID = 1 << 30
+"""Above what operating systems give out."""
+
+
+@dataclass(frozen=True)
+class ProcessTrack:
+    """A process as the trace shows it.
+
+    `pid` is what telemetry says, a positive decimal number if it is of use; `labels` are shown beside the name.
+    """
+
+    process_id: str
+    name: str
+    pid: str | None = None
+    start_ns: int | None = None
+    command_line: tuple[str, ...] = ()
+    labels: tuple[str, ...] = ()
+
+    @property
+    def uuid(self) -> int:
+        return track_uuid("process", self.process_id)
+
+    @property
+    def shown_pid(self) -> int:
+        """The pid, or one made from `process_id` where that is of no use."""
+        return _usable_id(self.pid) or _synthetic_id(self.uuid, frozenset())
+
+
+@dataclass(frozen=True)
+class ThreadTrack:
+    """A thread as the trace shows it; `tid` is what telemetry says."""
+
+    stream_id: str
+    name: str
+    tid: str | None = None
+
+    @property
+    def uuid(self) -> int:
+        return track_uuid("thread", self.stream_id)
+
+
+def track_uuid(kind: str, *ids: str) -> int:
+    """The uuid of a track: 56 to 62 bits of BLAKE2b, a positive int64 that always takes nine bytes of varint."""
+    digest = blake2b("\0".join((kind, *ids)).encode(), digest_size=8).digest()
+    return int.from_bytes(digest, "little") >> 2 | 1 << 56
+
+
+def process_descriptor(process: ProcessTrack) -> bytes:
+    """The packet of a process."""
+    return _descriptor_packet(
+        TrackDescriptor(
+            uuid=process.uuid,
+            process=ProcessDescriptor(
+                pid=process.shown_pid,
+                process_name=process.name,
+                start_timestamp_ns=process.start_ns,
+                cmdline=process.command_line,
+                process_labels=process.labels,
+            ),
+        )
+    )
+
+
+def thread_descriptors(process: ProcessTrack, threads: Sequence[ThreadTrack]) -> bytes:
+    """The packets of the threads of a process."""
+    tids = shown_tids(process, threads)
+    return b"".join(
+        _descriptor_packet(
+            TrackDescriptor(
+                uuid=thread.uuid,
+                parent_uuid=process.uuid,
+                thread=ThreadDescriptor(
+                    pid=process.shown_pid, tid=tids[thread.stream_id], thread_name=thread.name or None
+                ),
+            )
+        )
+        for thread in threads
+    )
+
+
+def lane_descriptor(process: ProcessTrack, uuid: int, name: str) -> bytes:
+    """The packet of a lane below its process; lanes of equal name stay apart."""
+    return _descriptor_packet(
+        TrackDescriptor(
+            uuid=uuid,
+            parent_uuid=process.uuid,
+            name=name,
+            sibling_merge_behavior=TrackDescriptor.SIBLING_MERGE_BEHAVIOR_NONE,
+        )
+    )
+
+
+def shown_tids(process: ProcessTrack, threads: Sequence[ThreadTrack]) -> Mapping[str, int]:
+    """A tid for each stream, all different: two tracks of one (pid, tid) would be shown as one thread.
+
+    A stream keeps the tid of its telemetry if that is a positive int32 and no stream before has it. Operating systems
+    use ids again, so that happens; such a stream gets a tid made from its own id.
+    """
+    tids: dict[str, int] = {}
+    used: set[int] = set()
+    for thread in threads:
+        tid = _usable_id(thread.tid)
+        if tid is not None and tid not in used:
+            tids[thread.stream_id] = tid
+            used.add(tid)
+    used.add(process.shown_pid)  # a thread of that id would be shown as the main thread
+    for thread in threads:
+        if thread.stream_id not in tids:
+            tids[thread.stream_id] = _synthetic_id(thread.uuid, used)
+            used.add(tids[thread.stream_id])
+    return tids
+
+
+def _usable_id(text: str | None) -> int | None:
+    """A pid or tid from text. Zero is the idle task's."""
+    if text is None or not text.isascii() or not text.isdigit() or len(text) > 10:
+        return None
+    number = int(text)
+    return number if 0 < number <= _GREATEST_ID else None
+
+
+def _synthetic_id(uuid: int, used: set[int] | frozenset[int]) -> int:
+    """The first unused id from a place that the uuid decides."""
+    span = _GREATEST_ID - _FIRST_SYNTHETIC_ID
+    offset = uuid % span
+    while _FIRST_SYNTHETIC_ID + offset in used:
+        offset = (offset + 1) % span
+    return _FIRST_SYNTHETIC_ID + offset
+
+
+def _descriptor_packet(descriptor: Any) -> bytes:
+    packet = TracePacket(trusted_packet_sequence_id=SEQUENCE_ID, track_descriptor=descriptor)
+    serialized: bytes = Trace(packet=[packet]).SerializeToString()
+    return serialized
