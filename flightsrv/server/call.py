@@ -1,0 +1,112 @@
+"""One call of a client, as handlers see it, whatever the transport."""
+
+import logging
+import time
+import uuid
+from collections.abc import Callable
+from dataclasses import dataclass
+from queue import Empty, SimpleQueue
+from threading import Lock
+
+from flightsrv.server.errors import to_flight_error
+from flightsrv.server.handles import BoundParameters
+from flightsrv.server.headers import CallOptions
+from udtf.lake.lake import Lake
+from udtf.query_context import QueryContext
+from udtf.sql.engine import QueryCancelled, QueryEngine
+from udtf.time_range import TimeRange
+
+log = logging.getLogger(__name__)
+
+MAX_LOGGED_CHARS = 200
+
+ProgressMessage = dict[str, object]
+"""A small JSON object with a `type`, from the plan of a query to the client."""
+
+
+@dataclass(frozen=True)
+class Services:
+    """What all calls share."""
+
+    engine: QueryEngine
+    lake: Lake
+    bound: BoundParameters
+
+
+class Call:
+    """A call in flight.
+
+    Handlers note what the call is about: `statement`, `rows`, `size_bytes`. Its `outcome` stays None for a call that
+    planned a statement without running it.
+
+    `is_cancelled` may be asked from any thread and at any time: the transport's own answer is only asked while the
+    call lasts.
+    """
+
+    def __init__(
+        self,
+        services: Services,
+        *,
+        peer: str,
+        is_cancelled: Callable[[], bool],
+    ) -> None:
+        self.services = services
+        self.options = CallOptions()
+        self.query_id = uuid.uuid4().hex[:16]
+        self._messages: SimpleQueue[ProgressMessage] = SimpleQueue()
+        self.statement: str | None = None
+        self.rows = 0
+        self.size_bytes = 0
+        self.outcome: str | None = None
+        self._peer = peer
+        self._begin_s = time.monotonic()
+        self._asked_is_cancelled = is_cancelled
+        self._lock = Lock()
+        self._finished = False
+
+    def is_cancelled(self) -> bool:
+        """Whether nobody waits for the answer any more."""
+        with self._lock:
+            return self._finished or self._asked_is_cancelled()
+
+    def query_context(self, time_range: TimeRange | None, *, strict: bool) -> QueryContext:
+        """The context to plan a statement in. Its messages are kept for a caller who asked for progress."""
+        if not self.options.progress:
+            return QueryContext(time_range=time_range, strict=strict)
+        return QueryContext(time_range=time_range, strict=strict, on_message=self._messages.put)
+
+    def pending_messages(self) -> list[ProgressMessage]:
+        """Take the messages that came since the last time."""
+        taken: list[ProgressMessage] = []
+        while True:
+            try:
+                taken.append(self._messages.get_nowait())
+            except Empty:
+                return taken
+
+    def succeed(self) -> None:
+        """Note that all has been done."""
+        self.outcome = "ok"
+
+    def failure(self, error: Exception) -> Exception:
+        """The exception to raise into Flight for one that ended this call."""
+        self.outcome = "cancelled" if isinstance(error, QueryCancelled) else f"failed, {type(error).__name__}"
+        return to_flight_error(error, self.query_id)
+
+    def finish(self) -> None:
+        """Mark the end of the call, and log the statement that it was about."""
+        with self._lock:
+            if self._finished:
+                return
+            self._finished = True
+        if self.statement is not None and self.outcome is not None:
+            log.info(
+                "query %s from %s: %s, %d rows, %d bytes, %.1f ms: %s",
+                self.query_id,
+                self._peer,
+                self.outcome,
+                self.rows,
+                self.size_bytes,
+                (time.monotonic() - self._begin_s) * 1e3,
+                " ".join(self.statement[: MAX_LOGGED_CHARS * 2].split())[:MAX_LOGGED_CHARS],
+            )

@@ -1,0 +1,107 @@
+"""Catalogs, schemas, tables and kinds of tables, in the exact columns that clients insist on."""
+
+from collections.abc import Mapping
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from flightsrv.server.call import Call
+from flightsrv.server.queries import Answer, Batches, IsCancelled
+from flightsrv.wire.commands import (
+    CommandGetCatalogs,
+    CommandGetDbSchemas,
+    CommandGetTables,
+    CommandGetTableTypes,
+    Message,
+)
+
+CATALOGS = pa.schema([pa.field("catalog_name", pa.utf8(), nullable=False)])
+DB_SCHEMAS = pa.schema([pa.field("catalog_name", pa.utf8()), pa.field("db_schema_name", pa.utf8(), nullable=False)])
+TABLES = pa.schema(
+    [
+        pa.field("catalog_name", pa.utf8()),
+        pa.field("db_schema_name", pa.utf8()),
+        pa.field("table_name", pa.utf8(), nullable=False),
+        pa.field("table_type", pa.utf8(), nullable=False),
+    ]
+)
+TABLES_WITH_SCHEMA = TABLES.append(pa.field("table_schema", pa.binary(), nullable=False))
+TABLE_TYPES = pa.schema([pa.field("table_type", pa.utf8(), nullable=False)])
+
+
+_ALL_TABLES = """
+    SELECT table_catalog AS catalog_name, table_schema AS db_schema_name, table_name, table_type
+    FROM information_schema.tables
+"""
+
+
+def get_catalogs(call: Call, command: CommandGetCatalogs) -> Answer:
+    """Answer with the catalogs."""
+    return _ordered(_tables(call).group_by("catalog_name").aggregate([]), CATALOGS, command)
+
+
+def get_db_schemas(call: Call, command: CommandGetDbSchemas) -> Answer:
+    """Answer with the schemas that pass the filters."""
+    tables = _filtered(_tables(call), command.catalog, {"db_schema_name": command.db_schema_filter_pattern})
+    return _ordered(tables.group_by(["catalog_name", "db_schema_name"]).aggregate([]), DB_SCHEMAS, command)
+
+
+def get_tables(call: Call, command: CommandGetTables) -> Answer:
+    """Answer with the tables that pass the filters, and with their schemas where these are asked for."""
+    tables = _filtered(
+        _tables(call),
+        command.catalog,
+        {
+            "db_schema_name": command.db_schema_filter_pattern,
+            "table_name": command.table_name_filter_pattern,
+        },
+    )
+    if command.table_types:
+        tables = tables.filter(pc.is_in(tables["table_type"], pa.array(command.table_types, pa.utf8())))
+    if not command.include_schema:
+        return _ordered(tables, TABLES, command)
+    names = zip(*(tables[name].to_pylist() for name in TABLES.names[:3]), strict=True)
+    schemas = [_table_schema(call, *parts) for parts in names]
+    tables = tables.append_column("table_schema", pa.array(schemas, pa.binary()))
+    return _ordered(tables, TABLES_WITH_SCHEMA, command)
+
+
+def get_table_types(call: Call, command: CommandGetTableTypes) -> Answer:
+    """Answer with the kinds of tables."""
+    return _ordered(_tables(call).group_by("table_type").aggregate([]), TABLE_TYPES, command)
+
+
+def table_answer(table: pa.Table, command: Message) -> Answer:
+    """Answer with a table that is there already; the command is its own ticket."""
+
+    def batches(is_cancelled: IsCancelled) -> Batches:
+        yield from table.to_batches()
+
+    return Answer(table.schema, command, batches)
+
+
+def _ordered(table: pa.Table, schema: pa.Schema, command: Message) -> Answer:
+    """Answer with the columns of `schema`, ordered by those that are names."""
+    order = [(field.name, "ascending") for field in schema if pa.types.is_string(field.type)]
+    return table_answer(table.select(schema.names).sort_by(order).cast(schema), command)
+
+
+def _tables(call: Call) -> pa.Table:
+    query = call.services.engine.plan(_ALL_TABLES)
+    return pa.Table.from_batches(query.batches(call.is_cancelled), query.schema)
+
+
+def _table_schema(call: Call, *names: str) -> bytes:
+    quoted = ".".join('"' + name.replace('"', '""') + '"' for name in names)
+    encoded: bytes = call.services.engine.plan(f"SELECT * FROM {quoted}").schema.serialize().to_pybytes()
+    return encoded
+
+
+def _filtered(tables: pa.Table, catalog: str | None, patterns: Mapping[str, str | None]) -> pa.Table:
+    """Rows of a catalog (exactly) whose columns match patterns (as by LIKE); a filter that is None lets all through."""
+    if catalog is not None:
+        tables = tables.filter(pc.equal(tables["catalog_name"], catalog))
+    for name, pattern in patterns.items():
+        if pattern is not None:
+            tables = tables.filter(pc.match_like(tables[name], pattern))
+    return tables

@@ -1,0 +1,114 @@
+"""Which function answers which command.
+
+Functions are plain: a call and a decoded command in, a value out, whatever the transport.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+from flightsrv.server import catalog, ingest, prepared_statements, queries, sql_info
+from flightsrv.server.call import Call
+from flightsrv.server.errors import NotOffered
+from flightsrv.server.queries import Answer
+from flightsrv.server.upload import Upload
+from flightsrv.wire.commands import (
+    ActionClosePreparedStatementRequest,
+    ActionCreatePreparedStatementRequest,
+    CommandGetCatalogs,
+    CommandGetDbSchemas,
+    CommandGetSqlInfo,
+    CommandGetTables,
+    CommandGetTableTypes,
+    CommandPreparedStatementQuery,
+    CommandStatementIngest,
+    CommandStatementQuery,
+    Message,
+    QueryTicket,
+    TicketStatementQuery,
+    unpack,
+)
+from udtf.errors import InvalidArgument
+
+QUERIES: Mapping[type[Message], Callable[[Call, Any], Answer]] = {
+    CommandStatementQuery: queries.statement_query,
+    CommandPreparedStatementQuery: queries.prepared_query,
+    TicketStatementQuery: queries.statement_ticket,
+    QueryTicket: queries.query_ticket,
+    CommandGetCatalogs: catalog.get_catalogs,
+    CommandGetDbSchemas: catalog.get_db_schemas,
+    CommandGetTables: catalog.get_tables,
+    CommandGetTableTypes: catalog.get_table_types,
+    CommandGetSqlInfo: sql_info.get_sql_info,
+}
+"""Commands in descriptors of GetSchema and GetFlightInfo, and in tickets of DoGet."""
+
+UPLOADS: Mapping[type[Message], Callable[[Call, Any, Upload], Message]] = {
+    CommandStatementIngest: ingest.ingest,
+    CommandPreparedStatementQuery: prepared_statements.bind_parameters,
+}
+"""Commands in descriptors of DoPut."""
+
+
+@dataclass(frozen=True)
+class Action:
+    """An action that clients may call by name, with `request` in its body."""
+
+    description: str
+    request: type[Message]
+    handler: Callable[[Call, Any], Message | None]
+
+
+ACTIONS: Mapping[str, Action] = {
+    "CreatePreparedStatement": Action(
+        "Plan a statement to run it later, also with parameters",
+        ActionCreatePreparedStatementRequest,
+        prepared_statements.create_prepared_statement,
+    ),
+    "ClosePreparedStatement": Action(
+        "Forget a prepared statement",
+        ActionClosePreparedStatementRequest,
+        prepared_statements.close_prepared_statement,
+    ),
+}
+
+H = TypeVar("H")
+
+
+def answer(call: Call, command: Message) -> Answer:
+    """Plan the answer to a query.
+
+    Raises:
+        NotOffered: the command is no query.
+        UdtfError: what the handler raises.
+    """
+    return _find(QUERIES, command)(call, command)
+
+
+def put(call: Call, command: Message, upload: Upload) -> Message:
+    """Take an upload. Raises as `answer`."""
+    return _find(UPLOADS, command)(call, command, upload)
+
+
+def act(call: Call, name: str, body: bytes) -> Message | None:
+    """Do an action.
+
+    Raises:
+        NotOffered: there is no such action.
+        MalformedMessage: the body is not what the action takes.
+        UdtfError: what the handler raises.
+    """
+    action = ACTIONS.get(name)
+    if action is None:
+        raise NotOffered(f"action {name[:100]} is not offered")
+    request = unpack(body)
+    if not isinstance(request, action.request):
+        raise InvalidArgument(f"action {name} takes a {action.request.__name__}, given: {type(request).__name__}")
+    return action.handler(call, request)
+
+
+def _find(handlers: Mapping[type[Message], H], command: Message) -> H:
+    handler = handlers.get(type(command))
+    if handler is None:
+        raise NotOffered(f"{type(command).__name__} is not offered here")
+    return handler

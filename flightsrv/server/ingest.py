@@ -1,0 +1,55 @@
+"""Bulk ingestion of telemetry: an upload of rows into `processes`, `streams` or `blocks`."""
+
+from flightsrv.server.call import Call
+from flightsrv.server.errors import NotOffered
+from flightsrv.server.upload import Upload
+from flightsrv.wire.commands import (
+    CommandStatementIngest,
+    DoPutUpdateResult,
+    TableDefinitionOptions,
+    TableExists,
+    TableNotExist,
+)
+from udtf.errors import InvalidArgument, InvalidTelemetry, NotFound
+
+TABLES = ("processes", "streams", "blocks")
+
+
+def ingest(call: Call, command: CommandStatementIngest, upload: Upload) -> DoPutUpdateResult:
+    """Store the rows of an upload, each record batch whole or not at all.
+
+    Raises:
+        InvalidArgument: the command asks for what a lake does not do: create, replace, temporary tables.
+        InvalidTelemetry: a record batch was refused; those before it are stored, and the message says how many rows.
+        NotFound: no such table.
+    """
+    call.statement = f"ingest into {command.table}"
+    _check_target(command)
+    for batch in upload.batches():
+        try:
+            call.rows += call.services.lake.ingest(command.table, batch)
+        except InvalidTelemetry as e:
+            if not call.rows:
+                raise
+            raise InvalidTelemetry(f"{e} (the record batches before this one are stored: {call.rows} rows)") from e
+        call.size_bytes += batch.nbytes
+    call.succeed()
+    return DoPutUpdateResult(call.rows)
+
+
+def _check_target(command: CommandStatementIngest) -> None:
+    wanted = command.table_definition_options or TableDefinitionOptions()
+    if command.transaction_id is not None:
+        raise NotOffered("transactions are not offered: every record batch is stored on its own")
+    if command.temporary:
+        raise InvalidArgument("temporary tables are not offered; telemetry goes into " + ", ".join(TABLES))
+    if command.options:
+        raise InvalidArgument(f"unknown ingestion options: {', '.join(sorted(command.options))}")
+    if command.table not in TABLES:
+        if wanted.if_not_exist == TableNotExist.CREATE:
+            raise InvalidArgument(f"table {command.table!r} cannot be created: telemetry goes into {', '.join(TABLES)}")
+        raise NotFound(f"no table {command.table!r} to ingest into; there are {', '.join(TABLES)}")
+    if wanted.if_exists == TableExists.FAIL:
+        raise InvalidArgument(f"table {command.table} already exists; ingest in append mode")
+    if wanted.if_exists == TableExists.REPLACE:
+        raise InvalidArgument(f"table {command.table} cannot be replaced, only appended to; ingest in append mode")

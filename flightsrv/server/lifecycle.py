@@ -1,0 +1,139 @@
+"""Start and stop of a server: a lake, a query engine and a Flight service that belong together."""
+
+import logging
+import os
+import signal
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+
+import pyarrow as pa
+
+from flightsrv.server.call import Services
+from flightsrv.server.gate import Gate
+from flightsrv.server.handles import BoundParameters
+from flightsrv.server.service import FlightSqlService
+from udtf.errors import InvalidArgument
+from udtf.lake.lake import Lake
+from udtf.settings import QuerySettings
+from udtf.sql.engine import QueryEngine
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class ServerSettings:
+    """How a server runs.
+
+    Attributes:
+        drain_s: seconds that streams in flight may go on after the server was told to stop.
+        grace_s: seconds that they may take to end after that, once they are cancelled.
+        queries: limits and sizes of queries.
+    """
+
+    drain_s: float = 30.0
+    grace_s: float = 5.0
+    queries: QuerySettings = field(default_factory=QuerySettings)
+
+
+class RunningServer:
+    """A server that listens, from the moment it is made until `stop`."""
+
+    def __init__(self, services: Services, host: str, port: int, settings: ServerSettings) -> None:
+        """Raises InvalidArgument where the address cannot be listened on."""
+        self._services = services
+        self._settings = settings
+        self._gate = Gate()
+        try:
+            self._service = FlightSqlService((host, port), services, self._gate)
+        except (pa.ArrowException, OSError) as e:
+            raise InvalidArgument(f"cannot listen on {host}:{port}; the port may be taken") from e
+        self.port: int = self._service.port
+        self.url = f"grpc://{host}:{self.port}"
+
+    def stop(self) -> bool:
+        """Refuse new calls, let those in flight finish, cancel what takes too long, close the lake.
+
+        Returns:
+            Whether all calls have ended. If not, the process cannot end by itself either.
+        """
+        if not self._gate.drain(self._settings.drain_s):
+            log.warning("cancelling calls that go on after %.0f s", self._settings.drain_s)
+            if not self._gate.close(self._settings.grace_s):
+                return False
+        self._service.shutdown()
+        self._services.engine.close()
+        self._services.lake.close()
+        return True
+
+
+def start(
+    lake_uri: str,
+    db_url: str | None = None,
+    host: str = "127.0.0.1",
+    port: int = 0,
+    settings: ServerSettings | None = None,
+) -> RunningServer:
+    """Open a lake and serve it.
+
+    Args:
+        lake_uri: a folder, or a URL that fsspec knows.
+        db_url: an SQLAlchemy URL of the metadata database; by default an SQLite file in the folder.
+        port: 0 is a free one.
+
+    Raises:
+        InvalidArgument: the address cannot be listened on.
+    """
+    settings = settings or ServerSettings()
+    lake = Lake.open(lake_uri, db_url)
+    engine = QueryEngine(lake, settings.queries)
+    try:
+        return RunningServer(Services(engine, lake, BoundParameters()), host, port, settings)
+    except InvalidArgument:
+        engine.close()
+        lake.close()
+        raise
+
+
+@contextmanager
+def running_server(
+    lake_uri: str,
+    db_url: str | None = None,
+    host: str = "127.0.0.1",
+    port: int = 0,
+    settings: ServerSettings | None = None,
+) -> Iterator[RunningServer]:
+    """A server for the length of a `with` block."""
+    server = start(lake_uri, db_url, host, port, settings)
+    try:
+        yield server
+    finally:
+        server.stop()
+
+
+def serve(
+    lake_uri: str,
+    db_url: str | None = None,
+    host: str = "127.0.0.1",
+    port: int = 50051,
+    settings: ServerSettings | None = None,
+) -> None:
+    """Serve a lake until SIGTERM or SIGINT. Call it from the main thread.
+
+    Prints one line, `listening on grpc://host:port`, when clients may come.
+
+    Raises:
+        InvalidArgument: the address cannot be listened on.
+    """
+    told_to_stop = threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: told_to_stop.set())
+    server = start(lake_uri, db_url, host, port, settings)
+    print(f"listening on {server.url}", flush=True)
+    told_to_stop.wait()
+    log.info("stopping: new calls are refused, those in flight may finish")
+    if not server.stop():
+        # A call that ignores its cancellation would keep the process for ever. Nothing acknowledged is lost by this.
+        log.error("calls in flight did not end; leaving without them")
+        os._exit(1)

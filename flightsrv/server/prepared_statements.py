@@ -1,0 +1,72 @@
+"""Prepared statements, from prepare to close. Running one is a query (`queries`)."""
+
+import pyarrow as pa
+
+from flightsrv.server.call import Call
+from flightsrv.server.errors import NotOffered
+from flightsrv.server.handles import MAX_BOUND_ROWS, new_handle, statement_of
+from flightsrv.server.parameters import parse_statement
+from flightsrv.server.queries import check_parameters
+from flightsrv.server.upload import Upload
+from flightsrv.wire.commands import (
+    ActionClosePreparedStatementRequest,
+    ActionCreatePreparedStatementRequest,
+    ActionCreatePreparedStatementResult,
+    CommandPreparedStatementQuery,
+    DoPutPreparedStatementResult,
+)
+from udtf.errors import InvalidArgument
+
+
+def create_prepared_statement(
+    call: Call, request: ActionCreatePreparedStatementRequest
+) -> ActionCreatePreparedStatementResult:
+    """Plan a statement, parameters open, without running anything.
+
+    It is never an update: a statement that would change something does not plan.
+
+    Raises:
+        InvalidArgument: the statement does not plan.
+        NotOffered: it belongs to a transaction.
+    """
+    call.statement = request.query
+    if request.transaction_id is not None:
+        raise NotOffered("transactions are not offered")
+    statement = parse_statement(request.query)
+    context = call.query_context(call.options.time_range, strict=call.options.strict)
+    query = call.services.engine.plan(statement.numbered(), context)
+    # A client must be able to set a parameter before anybody knows its type, and text takes every value.
+    parameters = pa.schema([pa.field(f"${number + 1}", pa.utf8()) for number in range(statement.parameter_count)])
+    return ActionCreatePreparedStatementResult(
+        new_handle(request.query),
+        dataset_schema=query.schema.serialize().to_pybytes(),
+        parameter_schema=parameters.serialize().to_pybytes(),
+        is_update=False,
+    )
+
+
+def bind_parameters(call: Call, command: CommandPreparedStatementQuery, upload: Upload) -> DoPutPreparedStatementResult:
+    """Bind the rows of an upload: the statement runs once for each.
+
+    Raises:
+        InvalidArgument: not a prepared statement, or the upload does not have its parameters.
+    """
+    handle = command.prepared_statement_handle
+    call.statement = statement_of(handle)
+    batches = []
+    for batch in upload.batches():
+        batches.append(batch)
+        call.rows += batch.num_rows
+        if call.rows > MAX_BOUND_ROWS:
+            raise InvalidArgument(f"a statement takes at most {MAX_BOUND_ROWS} rows of parameters")
+    if not batches:
+        raise InvalidArgument("the upload has no row of parameters")
+    parameters = pa.Table.from_batches(batches)
+    check_parameters(parse_statement(call.statement), parameters)
+    call.services.bound.bind(handle, parameters)
+    return DoPutPreparedStatementResult(handle)
+
+
+def close_prepared_statement(call: Call, request: ActionClosePreparedStatementRequest) -> None:
+    """Forget the parameters of a prepared statement."""
+    call.services.bound.forget(request.prepared_statement_handle)

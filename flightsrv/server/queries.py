@@ -1,0 +1,136 @@
+"""Commands that are answered with rows: statements, prepared statements, tickets.
+
+GetSchema, GetFlightInfo and DoGet of a command share one function, which plans and hands back an `Answer`; rows are
+made when somebody iterates over its batches.
+"""
+
+from collections.abc import Callable, Generator
+from dataclasses import dataclass
+
+import pyarrow as pa
+
+from flightsrv.server.call import Call
+from flightsrv.server.handles import statement_of
+from flightsrv.server.parameters import Statement, parse_statement
+from flightsrv.server.tickets import make_ticket, parameters_of, time_range_of
+from flightsrv.wire.commands import (
+    CommandPreparedStatementQuery,
+    CommandStatementQuery,
+    Message,
+    QueryTicket,
+    TicketStatementQuery,
+)
+from udtf.errors import InvalidArgument
+from udtf.query_context import QueryContext
+from udtf.sql.engine import Query
+
+IsCancelled = Callable[[], bool]
+Batches = Generator[pa.RecordBatch, None, None]
+"""Closing it stops the work."""
+
+
+@dataclass(frozen=True)
+class Answer:
+    """Rows to be: `batches` makes them, each with exactly `schema`, and `ticket` asks for them again."""
+
+    schema: pa.Schema
+    ticket: Message
+    batches: Callable[[IsCancelled], Batches]
+    preserve_dictionary: bool = False
+
+
+def statement_query(call: Call, command: CommandStatementQuery) -> Answer:
+    """Answer a statement."""
+    return query_ticket(call, make_ticket(command.query, call.options))
+
+
+def statement_ticket(call: Call, ticket: TicketStatementQuery) -> Answer:
+    """Answer a ticket that a client made of SQL text.
+
+    Raises:
+        InvalidArgument: the ticket is not text.
+    """
+    try:
+        sql = ticket.statement_handle.decode()
+    except UnicodeDecodeError as e:
+        raise InvalidArgument("the ticket is neither one of this server nor SQL text") from e
+    return query_ticket(call, make_ticket(sql, call.options))
+
+
+def prepared_query(call: Call, command: CommandPreparedStatementQuery) -> Answer:
+    """Answer a prepared statement: with the parameters bound by now, or with those bound before its rows are asked for.
+
+    Raises:
+        InvalidArgument: not a handle of a prepared statement.
+    """
+    handle = command.prepared_statement_handle
+    sql = statement_of(handle)
+    parameters = call.services.bound.get(handle)
+    unbound = parameters is None and parse_statement(sql).parameter_count > 0
+    return query_ticket(
+        call,
+        make_ticket(
+            sql,
+            call.options,
+            parameters=parameters,
+            prepared_statement_handle=handle if unbound else None,
+        ),
+    )
+
+
+def query_ticket(call: Call, ticket: QueryTicket) -> Answer:
+    """Answer a ticket of this server."""
+    call.statement = ticket.sql
+    statement = parse_statement(ticket.sql)
+    parameters = parameters_of(ticket)
+    if parameters is None and ticket.prepared_statement_handle is not None:
+        parameters = call.services.bound.get(ticket.prepared_statement_handle)
+    if parameters is not None:
+        return _bound_answer(call, ticket, statement, parameters)
+    query = call.services.engine.plan(statement.numbered(), _context(call, ticket))
+
+    def batches(is_cancelled: IsCancelled) -> Batches:
+        if statement.parameter_count:
+            raise InvalidArgument(f"the statement takes {statement.parameter_count} parameters, none are bound")
+        yield from query.batches(is_cancelled)
+
+    return Answer(query.schema, ticket, batches, ticket.preserve_dictionary)
+
+
+def check_parameters(statement: Statement, parameters: pa.Table) -> None:
+    """Raise InvalidArgument unless `parameters` has a column for each parameter and one row at least."""
+    if parameters.num_columns != statement.parameter_count or parameters.num_rows == 0:
+        raise InvalidArgument(
+            f"the statement takes {statement.parameter_count} parameters, "
+            f"given: {parameters.num_rows} rows of {parameters.num_columns}"
+        )
+
+
+def _bound_answer(call: Call, ticket: QueryTicket, statement: Statement, parameters: pa.Table) -> Answer:
+    """Run the statement once for each row of parameters, one run after the other."""
+    check_parameters(statement, parameters)
+    context = _context(call, ticket)
+
+    def plan(row: int) -> Query:
+        values = [column[row] for column in parameters.columns]
+        return call.services.engine.plan(statement.bound(values), context)
+
+    first = plan(0)
+    schema = first.schema
+    if parameters.num_rows > 1:
+        # Columns of two runs may differ in nullability: a value in one row, none in the other.
+        schema = pa.schema([field.with_nullable(True) for field in schema])
+
+    def batches(is_cancelled: IsCancelled) -> Batches:
+        for row in range(parameters.num_rows):
+            query = first if row == 0 else plan(row)
+            if query.schema.types != schema.types:
+                raise InvalidArgument(f"parameters of row {row + 1} give other columns than those of row 1")
+            for batch in query.batches(is_cancelled):
+                yield pa.RecordBatch.from_arrays(batch.columns, schema=schema)
+
+    return Answer(schema, ticket, batches, ticket.preserve_dictionary)
+
+
+def _context(call: Call, ticket: QueryTicket) -> QueryContext:
+    return call.query_context(time_range_of(ticket), strict=ticket.strict)

@@ -1,0 +1,118 @@
+"""Rows on their way to a client: slices that fit into messages, progress between them, errors with a status."""
+
+import json
+from collections.abc import Iterator
+from contextlib import closing
+from typing import TypeAlias
+
+import pyarrow as pa
+
+from flightsrv.server.call import Call, ProgressMessage
+from flightsrv.server.queries import Answer
+
+MAX_BATCH_BYTES = 2 << 20
+"""Clients refuse messages of more than 4 MiB or 16 MiB, depending on their gRPC library; this leaves room for framing
+and for what a client's own limit counts besides."""
+
+MAX_SUMMARY_FAILURES = 100
+
+StreamItem: TypeAlias = "pa.RecordBatch | pa.Table | tuple[pa.RecordBatch, bytes]"
+"""A record batch to send, alone or with metadata; a table where dictionaries must go before it."""
+
+
+def stream_schema(answer: Answer) -> pa.Schema:
+    """The schema that the client gets: plain columns for dictionaries, unless it asked to keep them."""
+    if answer.preserve_dictionary:
+        return answer.schema
+    return pa.schema(
+        [
+            field.with_type(field.type.value_type) if pa.types.is_dictionary(field.type) else field
+            for field in answer.schema
+        ],
+        answer.schema.metadata,
+    )
+
+
+def stream(call: Call, answer: Answer) -> Iterator[StreamItem]:
+    """Make the rows of an answer and send them.
+
+    The record batches have `stream_schema(answer)`. For a caller who asked for progress, messages of the plan travel
+    between them as zero-row batches with JSON metadata; the last one, of type `summary`, counts rows and bytes and
+    repeats what failed. (Not where dictionaries are kept: they would have to go before each message.)
+
+    Raises:
+        Exception: one that Flight turns into a status.
+    """
+    schema = stream_schema(answer)
+    has_dictionaries = any(pa.types.is_dictionary(kind) for kind in schema.types)
+    progress = _Progress(call, schema) if call.options.progress and not has_dictionaries else None
+    try:
+        with closing(answer.batches(call.is_cancelled)) as batches:
+            for batch in batches:
+                for part in _slices(_with_schema(batch, schema)):
+                    if progress:
+                        yield from progress.pending()
+                    call.rows += part.num_rows
+                    call.size_bytes += part.nbytes
+                    yield pa.Table.from_batches([part]) if has_dictionaries else part
+        if progress:
+            yield from progress.pending()
+            yield progress.summary()
+        call.succeed()
+    except GeneratorExit:
+        call.outcome = "abandoned by the client"
+        raise
+    except Exception as e:
+        raise call.failure(e) from e
+    finally:
+        call.finish()
+
+
+class _Progress:
+    """Messages of a plan as items of a stream."""
+
+    def __init__(self, call: Call, schema: pa.Schema) -> None:
+        self._call = call
+        self._no_rows = pa.RecordBatch.from_arrays([pa.array([], kind) for kind in schema.types], schema=schema)
+        self._failures: list[ProgressMessage] = []
+
+    def pending(self) -> Iterator[StreamItem]:
+        """What came since the last time."""
+        for message in self._call.pending_messages():
+            if str(message.get("type", "")).endswith("_failed"):
+                self._failures.append(message)
+            yield self._item(message)
+
+    def summary(self) -> StreamItem:
+        """What there is to say at the end."""
+        return self._item(
+            {
+                "type": "summary",
+                "query_id": self._call.query_id,
+                "rows": self._call.rows,
+                "bytes": self._call.size_bytes,
+                "failures": self._failures[:MAX_SUMMARY_FAILURES],
+                "failure_count": len(self._failures),
+            }
+        )
+
+    def _item(self, message: ProgressMessage) -> StreamItem:
+        return self._no_rows, json.dumps(message).encode()
+
+
+def _with_schema(batch: pa.RecordBatch, schema: pa.Schema) -> pa.RecordBatch:
+    columns = [
+        column if column.type == kind else column.cast(kind)
+        for column, kind in zip(batch.columns, schema.types, strict=True)
+    ]
+    return pa.RecordBatch.from_arrays(columns, schema=schema)
+
+
+def _slices(batch: pa.RecordBatch) -> Iterator[pa.RecordBatch]:
+    """The rows of a batch in batches of at most MAX_BATCH_BYTES, unless one row is larger."""
+    if batch.num_rows <= 1 or pa.ipc.get_record_batch_size(batch) <= MAX_BATCH_BYTES:
+        yield batch
+        return
+    middle = batch.num_rows // 2
+    yield from _slices(batch.slice(0, middle))
+    yield from _slices(batch.slice(middle))
