@@ -16,10 +16,14 @@ def concatenate(blocks: Sequence[Events]) -> tuple[Events, ScopeTable]:
     hashes = [scope_hashes(table) for table in tables]
     if len(blocks) == 1:
         return blocks[0], ScopeTable(tables[0], hashes[0])
-    unique, first, codes = np.unique(np.concatenate(hashes), return_index=True, return_inverse=True)
+    all_hashes = np.concatenate(hashes)
+    encoded = pa.array(all_hashes).dictionary_encode()
+    codes = encoded.indices.to_numpy()
+    first = np.empty(len(encoded.dictionary), np.int64)
+    # The last of several writes stays: backwards, that is the first scope of each hash.
+    first[codes[::-1]] = np.arange(len(codes))[::-1]
     table = pa.concat_arrays(tables).take(pa.array(first))
-    ends = np.cumsum([len(part) for part in hashes])
-    code_of = np.split(codes.astype(np.int32), ends[:-1])
+    code_of = np.split(codes, np.cumsum([len(part) for part in hashes])[:-1])
     async_parts = [block.async_columns for block in blocks if block.async_columns is not None]
     events = Events(
         np.concatenate([block.ticks for block in blocks]),
@@ -34,4 +38,4 @@ def concatenate(blocks: Sequence[Events]) -> tuple[Events, ScopeTable]:
         if async_parts
         else None,
     )
-    return events, ScopeTable(table, unique)
+    return events, ScopeTable(table, all_hashes[first])

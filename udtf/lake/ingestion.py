@@ -290,7 +290,18 @@ def _cast(column: pa.Array, field: pa.Field) -> pa.Array:
         raise InvalidTelemetry(
             f"column {field.name!r} has type {column.type}, expected {field.type}: {reason}"
         ) from error
+    if any(pc.any(pc.match_substring(text, "\0")).as_py() for text in _texts(column)):
+        raise InvalidTelemetry(f"column {field.name!r} has a NUL character, expected text that every database takes")
     return column
+
+
+def _texts(column: pa.Array) -> list[pa.Array]:
+    """All text in a column, that of lists and maps included."""
+    if pa.types.is_map(column.type):
+        return [column.keys, column.items]
+    if pa.types.is_list(column.type):
+        return _texts(column.values)
+    return [column] if pa.types.is_string(column.type) else []
 
 
 def _check_id(name: str, value: str) -> None:

@@ -7,13 +7,13 @@ that need the same partition share one build; two servers may both build it, and
 import threading
 import time
 import uuid
-from collections.abc import Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any
 
 from udtf.lake.ingestion import read_events
 from udtf.lake.metadata import MetadataStore, PartitionRow, ProcessRow
 from udtf.lake.objects import ObjectStore
+from udtf.lake.partition_store import PartitionStore
 from udtf.lake.runs import Run
 from udtf.lake.view_set import ViewSet
 
@@ -21,12 +21,17 @@ from udtf.lake.view_set import ViewSet
 class JitUpdater:
     """Builds partitions for every query of this process."""
 
-    def __init__(self, metadata: MetadataStore, objects: ObjectStore, *, max_builds: int = 32) -> None:
+    def __init__(
+        self, metadata: MetadataStore, objects: ObjectStore, partitions: PartitionStore, *, max_builds: int = 32
+    ) -> None:
         self._metadata = metadata
         self._objects = objects
+        self._partitions = partitions
         self._builds = ThreadPoolExecutor(max_builds, thread_name_prefix="jit")
         self._fetches = ThreadPoolExecutor(max_builds, thread_name_prefix="fetch")
         self._lock = threading.Lock()
+        self._committing = threading.Lock()
+        self._to_commit: list[tuple[PartitionRow, Future[tuple[PartitionRow, list[PartitionRow]]]]] = []
         self._under_way: dict[tuple[str, str, str], Future[PartitionRow]] = {}
 
     def build(self, view_set: ViewSet[Any], process: ProcessRow, run: Run) -> Future[PartitionRow]:
@@ -46,16 +51,12 @@ class JitUpdater:
     def rebuild(self, lost: PartitionRow, view_set: ViewSet[Any], process: ProcessRow, run: Run) -> PartitionRow:
         """A new partition in place of one whose file is gone or unreadable."""
         self._metadata.forget_partition(lost)
+        self._partitions.delete([lost])
         return self.build(view_set, process, run).result()
 
     def close(self) -> None:
         self._builds.shutdown(cancel_futures=True)
         self._fetches.shutdown(cancel_futures=True)
-
-    def delete_files(self, rows: Sequence[PartitionRow]) -> None:
-        """Remove the files of partitions that are no longer visible. A reader that still wants one rebuilds it."""
-        for row in rows:
-            self._objects.delete(row.path)
 
     def _finished(self, key: tuple[str, str, str]) -> None:
         with self._lock:
@@ -87,9 +88,31 @@ class JitUpdater:
             summary=built.summary.encode(),
         )
         # The file first: a row never names one that is not finished.
-        self._objects.put(row.path, built.file, durable=False)
-        visible, replaced = self._metadata.commit_partition(row)
+        self._partitions.write(row.path, built.file)
+        visible, replaced = self._commit(row)
         if visible.partition_id != row.partition_id:
             replaced = [row]
-        self.delete_files(replaced)
+        self._partitions.delete(replaced)
         return visible
+
+    def _commit(self, row: PartitionRow) -> tuple[PartitionRow, list[PartitionRow]]:
+        """Commit a row together with all others that are ready when the database is."""
+        outcome: Future[tuple[PartitionRow, list[PartitionRow]]] = Future()
+        with self._lock:
+            self._to_commit.append((row, outcome))
+        with self._committing:
+            with self._lock:
+                ready, self._to_commit = self._to_commit, []
+            if ready:
+                self._commit_all(ready)
+        return outcome.result()
+
+    def _commit_all(self, ready: list[tuple[PartitionRow, Future[tuple[PartitionRow, list[PartitionRow]]]]]) -> None:
+        try:
+            results = self._metadata.commit_partitions([row for row, _ in ready])
+        except Exception as error:
+            for _, outcome in ready:
+                outcome.set_exception(error)
+        else:
+            for (_, outcome), result in zip(ready, results, strict=True):
+                outcome.set_result(result)

@@ -11,6 +11,7 @@ from udtf.lake.ingestion import Ingestion
 from udtf.lake.jit import JitUpdater
 from udtf.lake.metadata import BlockRow, MetadataStore, ProcessRow, StreamRow
 from udtf.lake.objects import ObjectStore
+from udtf.lake.partition_store import PartitionStore
 from udtf.lake.process_view import ProcessView
 from udtf.lake.runs import runs_by_stream
 from udtf.lake.thread_spans import ThreadSpans
@@ -37,10 +38,18 @@ class ProcessTelemetry:
 class Lake:
     """Safe to use from many threads."""
 
-    def __init__(self, objects: ObjectStore, metadata: MetadataStore, *, max_builds: int = 32) -> None:
+    def __init__(
+        self,
+        objects: ObjectStore,
+        metadata: MetadataStore,
+        *,
+        max_builds: int = 32,
+        partitions: PartitionStore | None = None,
+    ) -> None:
         self.objects = objects
         self.metadata = metadata
-        self.jit = JitUpdater(metadata, objects, max_builds=max_builds)
+        self.partitions = partitions or PartitionStore(objects)
+        self.jit = JitUpdater(metadata, objects, self.partitions, max_builds=max_builds)
         self._ingestion = Ingestion(metadata, objects)
 
     @staticmethod
@@ -110,7 +119,7 @@ class Lake:
             [(stream, view_set.plan(runs, time_range)) for stream, runs in runs_by_stream(streams, telemetry.blocks)],
             {(row.stream_id, row.source_hash): row for row in rows},
             self.jit,
-            self.objects,
+            self.partitions,
         )
 
     def instance(
@@ -145,5 +154,5 @@ class Lake:
     def retire(self, view_set: ViewSet[Any], instance_id: str, time_range: TimeRange) -> int:
         """Drop the partitions of an instance that overlap a time range; returns their number."""
         rows = self.metadata.retire_partitions(view_set.name, instance_id, time_range)
-        self.jit.delete_files(rows)
+        self.partitions.delete(rows)
         return len(rows)

@@ -242,7 +242,7 @@ class MetadataStore:
         if not rows:
             return
         with self._write() as connection:
-            _lock_streams(connection, {row.stream_id for row in rows})
+            self._lock_streams(connection, {row.stream_id for row in rows})
             known = {
                 row.block_id: row.payload_hash
                 for row in connection.execute(
@@ -372,33 +372,31 @@ class MetadataStore:
         )
         return self._scan(sa.select(_partitions).order_by(*order), PartitionRow)
 
-    def commit_partition(self, row: PartitionRow) -> tuple[PartitionRow, list[PartitionRow]]:
-        """Make a finished file visible, in place of those made from other blocks of the same events.
+    def commit_partitions(self, rows: Sequence[PartitionRow]) -> list[tuple[PartitionRow, list[PartitionRow]]]:
+        """Make finished files visible, each in place of those made from other blocks of the same events.
 
         Returns:
-            the row that is visible now (another one of the same source if somebody was faster), and the rows that
-            are no longer, whose files the caller deletes.
+            for each row, the one that is visible now (another one of the same source if somebody was faster), and
+            those that are no longer, whose files the caller deletes.
         """
         table = _partitions.c
-        same_events = sa.and_(
-            table.view_set == row.view_set,
-            table.stream_id == row.stream_id,
-            table.begin_offset < row.end_offset,
-            table.end_offset > row.begin_offset,
-        )
-        with self._write() as connection:
-            _lock_streams(connection, {row.stream_id})
-            statement = self._insert(_partitions).values(**vars(row)).on_conflict_do_nothing()
-            inserted = connection.execute(statement).rowcount
-            overlapping = [
-                PartitionRow(**found) for found in _mappings(connection, sa.select(_partitions).where(same_events))
-            ]
-            visible = next(found for found in overlapping if found.source_hash == row.source_hash)
-            replaced = [found for found in overlapping if found.source_hash != row.source_hash]
-            if not inserted:
-                return visible, []
-            _delete_partitions(connection, replaced)
-            return visible, replaced
+        same_events = [
+            sa.and_(
+                table.view_set == row.view_set,
+                table.stream_id == row.stream_id,
+                table.begin_offset < row.end_offset,
+                table.end_offset > row.begin_offset,
+            )
+            for row in rows
+        ]
+        with self._write(durable=False) as connection:
+            self._lock_streams(connection, {row.stream_id for row in rows})
+            insert = self._insert(_partitions).on_conflict_do_nothing()
+            connection.execute(insert, [vars(row) for row in rows])
+            found = _rows(connection, sa.select(_partitions).where(sa.or_(*same_events)), PartitionRow)
+            outcomes = [_outcome(row, found) for row in rows]
+            _delete_partitions(connection, [row for _, replaced in outcomes for row in replaced])
+        return outcomes
 
     def retire_partitions(self, view_set: str, instance_id: str, time_range: TimeRange) -> list[PartitionRow]:
         """Drop the rows of the partitions that overlap a time range; the caller deletes their files."""
@@ -410,7 +408,7 @@ class MetadataStore:
             table.end_time >= time_range.begin_ns,
         )
         with self._write() as connection:
-            rows = [PartitionRow(**found) for found in _mappings(connection, statement)]
+            rows: list[PartitionRow] = _rows(connection, statement, PartitionRow)
             _delete_partitions(connection, rows)
         return rows
 
@@ -454,9 +452,17 @@ class MetadataStore:
                             f"{noun} {getattr(row, key)!r} is stored already with {name} {was!r}, given: {came!r}"
                         )
 
+    def _lock_streams(self, connection: sa.Connection, stream_ids: Collection[str]) -> None:
+        """Let nobody else change what hangs on these streams until the transaction ends, or two servers could each
+        commit what the other one's commit rules out. In a fixed order, so that they never wait for one another."""
+        if self._engine.dialect.name == "sqlite":
+            return  # It has one writer at a time.
+        statement = sa.select(_streams.c.stream_id).where(_streams.c.stream_id.in_(sorted(stream_ids)))
+        connection.execute(statement.order_by(_streams.c.stream_id).with_for_update()).all()
+
     def _rows(self, statement: sa.Select[Any], row_type: type[Any]) -> list[Any]:
         with self._read() as connection:
-            return [row_type(*row) for row in connection.execute(statement)]
+            return _rows(connection, statement, row_type)
 
     def _scan(self, statement: sa.Select[Any], row_type: type[Any], piece_rows: int = 4096) -> Iterator[list[Any]]:
         with self._read() as connection:
@@ -470,21 +476,34 @@ class MetadataStore:
             yield connection
 
     @contextmanager
-    def _write(self) -> Iterator[sa.Connection]:
-        with self._engine.connect().execution_options(flightsrv_write=True) as connection, connection.begin():
+    def _write(self, *, durable: bool = True) -> Iterator[sa.Connection]:
+        """A transaction that changes something; it has reached the disk at its end, unless that does not matter."""
+        options = {"flightsrv_write": True, "flightsrv_durable": durable}
+        with self._engine.connect().execution_options(**options) as connection, connection.begin():
             yield connection
+
+
+def _rows(connection: sa.Connection, statement: sa.Select[Any], row_type: type[Any]) -> list[Any]:
+    return [row_type(*row) for row in connection.execute(statement)]
 
 
 def _mappings(connection: sa.Connection, statement: sa.Select[Any]) -> list[Mapping[str, Any]]:
     return [dict(mapping) for mapping in connection.execute(statement).mappings()]
 
 
-def _lock_streams(connection: sa.Connection, stream_ids: Collection[str]) -> None:
-    """Let nobody else change what hangs on these streams until the transaction ends, or two servers could each
-    commit what the other one's commit rules out. In a fixed order, so that they never wait for one another.
-    (SQLite has one writer at a time and ignores it.)"""
-    statement = sa.select(_streams.c.stream_id).where(_streams.c.stream_id.in_(sorted(stream_ids)))
-    connection.execute(statement.order_by(_streams.c.stream_id).with_for_update()).all()
+def _outcome(row: PartitionRow, found: Sequence[PartitionRow]) -> tuple[PartitionRow, list[PartitionRow]]:
+    """What became of a row, given all rows of its events: the visible one of its source, and those it replaces."""
+    here = [
+        other
+        for other in found
+        if (other.view_set, other.stream_id) == (row.view_set, row.stream_id)
+        and other.begin_offset < row.end_offset
+        and other.end_offset > row.begin_offset
+    ]
+    visible = next(other for other in here if other.source_hash == row.source_hash)
+    if visible.partition_id != row.partition_id:
+        return visible, []
+    return visible, [other for other in here if other is not visible]
 
 
 def _delete_partitions(connection: sa.Connection, rows: Sequence[PartitionRow]) -> None:
@@ -531,11 +550,16 @@ def _check_overlaps(connection: sa.Connection, rows: Sequence[BlockRow]) -> None
 def _prepare_sqlite(connection: Any, _record: object) -> None:
     # SQLAlchemy begins transactions below; the driver's own implicit ones would begin too late.
     connection.isolation_level = None
-    for pragma in ("journal_mode=WAL", "synchronous=FULL", "busy_timeout=60000", "cache_size=-32000"):
+    for pragma in ("journal_mode=WAL", "busy_timeout=60000", "cache_size=-32000"):
         connection.execute(f"PRAGMA {pragma}")
 
 
 def _begin_sqlite(connection: sa.Connection) -> None:
     # A writer takes its lock at once: upgrading a read lock fails when another writer was faster.
-    write = connection.get_execution_options().get("flightsrv_write", False)
-    connection.exec_driver_sql("BEGIN IMMEDIATE" if write else "BEGIN")
+    options = connection.get_execution_options()
+    if options.get("flightsrv_write", False):
+        durable = options["flightsrv_durable"]
+        connection.exec_driver_sql(f"PRAGMA synchronous = {'FULL' if durable else 'NORMAL'}")
+        connection.exec_driver_sql("BEGIN IMMEDIATE")
+    else:
+        connection.exec_driver_sql("BEGIN")

@@ -47,6 +47,12 @@ class Summary:
     open_rows: pa.RecordBatch
     ends: pa.RecordBatch
 
+    @property
+    def size_bytes(self) -> int:
+        """Memory that it takes, about."""
+        scopes = self.scope_table.scopes.nbytes + self.scope_table.hashes.nbytes
+        return int(scopes + self.open_rows.nbytes + self.ends.nbytes) + 1000
+
     def encode(self) -> bytes:
         """One record batch of one row: three lists."""
         hashed_scopes = pa.StructArray.from_arrays(

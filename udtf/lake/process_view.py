@@ -10,8 +10,8 @@ import pyarrow as pa
 from udtf.errors import CorruptData
 from udtf.lake.jit import JitUpdater
 from udtf.lake.metadata import PartitionRow, ProcessRow, StreamRow
-from udtf.lake.objects import ObjectStore
-from udtf.lake.partition_file import Summary, read_partition
+from udtf.lake.partition_file import Summary
+from udtf.lake.partition_store import PartitionStore
 from udtf.lake.runs import Run
 from udtf.lake.view_set import PlanT, ViewSet
 
@@ -57,13 +57,13 @@ class StreamView(Generic[PlanT]):
         row = self._view.fresh_row(run)
         read_rows = 0
         try:
-            for batch in read_partition(self._view.objects.get(row.path), columns):
+            for batch in self._view.partitions.read(row, columns):
                 yield batch
                 read_rows += batch.num_rows
         except CorruptData:
             again = self._view.rebuild(row, run)
             # The same blocks give the same rows, so go on after those that are out already.
-            rows = pa.Table.from_batches(read_partition(self._view.objects.get(again.path), columns))
+            rows = pa.Table.from_batches(self._view.partitions.read(again, columns))
             yield from rows.slice(read_rows).to_batches()
 
 
@@ -77,11 +77,11 @@ class ProcessView(Generic[PlanT]):
         plans: Sequence[tuple[StreamRow, PlanT]],
         rows: Mapping[tuple[str, str], PartitionRow],
         jit: JitUpdater,
-        objects: ObjectStore,
+        partitions: PartitionStore,
     ) -> None:
         self.view_set = view_set
         self.process = process
-        self.objects = objects
+        self.partitions = partitions
         self._rows = dict(rows)
         self._jit = jit
         self.streams = [StreamView(stream, plan, self) for stream, plan in plans]

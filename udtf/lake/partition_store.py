@@ -1,0 +1,57 @@
+"""Partitions as stored: files in the object store and summaries in their rows, both read through caches."""
+
+from collections.abc import Iterator, Sequence
+
+import pyarrow as pa
+
+from udtf.lake.cache import ByteBoundedCache
+from udtf.lake.metadata import PartitionRow
+from udtf.lake.objects import ObjectStore
+from udtf.lake.partition_file import Summary, read_partition
+
+
+class PartitionStore:
+    """Safe to use from many threads.
+
+    Args:
+        file_cache_bytes, max_file_bytes: what the cache of files holds, and up to which size it keeps one.
+        summary_cache_bytes: what the cache of decoded summaries holds.
+    """
+
+    def __init__(
+        self,
+        objects: ObjectStore,
+        *,
+        file_cache_bytes: int = 500 << 20,
+        max_file_bytes: int = 20 << 20,
+        summary_cache_bytes: int = 100 << 20,
+    ) -> None:
+        self._objects = objects
+        self.files: ByteBoundedCache[str, bytes] = ByteBoundedCache(file_cache_bytes, max_file_bytes, len)
+        self.summaries: ByteBoundedCache[str, Summary] = ByteBoundedCache(
+            summary_cache_bytes, summary_cache_bytes, lambda summary: summary.size_bytes
+        )
+
+    def write(self, path: str, data: bytes) -> None:
+        """Store a finished file. It is about to be read, so it stays in the cache."""
+        self._objects.put(path, data, durable=False)
+        self.files.put(path, data)
+
+    def read(self, row: PartitionRow, columns: Sequence[str]) -> Iterator[pa.RecordBatch]:
+        """The rows of a partition, in pieces: the columns named.
+
+        Raises:
+            CorruptData: the file is missing or unreadable.
+        """
+        data = self.files.get(row.path, lambda: self._objects.get(row.path))
+        return read_partition(data, columns)
+
+    def summary(self, row: PartitionRow) -> Summary:
+        """The summary of a partition."""
+        return self.summaries.get(row.partition_id, lambda: Summary.decode(row.summary))
+
+    def delete(self, rows: Sequence[PartitionRow]) -> None:
+        """Remove the files of partitions that are no longer visible. A reader that still wants one rebuilds it."""
+        for row in rows:
+            self.files.drop(row.path)
+            self._objects.delete(row.path)
