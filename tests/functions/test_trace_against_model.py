@@ -1,16 +1,14 @@
 """Whatever was recorded, however it came: a trace shows the slices of the model, no more, no less."""
 
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.model.judge import assert_trace_is_model
 from tests.model.lake import Reader, deliver, ingest_blocks, ingest_process, timestamp
 from tests.model.spans import Span, stream_spans
-from tests.model.strategies import WHOLE_LIFE, Delivery, deliveries, processes, time_ranges
+from tests.model.strategies import WHOLE_LIFE, Delivery, deliveries, effort, processes, time_ranges
 from tests.model.trace_reader import read_trace
 from udtf.lake.lake import Lake
-
-examples = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture])
 
 SPAN_TYPES = st.sampled_from(["thread", "async", "both", "both"])
 
@@ -23,8 +21,7 @@ def _all_spans(delivery: Delivery) -> list[Span]:
     ]
 
 
-@examples
-@settings(max_examples=60)
+@effort(60)
 @given(delivery=deliveries(), span_types=SPAN_TYPES, data=st.data())
 def test_a_trace_shows_the_slices_of_the_model(
     lake: Lake, reader: Reader, delivery: Delivery, span_types: str, data: st.DataObject
@@ -37,8 +34,7 @@ def test_a_trace_shows_the_slices_of_the_model(
     assert_trace_is_model(trace, process, delivery.blocks, span_types, time_range)
 
 
-@examples
-@settings(max_examples=40)
+@effort(40)
 @given(delivery=deliveries(processes(max_threads=0, max_async_streams=2, min_streams=1)))
 def test_lanes_are_true_to_begin_end_and_parent(lake: Lake, reader: Reader, delivery: Delivery) -> None:
     """Tasks that overlap are on lanes of their own; only a parent has slices below it."""
@@ -47,8 +43,7 @@ def test_lanes_are_true_to_begin_end_and_parent(lake: Lake, reader: Reader, deli
     assert_trace_is_model(trace, delivery.process, delivery.blocks, "async", WHOLE_LIFE)
 
 
-@examples
-@settings(max_examples=40)
+@effort(40)
 @given(delivery=deliveries(), data=st.data())
 def test_the_same_lake_gives_the_same_bytes_whatever_is_materialized(
     lake: Lake, reader: Reader, delivery: Delivery, data: st.DataObject
@@ -81,8 +76,7 @@ def _stir(reader: Reader, delivery: Delivery, spans: list[Span], data: st.DataOb
             )
 
 
-@examples
-@settings(max_examples=40)
+@effort(40)
 @given(delivery=deliveries(), data=st.data())
 def test_the_next_query_sees_blocks_that_came_meanwhile(
     lake: Lake, reader: Reader, delivery: Delivery, data: st.DataObject
@@ -102,8 +96,7 @@ def test_the_next_query_sees_blocks_that_came_meanwhile(
         assert_trace_is_model(trace, process, stored, "both", time_range)
 
 
-@examples
-@settings(max_examples=15)
+@effort(15)
 @given(delivery=deliveries())
 def test_every_prefix_of_the_chunks_is_a_trace(lake: Lake, reader: Reader, delivery: Delivery) -> None:
     """Chunks hold whole packets, so a viewer can open what has arrived so far."""

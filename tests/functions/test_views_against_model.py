@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.model.lake import Reader, deliver
@@ -16,10 +16,8 @@ from tests.model.rows import (
     without,
 )
 from tests.model.spans import async_events, stream_spans
-from tests.model.strategies import Delivery, deliveries, processes, time_ranges
+from tests.model.strategies import Delivery, deliveries, effort, processes, time_ranges
 from udtf.lake.lake import Lake
-
-examples = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture])
 
 
 def _all_spans(delivery: Delivery) -> list:  # type: ignore[type-arg]
@@ -39,8 +37,7 @@ def _check_hashes(rows: Sequence[Row]) -> None:
         assert hashes.setdefault(scope, row["hash"]) == row["hash"]
 
 
-@examples
-@settings(max_examples=60)
+@effort(60)
 @given(delivery=deliveries(processes(max_threads=2, max_async_streams=0, min_streams=1)), data=st.data())
 def test_thread_spans_are_those_of_the_model(
     lake: Lake, reader: Reader, delivery: Delivery, data: st.DataObject
@@ -57,8 +54,7 @@ def test_thread_spans_are_those_of_the_model(
             assert not rows or set(rows[0]) == {*THREAD_SPAN_COLUMNS, "hash"}
 
 
-@examples
-@settings(max_examples=40)
+@effort(40)
 @given(delivery=deliveries(processes(max_threads=0, min_streams=1)), data=st.data())
 def test_async_events_are_those_of_the_model(
     lake: Lake, reader: Reader, delivery: Delivery, data: st.DataObject
@@ -74,8 +70,7 @@ def test_async_events_are_those_of_the_model(
         assert in_any_order(without(rows, "hash")) == in_any_order(expected)
 
 
-@examples
-@settings(max_examples=40)
+@effort(40)
 @given(delivery=deliveries(), data=st.data())
 def test_process_spans_are_those_of_the_model(
     lake: Lake, reader: Reader, delivery: Delivery, data: st.DataObject

@@ -142,8 +142,8 @@ def test_a_malformed_row_is_refused_and_nothing_of_it_is_stored(
 
 OPTIONAL: dict[str, tuple[pa.Field, object]] = {
     "process_id": (pa.field("process_id", pa.utf8()), "another process"),
-    "begin_time": (schemas.BLOCKS.field("begin_time"), examples.at(2)),
-    "end_time": (schemas.BLOCKS.field("end_time"), examples.at(4)),
+    "begin_time": (schemas.BLOCKS.field("begin_time"), examples.at(10**9)),
+    "end_time": (schemas.BLOCKS.field("end_time"), examples.at(-(10**9))),
     "payload_size": (schemas.BLOCKS.field("payload_size"), 17),
 }
 

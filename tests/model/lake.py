@@ -14,7 +14,7 @@ from udtf import time_range as udtf_time_range
 from udtf.lake import schemas
 from udtf.lake.block_format import FORMAT, AsyncColumns, Events, encode_block, scope_array
 from udtf.lake.lake import Lake
-from udtf.sql.engine import EngineSettings, Query, QueryContext, QueryEngine
+from udtf.sql.engine import Query, QueryContext, QueryEngine
 
 PROCESS_BATCH = pa.schema(
     [schemas.PROCESSES.field(n) for n in ("process_id", "tsc_frequency", "start_time", "start_ticks", "exe")]
@@ -143,7 +143,7 @@ class Reader:
 
     @classmethod
     def of(cls, lake: Lake) -> "Reader":
-        return cls(QueryEngine(lake, EngineSettings()))
+        return cls(QueryEngine(lake))
 
     def plan(self, sql: str, time_range: TimeRange | None = None, strict: bool = False) -> Query:
         """The query, which has not begun to run."""

@@ -4,12 +4,14 @@ A thread's events come from small decisions, so that Hypothesis shrinks a failin
 Shapes that need many events, deep and wide and long, grow from a seed.
 """
 
+import os
 import random
 import uuid
 from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import count
 
+from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 
 from tests.model.spans import Span, TimeRange
@@ -143,7 +145,7 @@ def processes(draw: st.DrawFn, max_threads: int = 3, max_async_streams: int = 2,
     first_ticks = start_ticks + draw(st.sampled_from([0, 1, -1, -333, 10**15 if fast else 1000]))
     span_ids = count(draw(st.sampled_from([1, 1000, 2**40])))
     streams = []
-    nb_threads = draw(st.integers(min_streams, max_threads))
+    nb_threads = draw(st.integers(min(min_streams, max_threads), max_threads))
     for index in range(nb_threads):
         events = draw(st.one_of(_step_events(scopes, first_ticks), _grown_events(scopes, first_ticks)))
         streams.append(_stream(False, f"{draw(thread_names)} #{index}", events))
@@ -210,3 +212,12 @@ def time_ranges(draw: st.DrawFn, spans: list[Span]) -> TimeRange:
 
 
 WHOLE_LIFE = TimeRange(0, 2**63 - 1)
+
+
+def effort(max_examples: int) -> settings:
+    """So many examples of telemetry, over fixtures that all examples share; TEST_EFFORT=10 makes it ten times."""
+    return settings(
+        max_examples=max_examples * int(os.environ.get("TEST_EFFORT", "1")),
+        deadline=None,
+        suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture],
+    )
