@@ -129,19 +129,19 @@ def literal(value: pa.Scalar) -> str:
         return _quoted(value.as_py()) if value.is_valid else _cast("NULL", "Utf8")
     if _is_bytes(kind):
         return f"X'{value.as_py().hex()}'" if value.is_valid else _cast("NULL", "Binary")
+    type_name = _type_name(kind)
     if not value.is_valid:
-        return _cast("NULL", _type_name(kind))
+        return _cast("NULL", type_name)
     if pa.types.is_boolean(kind):
         return str(value.as_py()).upper()
     if pa.types.is_int64(kind):
         return f"({value.as_py()})"
     if pa.types.is_integer(kind):
-        return _cast(str(value.as_py()), _type_name(kind))
+        return _cast(str(value.as_py()), type_name)
     if pa.types.is_floating(kind) or pa.types.is_decimal(kind):
-        return _cast(_quoted(str(value.as_py())), _type_name(kind))
+        return _cast(_quoted(str(value.as_py())), type_name)
     # What is left are times: written as their number of units, which is exact.
-    number = _cast(str(value.value), f"Int{kind.bit_width}")
-    return _cast(number, _type_name(kind))
+    return _cast(_cast(str(value.value), f"Int{kind.bit_width}"), type_name)
 
 
 def _is_text(kind: pa.DataType) -> bool:

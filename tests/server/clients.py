@@ -1,0 +1,170 @@
+"""Clients that are not ours behind one face, so that a test runs once for each."""
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+import adbc_driver_flightsql.dbapi as adbc
+import adbc_driver_manager
+import pyarrow as pa
+from pyarrow import flight
+
+from flightsrv.wire.commands import (
+    ActionClosePreparedStatementRequest,
+    ActionCreatePreparedStatementRequest,
+    ActionCreatePreparedStatementResult,
+    CommandPreparedStatementQuery,
+    CommandStatementIngest,
+    CommandStatementQuery,
+    DoPutPreparedStatementResult,
+    DoPutUpdateResult,
+    Message,
+    TableDefinitionOptions,
+    TableExists,
+    TableNotExist,
+    decode,
+    pack,
+    unpack,
+)
+
+Headers = Mapping[str, str]
+NO_HEADERS: Headers = {}
+
+
+class Refused(Exception):
+    """What a client heard of a failure."""
+
+    def __init__(self, code: str, message: str) -> None:
+        super().__init__(f"{code}: {message}")
+        self.code = code
+        self.message = message
+
+
+class Client(Protocol):
+    def query(self, sql: str, headers: Headers = NO_HEADERS) -> pa.Table: ...
+
+    def query_prepared(self, sql: str, parameters: pa.RecordBatch | None, headers: Headers = NO_HEADERS) -> pa.Table:
+        """Prepare, bind, run, close."""
+        ...
+
+    def ingest(self, table: str, rows: pa.RecordBatch) -> int: ...
+
+
+@dataclass
+class AdbcClient:
+    """The Flight SQL driver of ADBC; it prepares whatever it runs."""
+
+    url: str
+
+    def query(self, sql: str, headers: Headers = NO_HEADERS) -> pa.Table:
+        return self.query_prepared(sql, None, headers)
+
+    def query_prepared(self, sql: str, parameters: pa.RecordBatch | None, headers: Headers = NO_HEADERS) -> pa.Table:
+        options = {f"adbc.flight.sql.rpc.call_header.{name}": value for name, value in headers.items()}
+        try:
+            with (
+                adbc.connect(self.url, db_kwargs=options, autocommit=True) as connection,
+                connection.cursor() as cursor,
+            ):
+                cursor.execute(sql, parameters)
+                return cursor.fetch_arrow_table()
+        except adbc_driver_manager.Error as e:
+            raise self._refused(e) from e
+
+    def ingest(self, table: str, rows: pa.RecordBatch) -> int:
+        try:
+            with adbc.connect(self.url, autocommit=True) as connection, connection.cursor() as cursor:
+                return int(cursor.adbc_ingest(table, rows, mode="append"))
+        except adbc_driver_manager.Error as e:
+            raise self._refused(e) from e
+
+    @staticmethod
+    def _refused(error: adbc_driver_manager.Error) -> Refused:
+        return Refused(error.status_code.name, str(error))
+
+
+@dataclass
+class PyarrowClient:
+    """Flight of pyarrow, with commands packed by hand."""
+
+    url: str
+
+    def query(self, sql: str, headers: Headers = NO_HEADERS) -> pa.Table:
+        with flight.connect(self.url) as client:
+            return self._run(client, CommandStatementQuery(sql), headers)
+
+    def query_prepared(self, sql: str, parameters: pa.RecordBatch | None, headers: Headers = NO_HEADERS) -> pa.Table:
+        with flight.connect(self.url) as client:
+            try:
+                (prepared,) = client.do_action(
+                    ("CreatePreparedStatement", pack(ActionCreatePreparedStatementRequest(sql)))
+                )
+                created = unpack(prepared.body.to_pybytes())
+                assert isinstance(created, ActionCreatePreparedStatementResult)
+                command = CommandPreparedStatementQuery(created.prepared_statement_handle)
+                if parameters is not None:
+                    answer = put(client, command, parameters)
+                    assert decode(DoPutPreparedStatementResult, answer).prepared_statement_handle
+                table = self._run(client, command, headers)
+                close = ActionClosePreparedStatementRequest(created.prepared_statement_handle)
+                assert list(client.do_action(("ClosePreparedStatement", pack(close)))) == []
+                return table
+            except (pa.ArrowException, flight.FlightError) as e:
+                raise self._refused(e) from e
+
+    def ingest(self, table: str, rows: pa.RecordBatch) -> int:
+        options = TableDefinitionOptions(TableNotExist.FAIL, TableExists.APPEND)
+        with flight.connect(self.url) as client:
+            try:
+                answer = put(client, CommandStatementIngest(table, options), rows)
+            except (pa.ArrowException, flight.FlightError) as e:
+                raise self._refused(e) from e
+            return decode(DoPutUpdateResult, answer).record_count
+
+    def _run(self, client: flight.FlightClient, command: Message, headers: Headers) -> pa.Table:
+        options = call_options(headers)
+        try:
+            info = client.get_flight_info(descriptor(command), options)
+            (endpoint,) = info.endpoints
+            assert endpoint.locations == []
+            assert info.total_records == -1
+            table = client.do_get(endpoint.ticket, options).read_all()
+        except (pa.ArrowException, flight.FlightError) as e:
+            raise self._refused(e) from e
+        assert table.schema == info.schema
+        assert client.get_schema(descriptor(command), options).schema == info.schema
+        return table
+
+    @staticmethod
+    def _refused(error: Exception) -> Refused:
+        codes: Sequence[tuple[type[Exception], str]] = (
+            (pa.ArrowInvalid, "INVALID_ARGUMENT"),
+            (pa.ArrowKeyError, "NOT_FOUND"),
+            (NotImplementedError, "NOT_IMPLEMENTED"),
+            (flight.FlightUnavailableError, "IO"),
+            (flight.FlightCancelledError, "CANCELLED"),
+            (flight.FlightInternalError, "INTERNAL"),
+        )
+        code = next((code for kind, code in codes if isinstance(error, kind)), type(error).__name__)
+        return Refused(code, re.sub(r"\. gRPC client debug context.*", "", str(error), flags=re.DOTALL))
+
+
+def descriptor(command: Message) -> flight.FlightDescriptor:
+    return flight.FlightDescriptor.for_command(pack(command))
+
+
+def call_options(headers: Headers) -> flight.FlightCallOptions:
+    return flight.FlightCallOptions(headers=[(name.encode(), value.encode()) for name, value in headers.items()])
+
+
+def put(client: flight.FlightClient, command: Message, *batches: pa.RecordBatch) -> bytes:
+    """Send record batches and return the server's answer."""
+    writer, reader = client.do_put(descriptor(command), batches[0].schema)
+    with writer:
+        for batch in batches:
+            writer.write_batch(batch)
+        writer.done_writing()
+        answer = reader.read()
+    encoded: bytes = answer.to_pybytes()
+    return encoded

@@ -1,0 +1,119 @@
+"""A query engine that answers a few statements in ways that real ones rarely do: never, too late, not to the end."""
+
+import threading
+from collections.abc import Callable, Generator, Iterator
+
+import pyarrow as pa
+
+from udtf.errors import CorruptData
+from udtf.query_context import QueryContext
+from udtf.sql.engine import QueryCancelled
+
+SCHEMA = pa.schema([pa.field("n", pa.int64(), nullable=False), pa.field("payload", pa.binary())])
+TIMEOUT_S = 60.0
+
+
+def batch(first: int, rows: int = 1, payload_bytes: int = 0) -> pa.RecordBatch:
+    """Rows numbered from `first`."""
+    return pa.record_batch(
+        [pa.array(range(first, first + rows), pa.int64()), pa.array([bytes(payload_bytes)] * rows, pa.binary())],
+        schema=SCHEMA,
+    )
+
+
+class FakeEngine:
+    """Answers the statements in STATEMENTS. `entered` tells that one began to run, `ended` that it ended."""
+
+    def __init__(self) -> None:
+        self.entered = threading.Event()
+        self.released = threading.Event()
+        self.ended = threading.Event()
+
+    def plan(self, sql: str, context: QueryContext | None = None) -> "FakeQuery":
+        if sql == "fail to plan":
+            raise ZeroDivisionError("/srv/secret/path.py")
+        return FakeQuery(self, sql, context or QueryContext())
+
+    def close(self) -> None:
+        self.released.set()
+
+
+class FakeQuery:
+    def __init__(self, engine: FakeEngine, sql: str, context: QueryContext) -> None:
+        self._engine = engine
+        self._context = context
+        self._make = STATEMENTS[sql]
+        self.schema = DICTIONARY_SCHEMA if sql == "dictionaries" else SCHEMA
+
+    def batches(self, is_cancelled: Callable[[], bool]) -> Generator[pa.RecordBatch, None, None]:
+        self._engine.entered.set()
+        try:
+            yield from self._make(self._engine, self._context, is_cancelled)
+        finally:
+            self._engine.ended.set()
+
+
+IsCancelled = Callable[[], bool]
+
+
+def _wait(engine: FakeEngine, context: QueryContext, is_cancelled: IsCancelled) -> Iterator[pa.RecordBatch]:
+    """One row, then nothing until the test lets it go on or the call is cancelled, then one more."""
+    yield batch(0)
+    while not engine.released.wait(0.01):
+        if is_cancelled():
+            raise QueryCancelled("the query was cancelled")
+    yield batch(1)
+
+
+def _deaf(engine: FakeEngine, context: QueryContext, is_cancelled: IsCancelled) -> Iterator[pa.RecordBatch]:
+    """Does not listen to cancellation."""
+    yield batch(0)
+    engine.released.wait(TIMEOUT_S)
+
+
+def _forever(engine: FakeEngine, context: QueryContext, is_cancelled: IsCancelled) -> Iterator[pa.RecordBatch]:
+    number = 0
+    while True:
+        yield batch(number, payload_bytes=1 << 16)
+        number += 1
+
+
+def _fail_late(engine: FakeEngine, context: QueryContext, is_cancelled: IsCancelled) -> Iterator[pa.RecordBatch]:
+    yield from (batch(0), batch(1), batch(2))
+    raise CorruptData("block b7 cannot be read")
+
+
+def _break_late(engine: FakeEngine, context: QueryContext, is_cancelled: IsCancelled) -> Iterator[pa.RecordBatch]:
+    yield batch(0)
+    raise ZeroDivisionError("/srv/secret/path.py")
+
+
+def _large(engine: FakeEngine, context: QueryContext, is_cancelled: IsCancelled) -> Iterator[pa.RecordBatch]:
+    """40 MiB in one batch, one row of it larger than all messages should be."""
+    small = batch(0, rows=360, payload_bytes=100 << 10)
+    yield pa.Table.from_batches([small, batch(360, payload_bytes=4 << 20)]).combine_chunks().to_batches()[0]
+
+
+def _progress(engine: FakeEngine, context: QueryContext, is_cancelled: IsCancelled) -> Iterator[pa.RecordBatch]:
+    context.on_message({"type": "thread_done", "stream_id": "s1"})
+    yield batch(0)
+    context.on_message({"type": "thread_failed", "stream_id": "s2", "message": "corrupt"})
+    yield batch(1)
+
+
+def _dictionaries(engine: FakeEngine, context: QueryContext, is_cancelled: IsCancelled) -> Iterator[pa.RecordBatch]:
+    for names in (["a", "b", "a"], ["c", "a", None]):
+        yield pa.record_batch([pa.array(names).dictionary_encode()], schema=DICTIONARY_SCHEMA)
+
+
+DICTIONARY_SCHEMA = pa.schema([("name", pa.dictionary(pa.int32(), pa.utf8()))])
+STATEMENTS: dict[str, Callable[[FakeEngine, QueryContext, IsCancelled], Iterator[pa.RecordBatch]]] = {
+    "wait": _wait,
+    "deaf": _deaf,
+    "forever": _forever,
+    "fail late": _fail_late,
+    "break late": _break_late,
+    "large": _large,
+    "progress": _progress,
+    "dictionaries": _dictionaries,
+}

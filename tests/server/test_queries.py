@@ -1,0 +1,265 @@
+"""Statements and prepared statements over a real lake, by clients that are not ours."""
+
+import pyarrow as pa
+import pytest
+from pyarrow import flight
+
+from flightsrv.server.lifecycle import RunningServer
+from flightsrv.wire.commands import (
+    ActionCreatePreparedStatementRequest,
+    ActionCreatePreparedStatementResult,
+    CommandPreparedStatementQuery,
+    CommandStatementQuery,
+    TicketStatementQuery,
+    encode,
+    pack,
+    unpack,
+)
+from tests.server.clients import Client, PyarrowClient, Refused, call_options, descriptor, put
+from tests.server.telemetry import START_NS, Recording
+
+TRACE = "SELECT chunk_id, chunk_data FROM perfetto_trace_chunks({}, 'both', {}, {})"
+BEGIN, END = "TIMESTAMP '2026-01-01T10:00:00Z'", "TIMESTAMP '2026-01-01T10:00:01Z'"
+
+
+@pytest.fixture(scope="module")
+def recording(server: RunningServer) -> Recording:
+    """A process in the lake."""
+    made = Recording()
+    for table, rows in made.tables().items():
+        PyarrowClient(server.url).ingest(table, rows)
+    return made
+
+
+def test_statement_is_answered(client: Client) -> None:
+    """Rows, names and types arrive."""
+    table = client.query("SELECT 1 AS n, 'x' AS t, CAST(NULL AS BIGINT) AS nothing")
+    assert table.to_pylist() == [{"n": 1, "t": "x", "nothing": None}]
+
+
+def test_spans_are_answered(client: Client, recording: Recording) -> None:
+    """A view of one thread, in plain text columns that every client understands."""
+    table = client.query(
+        f"SELECT name, depth, duration FROM view_instance('thread_spans', '{recording.stream_id}') ORDER BY begin"
+    )
+    assert table.to_pylist() == [
+        {"name": "outer", "depth": 0, "duration": 100},
+        {"name": "inner", "depth": 1, "duration": 50},
+    ]
+    assert table.schema.field("name").type == pa.utf8()
+
+
+def test_trace_is_answered(client: Client, recording: Recording) -> None:
+    """Chunks have consecutive ids, and the client may aggregate them."""
+    trace = TRACE.format(f"'{recording.process_id}'", BEGIN, END)
+    table = client.query(trace)
+    assert table["chunk_id"].to_pylist() == list(range(table.num_rows))
+    assert sum(map(len, table["chunk_data"].to_pylist())) > 0
+    assert client.query(f"SELECT count(*) AS n FROM ({trace})")["n"].to_pylist() == [table.num_rows]
+
+
+def test_time_range_headers_limit_views(client: Client, recording: Recording) -> None:
+    """`inner` ends before the range begins."""
+    table = client.query(
+        f"SELECT name FROM view_instance('thread_spans', '{recording.stream_id}')",
+        {"query_range_begin": "2026-01-01T10:00:00.000000061Z"},
+    )
+    assert table["name"].to_pylist() == ["outer"]
+
+
+def test_ticket_keeps_the_time_range_it_was_made_for(connection: flight.FlightClient, recording: Recording) -> None:
+    """Headers go with GetFlightInfo; DoGet needs none."""
+    command = CommandStatementQuery(f"SELECT name FROM view_instance('thread_spans', '{recording.stream_id}')")
+    options = call_options({"query_range_begin": "2026-01-01T10:00:00.000000061Z"})
+    info = connection.get_flight_info(descriptor(command), options)
+    for _ in range(2):
+        assert connection.do_get(info.endpoints[0].ticket).read_all()["name"].to_pylist() == ["outer"]
+
+
+@pytest.mark.parametrize("wrap", [pack, encode])
+def test_ticket_made_of_sql_by_the_client_is_answered(
+    connection: flight.FlightClient, recording: Recording, wrap: object
+) -> None:
+    """Such a client sends its headers with DoGet."""
+    assert callable(wrap)
+    sql = f"SELECT name FROM view_instance('thread_spans', '{recording.stream_id}')"
+    options = call_options({"query_range_begin": "2026-01-01T10:00:00.000000061Z"})
+    ticket = flight.Ticket(wrap(TicketStatementQuery(sql.encode())))
+    assert connection.do_get(ticket, options).read_all()["name"].to_pylist() == ["outer"]
+
+
+def test_dictionaries_are_kept_for_who_asks(server: RunningServer, recording: Recording) -> None:
+    """The same text, as the view has it."""
+    table = PyarrowClient(server.url).query(
+        f"SELECT name FROM view_instance('thread_spans', '{recording.stream_id}') ORDER BY begin",
+        {"preserve_dictionary": "true"},
+    )
+    assert pa.types.is_dictionary(table.schema.field("name").type)
+    assert table["name"].to_pylist() == ["outer", "inner"]
+
+
+# ---- Parameters
+
+
+def test_parameters_of_both_styles_are_bound(client: Client) -> None:
+    """By position and by number."""
+    row = pa.record_batch({"0": [5], "1": ["it's"]})
+    assert client.query_prepared("SELECT ? + 1 AS n, ? AS t", row).to_pylist() == [{"n": 6, "t": "it's"}]
+    assert client.query_prepared("SELECT $2 AS t, $1 AS n", row).to_pylist() == [{"t": "it's", "n": 5}]
+
+
+def test_parameters_are_bound_in_arguments_of_table_functions(client: Client, recording: Recording) -> None:
+    """As text and as times."""
+    times = [pa.array([START_NS + offset_ns], pa.timestamp("ns", "UTC")) for offset_ns in (0, 10**9)]
+    row = pa.record_batch([pa.array([recording.process_id]), *times], names=["0", "1", "2"])
+    written_out = client.query(TRACE.format(f"'{recording.process_id}'", BEGIN, END))
+    assert client.query_prepared(TRACE.format("$1", "$2", "$3"), row) == written_out
+    assert client.query_prepared(TRACE.format("?", "?", "?"), row) == written_out
+
+
+def test_statement_runs_once_for_each_row_of_parameters(client: Client) -> None:
+    """In order, a missing value included."""
+    rows = pa.record_batch({"0": pa.array([1, None, 3])})
+    assert client.query_prepared("SELECT ? AS n", rows)["n"].to_pylist() == [1, None, 3]
+
+
+def test_parameters_are_never_read_as_sql(client: Client, recording: Recording) -> None:
+    """A value with quotes in it is a value."""
+    row = pa.record_batch({"0": [f"{recording.process_id}' OR '1'='1"]})
+    table = client.query_prepared("SELECT process_id FROM processes WHERE process_id = ?", row)
+    assert table.num_rows == 0
+
+
+def test_wrong_number_of_parameters_is_refused(client: Client) -> None:
+    """Too many are not ignored."""
+    with pytest.raises(Refused, match="takes 1 parameters") as refused:
+        client.query_prepared("SELECT ? AS n", pa.record_batch({"0": [1], "1": [2]}))
+    assert refused.value.code == "INVALID_ARGUMENT"
+
+
+def test_unbound_parameters_are_refused_when_run(client: Client) -> None:
+    """Preparing is fine without them."""
+    with pytest.raises(Refused, match="none are bound"):
+        client.query_prepared("SELECT ? AS n", None)
+
+
+def test_prepare_tells_schemas_and_runs_nothing(connection: flight.FlightClient) -> None:
+    """Also with open parameters in a table function, whose process is not known yet."""
+    created = prepare(connection, TRACE.format("$1", "$2", "$3"))
+    assert created.is_update is False
+    dataset = pa.ipc.read_schema(pa.py_buffer(created.dataset_schema))
+    assert dataset.names == ["chunk_id", "chunk_data"]
+    assert pa.ipc.read_schema(pa.py_buffer(created.parameter_schema)).names == ["$1", "$2", "$3"]
+
+
+def test_parameters_may_be_bound_after_the_ticket_was_made(connection: flight.FlightClient) -> None:
+    """Some clients ask for the ticket first."""
+    command = CommandPreparedStatementQuery(prepare(connection, "SELECT 1 + ? AS n").prepared_statement_handle)
+    ticket = connection.get_flight_info(descriptor(command)).endpoints[0].ticket
+    put(connection, command, pa.record_batch({"0": [41]}))
+    assert connection.do_get(ticket).read_all().to_pylist() == [{"n": 42}]
+
+
+def test_ticket_keeps_the_parameters_it_was_made_with(connection: flight.FlightClient) -> None:
+    """Binding others, or closing the statement, does not change it."""
+    command = CommandPreparedStatementQuery(prepare(connection, "SELECT ? AS n").prepared_statement_handle)
+    put(connection, command, pa.record_batch({"0": [1]}))
+    ticket = connection.get_flight_info(descriptor(command)).endpoints[0].ticket
+    put(connection, command, pa.record_batch({"0": [2]}))
+    assert connection.do_get(ticket).read_all().to_pylist() == [{"n": 1}]
+
+
+def test_prepared_statement_of_another_server_runs(server: RunningServer, connection: flight.FlightClient) -> None:
+    """The handle is the statement."""
+    handle = b"SELECT 7 AS n\n/*ps:0123*/"
+    command = CommandPreparedStatementQuery(handle)
+    ticket = connection.get_flight_info(descriptor(command)).endpoints[0].ticket
+    assert connection.do_get(ticket).read_all().to_pylist() == [{"n": 7}]
+
+
+def prepare(connection: flight.FlightClient, sql: str) -> ActionCreatePreparedStatementResult:
+    (result,) = connection.do_action(("CreatePreparedStatement", pack(ActionCreatePreparedStatementRequest(sql))))
+    created = unpack(result.body.to_pybytes())
+    assert isinstance(created, ActionCreatePreparedStatementResult)
+    return created
+
+
+# ---- Refusals
+
+
+@pytest.mark.parametrize(
+    ("sql", "message"),
+    [
+        ("SELEC 1", "ParserError"),
+        ("SELECT 1; SELECT 2", "single SQL statement"),
+        ("SELECT * FROM nowhere", "nowhere"),
+        ("SELECT nothing FROM processes", "nothing"),
+        (
+            TRACE.format("'p'", BEGIN, END).replace("both", "fibers"),
+            "must be 'thread', 'async', or 'both', given: 'fibers'",
+        ),
+        ("CREATE TABLE t (a INT)", "DDL not supported"),
+        ("CREATE EXTERNAL TABLE t STORED AS CSV LOCATION '/etc/passwd'", "not supported"),
+        ("COPY processes TO '/tmp/stolen.csv'", "not supported"),
+        ("INSERT INTO processes SELECT * FROM processes", "not supported"),
+        ("SET datafusion.execution.batch_size = 1", "not supported"),
+        ("DROP TABLE processes", "not supported"),
+    ],
+)
+def test_bad_statement_is_refused_with_the_reason(client: Client, sql: str, message: str) -> None:
+    """As INVALID_ARGUMENT, while planning, with nothing about the server's insides."""
+    with pytest.raises(Refused) as refused:
+        client.query(sql)
+    assert refused.value.code == "INVALID_ARGUMENT"
+    assert message in refused.value.message
+    assert "Traceback" not in refused.value.message
+    assert ".py" not in refused.value.message
+
+
+def test_bad_header_is_refused_by_name(client: Client) -> None:
+    """The same way as a bad statement."""
+    with pytest.raises(Refused, match="query_range_begin") as refused:
+        client.query("SELECT 1", {"query_range_begin": "yesterday"})
+    assert refused.value.code == "INVALID_ARGUMENT"
+    assert "Traceback" not in refused.value.message
+
+
+def test_bad_statement_is_refused_by_get_schema_without_traceback(connection: flight.FlightClient) -> None:
+    """This method of Flight reports errors in another way than the others."""
+    with pytest.raises(pa.ArrowInvalid, match="nowhere") as refused:
+        connection.get_schema(descriptor(CommandStatementQuery("SELECT * FROM nowhere")))
+    assert "Traceback" not in str(refused.value)
+
+
+@pytest.mark.parametrize("command", [b"", b"garbage", b"\xff\xff"])
+def test_garbage_is_refused_by_every_method(connection: flight.FlightClient, command: bytes) -> None:
+    """With a clean INVALID_ARGUMENT."""
+    path = flight.FlightDescriptor.for_command(command)
+    for ask in (
+        lambda: connection.get_flight_info(path),
+        lambda: connection.get_schema(path),
+        lambda: connection.do_get(flight.Ticket(command)).read_all(),
+        lambda: list(connection.do_action(("CreatePreparedStatement", command))),
+    ):
+        with pytest.raises(pa.ArrowInvalid) as refused:
+            ask()
+        assert "Traceback" not in str(refused.value)
+
+
+def test_path_is_no_command(connection: flight.FlightClient) -> None:
+    """Flight knows descriptors that Flight SQL does not use."""
+    with pytest.raises(pa.ArrowInvalid, match="a path"):
+        connection.get_flight_info(flight.FlightDescriptor.for_path("processes"))
+
+
+def test_what_is_not_offered_is_unimplemented(connection: flight.FlightClient) -> None:
+    """Transactions, say; clients go on without."""
+    for action in ("BeginTransaction", "BeginSavepoint", "nonsense"):
+        with pytest.raises(NotImplementedError, match=action):
+            list(connection.do_action((action, b"")))
+
+
+def test_actions_are_listed(connection: flight.FlightClient) -> None:
+    """By name."""
+    names = [action.type for action in connection.list_actions()]
+    assert names == ["CreatePreparedStatement", "ClosePreparedStatement"]
