@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
+from typing import TypeVar
 
 import numpy as np
 import pytest
@@ -21,6 +22,8 @@ from udtf.perfetto.writer import TraceWriter
 START_NS = 1_767_225_600_000_000_000
 PROCESS = ProcessTrack("process-1", "program", "4242", START_NS)
 THREAD = ThreadTrack("stream-1", "main", "4242")
+
+AnySpan = TypeVar("AnySpan")
 
 texts = st.text(st.characters(exclude_categories=["Cs"]), max_size=12)
 scopes = st.builds(Scope, texts, texts, texts, st.integers(0, 2**32 - 1))
@@ -89,7 +92,7 @@ def thread_spans(draw: st.DrawFn) -> list[Span]:
 
 
 @st.composite
-def cut(draw: st.DrawFn, spans: Sequence[Span]) -> list[list[Span]]:
+def cut(draw: st.DrawFn, spans: Sequence[AnySpan]) -> list[list[AnySpan]]:
     """The spans in batches, some of them perhaps empty."""
     cuts = sorted(draw(st.lists(st.integers(0, len(spans)), max_size=4)))
     bounds = [0, *cuts, len(spans)]

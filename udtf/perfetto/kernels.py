@@ -200,7 +200,7 @@ def encode_spans(  # type: ignore[no-untyped-def]
 
 
 @numba.njit(
-    f"UniTuple(int64, 3)({_INT64S}, {_INT32S}, {_INT32S}, int64, int64,"
+    f"UniTuple(int64, 3)({_INT64S}, {_INT32S}, {_INT64S}, int64, int64,"
     f" {_WORDS}, {_INT64S}, {_WORDS}, int64, {_BYTES})",
     nogil=True,
     cache=True,

@@ -23,7 +23,7 @@ class Events:
 
     times_ns: npt.NDArray[np.int64]
     rows: npt.NDArray[np.int32]
-    lanes: npt.NDArray[np.int32]
+    lanes: npt.NDArray[np.int64]
 
 
 @dataclass(frozen=True)

@@ -74,9 +74,10 @@ class ThreadEncoder:
         """The ends that are still due, the deepest first."""
         times_ns = self._stack_ends[: self._stack_size][::-1]
         times_ns = times_ns[times_ns != OPEN]
-        zeros = np.zeros(len(times_ns), np.int32)
+        rows = np.full(len(times_ns), END_ROW, np.int32)
+        lanes = np.zeros(len(times_ns), np.int64)
         self._stack_size = 0
-        yield from write_events(Events(times_ns, zeros + END_ROW, zeros), self._last_ns, END_BODIES, DEFAULT_TRACK)
+        yield from write_events(Events(times_ns, rows, lanes), self._last_ns, END_BODIES, DEFAULT_TRACK)
 
     def _make_room(self, stack_size: int) -> None:
         """The stack never holds two spans of one depth, so it is no larger than the greatest depth and one."""

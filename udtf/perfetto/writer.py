@@ -6,6 +6,7 @@ import pyarrow as pa
 
 from udtf.lake.scopes import ScopeHashes
 from udtf.perfetto import sequence
+from udtf.perfetto.async_spans import AsyncEncoder
 from udtf.perfetto.interning import InternedScopes, Interner
 from udtf.perfetto.threads import ThreadEncoder
 from udtf.perfetto.tracks import ProcessTrack, ThreadTrack, process_descriptor, thread_descriptors
@@ -43,6 +44,10 @@ class TraceWriter:
     def thread(self, thread: ThreadTrack) -> ThreadEncoder:
         """An encoder for the spans of one thread."""
         return ThreadEncoder(thread.uuid)
+
+    def async_stream(self, stream_id: str) -> AsyncEncoder:
+        """An encoder for the spans of one async stream."""
+        return AsyncEncoder(self._process, stream_id)
 
     def instant(self, thread: ThreadTrack | None, time_ns: int, name: str, annotations: Mapping[str, str]) -> bytes:
         """A mark on the track of a thread, or of the process where that is None."""
