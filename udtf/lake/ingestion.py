@@ -28,6 +28,9 @@ DECODERS: dict[str, Callable[[bytes], Events]] = {FORMAT: decode_block}
 TIME_TOLERANCE_NS = 1_000_000
 """How far a sender's own conversion of ticks to time may be from ours, which is the one that is stored."""
 
+MAX_ROWS = 10_000
+"""Most rows of a record batch: it is stored in one transaction."""
+
 _ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
 _INT64 = (-(1 << 63), (1 << 63) - 1)
 
@@ -54,6 +57,8 @@ class Ingestion:
         take = self._tables.get(table)
         if take is None:
             raise InvalidTelemetry(f"table {table!r} takes no telemetry, expected one of {', '.join(self._tables)}")
+        if batch.num_rows > MAX_ROWS:
+            raise InvalidTelemetry(f"a record batch has {batch.num_rows} rows, expected at most {MAX_ROWS}")
         take(batch)
         return int(batch.num_rows)
 

@@ -31,7 +31,7 @@ class JitUpdater:
         self._fetches = ThreadPoolExecutor(max_builds, thread_name_prefix="fetch")
         self._lock = threading.Lock()
         self._committing = threading.Lock()
-        self._to_commit: list[tuple[PartitionRow, Future[tuple[PartitionRow, list[PartitionRow]]]]] = []
+        self._to_commit: list[tuple[PartitionRow, Future[PartitionRow]]] = []
         self._under_way: dict[tuple[str, str, str], Future[PartitionRow]] = {}
 
     def build(self, view_set: ViewSet[Any], process: ProcessRow, run: Run) -> Future[PartitionRow]:
@@ -89,15 +89,14 @@ class JitUpdater:
         )
         # The file first: a row never names one that is not finished.
         self._partitions.write(row.path, built.file)
-        visible, replaced = self._commit(row)
+        visible = self._commit(row)
         if visible.partition_id != row.partition_id:
-            replaced = [row]
-        self._partitions.delete(replaced)
+            self._partitions.delete([row])
         return visible
 
-    def _commit(self, row: PartitionRow) -> tuple[PartitionRow, list[PartitionRow]]:
-        """Commit a row together with all others that are ready when the database is."""
-        outcome: Future[tuple[PartitionRow, list[PartitionRow]]] = Future()
+    def _commit(self, row: PartitionRow) -> PartitionRow:
+        """Commit a row together with all others that are ready when the database is; returns the visible one."""
+        outcome: Future[PartitionRow] = Future()
         with self._lock:
             self._to_commit.append((row, outcome))
         with self._committing:
@@ -107,12 +106,13 @@ class JitUpdater:
                 self._commit_all(ready)
         return outcome.result()
 
-    def _commit_all(self, ready: list[tuple[PartitionRow, Future[tuple[PartitionRow, list[PartitionRow]]]]]) -> None:
+    def _commit_all(self, ready: list[tuple[PartitionRow, Future[PartitionRow]]]) -> None:
         try:
-            results = self._metadata.commit_partitions([row for row, _ in ready])
+            visible, replaced = self._metadata.commit_partitions([row for row, _ in ready])
         except Exception as error:
             for _, outcome in ready:
                 outcome.set_exception(error)
-        else:
-            for (_, outcome), result in zip(ready, results, strict=True):
-                outcome.set_result(result)
+            return
+        for (_, outcome), row in zip(ready, visible, strict=True):
+            outcome.set_result(row)
+        self._partitions.delete(replaced)

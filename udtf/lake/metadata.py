@@ -5,11 +5,11 @@ Times are integers here, nanoseconds since the Unix epoch.
 """
 
 import time
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from itertools import pairwise
-from typing import Any
+from itertools import islice, pairwise
+from typing import Any, TypeVar
 
 import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql, sqlite
@@ -17,6 +17,11 @@ from sqlalchemy.dialects import postgresql, sqlite
 from udtf.errors import InvalidTelemetry, NotFound
 from udtf.lake.clock import Clock
 from udtf.time_range import TimeRange
+
+T = TypeVar("T")
+
+_CLAUSES_PER_STATEMENT = 200
+"""Databases bound how deep a condition may nest."""
 
 _TABLES = sa.MetaData()
 
@@ -372,31 +377,39 @@ class MetadataStore:
         )
         return self._scan(sa.select(_partitions).order_by(*order), PartitionRow)
 
-    def commit_partitions(self, rows: Sequence[PartitionRow]) -> list[tuple[PartitionRow, list[PartitionRow]]]:
+    def commit_partitions(self, rows: Sequence[PartitionRow]) -> tuple[list[PartitionRow], list[PartitionRow]]:
         """Make finished files visible, each in place of those made from other blocks of the same events.
 
         Returns:
-            for each row, the one that is visible now (another one of the same source if somebody was faster), and
-            those that are no longer, whose files the caller deletes.
+            for each row, the one that is visible now (another one of the same source if somebody was faster); and
+            those that are visible no longer, whose files the caller deletes.
         """
         table = _partitions.c
-        same_events = [
-            sa.and_(
-                table.view_set == row.view_set,
-                table.stream_id == row.stream_id,
-                table.begin_offset < row.end_offset,
-                table.end_offset > row.begin_offset,
-            )
-            for row in rows
-        ]
         with self._write(durable=False) as connection:
             self._lock_streams(connection, {row.stream_id for row in rows})
-            insert = self._insert(_partitions).on_conflict_do_nothing()
-            connection.execute(insert, [vars(row) for row in rows])
-            found = _rows(connection, sa.select(_partitions).where(sa.or_(*same_events)), PartitionRow)
-            outcomes = [_outcome(row, found) for row in rows]
-            _delete_partitions(connection, [row for _, replaced in outcomes for row in replaced])
-        return outcomes
+            insert = self._insert(_partitions).values([vars(row) for row in rows]).on_conflict_do_nothing()
+            inserted = set(connection.scalars(insert.returning(table.partition_id)))
+            winners = {
+                (winner.view_set, winner.stream_id, winner.source_hash): winner
+                for row in rows
+                if row.partition_id not in inserted
+                for winner in _rows(connection, sa.select(_partitions).where(_same_source(row)), PartitionRow)
+            }
+            replaced = sa.or_(
+                *(
+                    sa.and_(
+                        table.view_set == row.view_set,
+                        table.stream_id == row.stream_id,
+                        table.source_hash != row.source_hash,
+                        table.begin_offset < row.end_offset,
+                        table.end_offset > row.begin_offset,
+                    )
+                    for row in rows
+                )
+            )
+            delete = sa.delete(_partitions).where(replaced).returning(*_partitions.columns)
+            deleted = [PartitionRow(*row) for row in connection.execute(delete)]
+        return [winners.get((row.view_set, row.stream_id, row.source_hash), row) for row in rows], deleted
 
     def retire_partitions(self, view_set: str, instance_id: str, time_range: TimeRange) -> list[PartitionRow]:
         """Drop the rows of the partitions that overlap a time range; the caller deletes their files."""
@@ -483,6 +496,26 @@ class MetadataStore:
             yield connection
 
 
+def _pieces(items: Iterable[T]) -> Iterator[list[T]]:
+    remaining = iter(items)
+    while piece := list(islice(remaining, _CLAUSES_PER_STATEMENT)):
+        yield piece
+
+
+def _blocks_between(extents: Iterable[tuple[str, tuple[int, int]]]) -> sa.Select[tuple[str, int, int, str]]:
+    """Stream, first event, event after the last, and id of the blocks that touch these stretches of streams."""
+    table = _blocks.c
+    end_offset = table.object_offset + table.nb_objects
+    return sa.select(table.stream_id, table.object_offset, end_offset, table.block_id).where(
+        sa.or_(
+            *(
+                sa.and_(table.stream_id == stream_id, table.object_offset < high, end_offset > low)
+                for stream_id, (low, high) in extents
+            )
+        )
+    )
+
+
 def _rows(connection: sa.Connection, statement: sa.Select[Any], row_type: type[Any]) -> list[Any]:
     return [row_type(*row) for row in connection.execute(statement)]
 
@@ -491,19 +524,11 @@ def _mappings(connection: sa.Connection, statement: sa.Select[Any]) -> list[Mapp
     return [dict(mapping) for mapping in connection.execute(statement).mappings()]
 
 
-def _outcome(row: PartitionRow, found: Sequence[PartitionRow]) -> tuple[PartitionRow, list[PartitionRow]]:
-    """What became of a row, given all rows of its events: the visible one of its source, and those it replaces."""
-    here = [
-        other
-        for other in found
-        if (other.view_set, other.stream_id) == (row.view_set, row.stream_id)
-        and other.begin_offset < row.end_offset
-        and other.end_offset > row.begin_offset
-    ]
-    visible = next(other for other in here if other.source_hash == row.source_hash)
-    if visible.partition_id != row.partition_id:
-        return visible, []
-    return visible, [other for other in here if other is not visible]
+def _same_source(row: PartitionRow) -> sa.ColumnElement[bool]:
+    table = _partitions.c
+    return sa.and_(
+        table.view_set == row.view_set, table.stream_id == row.stream_id, table.source_hash == row.source_hash
+    )
 
 
 def _delete_partitions(connection: sa.Connection, rows: Sequence[PartitionRow]) -> None:
@@ -520,23 +545,9 @@ def _check_overlaps(connection: sa.Connection, rows: Sequence[BlockRow]) -> None
     for row in rows:
         low, high = spans.get(row.stream_id, (row.object_offset, row.end_offset))
         spans[row.stream_id] = (min(low, row.object_offset), max(high, row.end_offset))
-    table = _blocks.c
-    statement = sa.select(table.block_id, table.stream_id, table.object_offset, table.nb_objects).where(
-        sa.or_(
-            *(
-                sa.and_(
-                    table.stream_id == stream_id,
-                    table.object_offset < high,
-                    table.object_offset + table.nb_objects > low,
-                )
-                for stream_id, (low, high) in spans.items()
-            )
-        )
-    )
-    extents = [
-        (found.stream_id, found.object_offset, found.object_offset + found.nb_objects, found.block_id)
-        for found in connection.execute(statement)
-    ]
+    extents: list[tuple[Any, ...]] = []
+    for some in _pieces(spans.items()):
+        extents += [tuple(row) for row in connection.execute(_blocks_between(some))]
     extents += [(row.stream_id, row.object_offset, row.end_offset, row.block_id) for row in rows]
     extents.sort()
     for before, after in pairwise(extents):
