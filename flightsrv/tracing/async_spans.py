@@ -1,0 +1,83 @@
+"""Async spans: they belong to a task rather than to a thread, may overlap, and know their parents."""
+
+import itertools
+import sys
+from contextvars import ContextVar
+from types import TracebackType
+
+from flightsrv.tracing.buffers import AsyncBuffer
+from flightsrv.tracing.recorder import Recorder, active
+from flightsrv.tracing.scopes import Scope, sendable
+
+# One sequence for the life of the interpreter, so that ids are never used again after a second `start`.
+_span_ids = itertools.count(1)
+
+
+class AsyncSpan:
+    """One span of a task, for one `async with`; children are those begun in its context, new tasks included."""
+
+    __slots__ = ("_buffer", "_code", "_recorder", "_token", "depth", "parent_span_id", "span_id")
+
+    def __init__(self, recorder: Recorder | None, code: int) -> None:
+        self._recorder = recorder
+        self._code = code
+        self._buffer: AsyncBuffer | None = None
+        self.span_id = self.parent_span_id = self.depth = 0
+
+    def begin(self) -> None:
+        """Record the begin, unless nothing is recorded or there is no room."""
+        recorder = self._recorder
+        if recorder is None or self._buffer is not None:
+            return
+        buffer = recorder.threads.async_spans
+        if len(buffer.events) >= buffer.roomy_length and not buffer.accepts_another():
+            return
+        parent = _current.get()
+        if parent is not None and parent._recorder is recorder:
+            self.parent_span_id = parent.span_id
+            self.depth = parent.depth + 1
+        self.span_id = next(_span_ids)
+        event = (recorder.settings.now(), self._code, self.span_id, self.parent_span_id, self.depth)
+        self._buffer = buffer
+        buffer.events += event
+        self._token = _current.set(self)
+
+    def end(self) -> None:
+        """Record the end of a begin that was recorded, in the same stream, whatever thread this is."""
+        buffer, recorder = self._buffer, self._recorder
+        if buffer is None or recorder is None:
+            return
+        event = (recorder.settings.now(), -self._code, self.span_id, self.parent_span_id, self.depth)
+        self._buffer = None
+        buffer.events += event
+        try:
+            _current.reset(self._token)
+        except ValueError:
+            # Left in another context than it was entered in, as a generator that was given up is.
+            buffer.misplaced_ends += 1
+
+    async def __aenter__(self) -> None:
+        self.begin()
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self.end()
+
+
+_current: ContextVar[AsyncSpan | None] = ContextVar("flightsrv_async_span", default=None)
+
+
+def async_span(name: str) -> AsyncSpan:
+    """A span of the calling task: `async with async_span("request"): ...`
+
+    It may be held across `await`, and overlap with spans of other tasks. Its parent is the async span around it,
+    or around the place where its task was made.
+    """
+    recorder = active()
+    if recorder is None:
+        return AsyncSpan(None, 0)
+    frame = sys._getframe(1)
+    target = frame.f_globals.get("__name__", "")
+    scope = Scope(sendable(name), sendable(target), sendable(frame.f_code.co_filename), frame.f_lineno)
+    return AsyncSpan(recorder, recorder.scopes.code_of(scope))

@@ -1,0 +1,171 @@
+"""Events as the threads record them: one growing list of integers per thread, emptied by the sender.
+
+A thread alone adds to its lists, always a whole event with one `+=`; the sender alone removes, from the front.
+Either is one step for the interpreter, so no lock is needed, and nothing here can block.
+
+`recorder` fills these buffers, `outbox` makes blocks of what it takes from them.
+"""
+
+import threading
+import weakref
+from collections.abc import Callable
+from dataclasses import dataclass
+
+THREAD_EVENT_WIDTH = 2
+"""Integers of a thread event: ticks, and the scope's code, which is negated for an end."""
+ASYNC_EVENT_WIDTH = 5
+"""Integers of an async event: ticks, code as above, span id, parent's span id or 0, depth."""
+
+NOTHING_OPEN = 0
+"""Bottom of the stack of open spans; not the code of any scope."""
+
+
+class Owner:
+    """Lives as long as the thread that holds it."""
+
+    __slots__ = ("__weakref__",)
+
+
+@dataclass(frozen=True)
+class BufferSettings:
+    """What all buffers of a recorder share.
+
+    `capacity_spans` is how many spans a buffer holds before it refuses more; `wake_sender` must not block.
+    """
+
+    capacity_spans: int
+    now: Callable[[], int]
+    new_id: Callable[[], str]
+    wake_sender: Callable[[], None]
+
+
+class Buffer:
+    """Events of one stream that were not taken yet.
+
+    `roomy_length` and `full_length` are lengths of `events`: from the first on the sender is woken, from the
+    second on spans are refused. Ends of recorded spans always find a place.
+    """
+
+    __slots__ = (
+        "_full_length",
+        "_settings",
+        "_wake_asked",
+        "dropped_spans",
+        "events",
+        "misplaced_ends",
+        "owner",
+        "roomy_length",
+        "stream_id",
+        "taken_events",
+        "thread",
+        "thread_id",
+        "width",
+    )
+
+    def __init__(self, settings: BufferSettings, owner: Owner, width: int) -> None:
+        self.events: list[int] = []
+        self.width = width
+        self.owner = weakref.ref(owner)
+        self.thread = threading.current_thread()
+        self.thread_id = threading.get_native_id()
+        self.stream_id = settings.new_id()
+        self.taken_events = 0
+        self.dropped_spans = 0
+        self.misplaced_ends = 0
+        self._settings = settings
+        self._wake_asked = False
+        self.open()
+
+    def open(self) -> None:
+        """Take spans, up to the capacity."""
+        self._full_length = self._settings.capacity_spans * 2 * self.width
+        self.roomy_length = self._full_length // 2
+
+    def close(self) -> None:
+        """Refuse spans, until opened."""
+        self.roomy_length = self._full_length = 0
+
+    def accepts_another(self) -> bool:
+        """For a buffer that is no longer roomy: whether one more span may begin; if not, it is counted."""
+        if len(self.events) >= self._full_length:
+            self.dropped_spans += 1
+            return False
+        if not self._wake_asked:
+            self._wake_asked = True
+            self._settings.wake_sender()
+        return True
+
+    def is_abandoned(self) -> bool:
+        """Whether the thread is over, so that nothing more will come."""
+        return self.owner() is None
+
+    def take(self) -> list[int]:
+        """Remove and return all events; for the sender."""
+        length = len(self.events)
+        taken = self.events[:length]
+        del self.events[:length]
+        self._wake_asked = False
+        return taken
+
+
+class ThreadBuffer(Buffer):
+    """Begins and ends of one thread, which match as parentheses; `Span` adds to it in the ordinary case.
+
+    `open_codes` is the stack of spans that are open: the code of the scope, negated when the span was refused.
+    """
+
+    __slots__ = ("open_codes",)
+
+    def __init__(self, settings: BufferSettings, owner: Owner) -> None:
+        super().__init__(settings, owner, THREAD_EVENT_WIDTH)
+        self.open_codes = [NOTHING_OPEN]
+
+    def begin_when_crowded(self, code: int) -> None:
+        """Record a begin, or remember that the span is refused with all it would have recorded."""
+        if self.accepts_another():
+            event = (self._settings.now(), code)
+            self.events += event
+            self.open_codes.append(code)
+        else:
+            self.open_codes.append(-code)
+
+    def end_out_of_place(self, code: int) -> None:
+        """End a span that is not the innermost one recorded: refused, or entered and left in no proper order.
+
+        Spans within the one that ends are ended with it; they could not be told apart in a stack of spans. The
+        end of a span that is not open on this thread is left out.
+        """
+        open_codes = self.open_codes
+        if open_codes[-1] == -code:
+            del open_codes[-1]
+            return
+        self.misplaced_ends += 1
+        if code not in open_codes and -code not in open_codes:
+            return
+        ticks = self._settings.now()
+        while True:
+            innermost = open_codes[-1]
+            event = (ticks, -innermost) if innermost > 0 else ()
+            del open_codes[-1]
+            self.events += event
+            if abs(innermost) == code:
+                return
+
+
+class AsyncBuffer(Buffer):
+    """Begins and ends of async spans of one thread's event loop, which match by span id."""
+
+    __slots__ = ()
+
+    def __init__(self, settings: BufferSettings, owner: Owner) -> None:
+        super().__init__(settings, owner, ASYNC_EVENT_WIDTH)
+
+
+class Threads(threading.local):
+    """The buffers of the thread that asks; made when it first does."""
+
+    def __init__(self, settings: BufferSettings, register: Callable[[Buffer, Buffer], None]) -> None:
+        self._owner = Owner()
+        self.spans = ThreadBuffer(settings, self._owner)
+        self.async_spans = AsyncBuffer(settings, self._owner)
+        register(self.spans, self.async_spans)

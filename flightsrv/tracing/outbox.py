@@ -1,0 +1,163 @@
+"""What waits to be sent: buffers turned into blocks, kept in order until a sink has taken them.
+
+Only the sender's thread is in here. This is the part of the library that needs numpy and pyarrow, so the sender
+imports it when it starts.
+"""
+
+import logging
+from collections import deque
+from collections.abc import Iterator
+from itertools import islice
+
+import numpy as np
+
+from flightsrv.telemetry import (
+    Block,
+    Process,
+    Stream,
+    async_stream,
+    blocks_batch,
+    cut_blocks,
+    processes_batch,
+    streams_batch,
+    thread_stream,
+)
+from flightsrv.tracing.buffers import ASYNC_EVENT_WIDTH, Buffer
+from flightsrv.tracing.recorder import Recorder
+from flightsrv.tracing.scopes import ScopeTable
+from flightsrv.tracing.sinks import RefusedError, Sink
+from udtf.lake.block_format import BEGIN, END, AsyncColumns, Events, Scope, scope_array
+
+MAX_BLOCKS_IN_BATCH = 64
+BLOCK_OVERHEAD_BYTES = 1024
+"""Counted for a block beside its payload."""
+
+_log = logging.getLogger("flightsrv.tracing")
+
+
+class Outbox:
+    """Telemetry of one process on its way, counted in events by what has become of it."""
+
+    def __init__(self, process: Process, recorder: Recorder, max_pending_bytes: int) -> None:
+        self.sent_events = 0
+        self.refused_events = 0
+        self.pending_events = 0
+        self._pending_bytes = 0
+        self._process = process
+        self._recorder = recorder
+        self._max_pending_bytes = max_pending_bytes
+        self._process_is_sent = False
+        self._streams: dict[str, Stream] = {}
+        self._unsent_streams: dict[str, Stream] = {}
+        self._blocks: deque[tuple[Stream, Block]] = deque()
+
+    def is_empty(self) -> bool:
+        return self._process_is_sent and not self._unsent_streams and not self._blocks
+
+    def collect(self) -> None:
+        """Empty all buffers into blocks, unless too much is pending: then what comes later has to wait or go."""
+        is_congested = self._pending_bytes >= self._max_pending_bytes
+        self._recorder.set_congested(is_congested)
+        # All are emptied before any is encoded, so that a thread which records a lot finds room again at once.
+        taken = []
+        for buffer in list(self._recorder.buffers):
+            is_abandoned = buffer.is_abandoned()
+            if not (is_congested and buffer.events):
+                taken.append((buffer, buffer.take()))
+                if is_abandoned:
+                    self._recorder.retire(buffer)
+        for buffer, events in taken:
+            self._add(buffer, events)
+
+    def send(self, sink: Sink) -> None:
+        """Send all that is pending, in order.
+
+        Raises:
+            Exception: whatever the sink raised; what it did not take stays.
+        """
+        if not self._process_is_sent:
+            sink.send("processes", processes_batch([self._process]))
+            self._process_is_sent = True
+        if self._unsent_streams:
+            sink.send("streams", streams_batch(list(self._unsent_streams.values())))
+            self._unsent_streams.clear()
+        while self._blocks:
+            batch = list(islice(self._blocks, MAX_BLOCKS_IN_BATCH))
+            try:
+                sink.send("blocks", blocks_batch([block for _, block in batch]))
+                self.sent_events += sum(block.nb_objects for _, block in batch)
+            except RefusedError:
+                self._send_one_by_one(sink, batch)
+            for _, block in batch:
+                self._blocks.popleft()
+                self.pending_events -= block.nb_objects
+                self._pending_bytes -= _size_bytes(block)
+            self.collect()
+
+    def _send_one_by_one(self, sink: Sink, batch: list[tuple[Stream, Block]]) -> None:
+        """Send what there is to a receiver that may have forgotten whose it is; leave out what it still refuses."""
+        sink.send("processes", processes_batch([self._process]))
+        sink.send("streams", streams_batch(list({stream.stream_id: stream for stream, _ in batch}.values())))
+        for _, block in batch:
+            try:
+                sink.send("blocks", blocks_batch([block]))
+                self.sent_events += block.nb_objects
+            except RefusedError as error:
+                self.refused_events += block.nb_objects
+                _log.warning("a block of %d events was refused: %s", block.nb_objects, error)
+
+    def _add(self, buffer: Buffer, events: list[int]) -> None:
+        if not events and buffer.stream_id not in self._streams:
+            return
+        stream = self._describe(buffer)
+        if self._streams.get(buffer.stream_id) != stream:
+            self._streams[buffer.stream_id] = self._unsent_streams[buffer.stream_id] = stream
+        if events:
+            first_ordinal = buffer.taken_events
+            buffer.taken_events += len(events) // buffer.width
+            columns = _columns(events, buffer.width, self._recorder.scopes)
+            for block in cut_blocks(stream, columns, first_ordinal, new_id=self._recorder.settings.new_id):
+                self._blocks.append((stream, block))
+                self.pending_events += block.nb_objects
+                self._pending_bytes += _size_bytes(block)
+        if buffer not in self._recorder.buffers:
+            del self._streams[buffer.stream_id]
+
+    def _describe(self, buffer: Buffer) -> Stream:
+        """The stream's row as of now: threads are renamed, drops are counted."""
+        make = async_stream if buffer.width == ASYNC_EVENT_WIDTH else thread_stream
+        stream = make(buffer.stream_id, self._process.process_id, buffer.thread.name, buffer.thread_id)
+        if not buffer.dropped_spans:
+            return stream
+        properties = {**stream.properties, "dropped-spans": str(buffer.dropped_spans)}
+        return Stream(stream.stream_id, stream.process_id, stream.tags, properties)
+
+
+def _size_bytes(block: Block) -> int:
+    return len(block.payload) + BLOCK_OVERHEAD_BYTES
+
+
+def _columns(events: list[int], width: int, scopes: ScopeTable) -> Events:
+    """Recorded integers as columns."""
+    table = np.fromiter(events, np.int64, len(events)).reshape(-1, width)
+    codes = np.abs(table[:, 1])
+    used = np.flatnonzero(np.bincount(codes))
+    index_of = np.zeros(used[-1] + 1, np.int32)
+    index_of[used] = np.arange(len(used), dtype=np.int32)
+    async_columns = None
+    if width == ASYNC_EVENT_WIDTH:
+        span_ids, parents, depths = (np.ascontiguousarray(column) for column in table[:, 2:].T)
+        async_columns = AsyncColumns(span_ids, parents, depths.astype(np.uint32))
+    return Events(
+        # Another thread may have ended an async span here, a moment late.
+        ticks=np.maximum.accumulate(table[:, 0]),
+        kinds=np.where(table[:, 1] > 0, BEGIN, END).astype(np.uint8),
+        scopes=index_of[codes],
+        scope_table=scope_array(list(_format_scopes(used, scopes))),
+        async_columns=async_columns,
+    )
+
+
+def _format_scopes(codes: "np.ndarray[tuple[int], np.dtype[np.int64]]", scopes: ScopeTable) -> Iterator[Scope]:
+    for code in codes.tolist():
+        yield Scope(*scopes[code])

@@ -1,0 +1,170 @@
+"""The recording path: what happens in the host's threads between `with span(...)` and a list of integers.
+
+Everything is written for the ordinary case to be short: with the sender's share, a span costs the host less than
+a microsecond. The order of statements in `Span` matters. An exception that a signal handler raises (Ctrl-C)
+arrives after a call, never between other instructions; so a change of the two lists may have no call inside,
+other than as its last step. Then begins and ends match whatever interrupts them.
+"""
+
+import sys
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from types import CodeType, FrameType, TracebackType
+
+from flightsrv.tracing.buffers import Buffer, BufferSettings, Threads
+from flightsrv.tracing.scopes import MAX_SCOPES, Scope, ScopeTable, sendable
+
+_frame_at = sys._getframe
+
+
+class Span:
+    """One place in the source that spans are recorded for: a context manager for any number of them.
+
+    It holds nothing of a single span, so threads may share it and may enter it again within itself.
+    """
+
+    __slots__ = ("_now", "_threads", "code")
+
+    def __init__(self, threads: Threads, now: Callable[[], int], code: int) -> None:
+        self._threads = threads
+        self._now = now
+        self.code = code
+
+    def __enter__(self) -> None:
+        thread = self._threads.spans
+        events = thread.events
+        code = self.code
+        if len(events) < thread.roomy_length:
+            now = self._now
+            event = (now(), code)
+            events += event
+            thread.open_codes.append(code)
+        else:
+            thread.begin_when_crowded(code)
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        thread = self._threads.spans
+        open_codes = thread.open_codes
+        code = self.code
+        if open_codes[-1] == code:
+            now = self._now
+            event = (now(), -code)
+            events = thread.events
+            del open_codes[-1]
+            events += event
+        else:
+            thread.end_out_of_place(code)
+
+
+class _NoSpan:
+    """What `span` gives while nothing is recorded."""
+
+    __slots__ = ()
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        pass
+
+
+NO_SPAN = _NoSpan()
+
+
+class Recorder:
+    """Buffers, scopes and places of one recording, from `start` to `stop`."""
+
+    def __init__(self, settings: BufferSettings) -> None:
+        self.settings = settings
+        self.scopes = ScopeTable()
+        self.buffers: list[Buffer] = []
+        self.is_congested = False
+        self.threads = Threads(settings, self._register)
+        self.retired_drops = self.retired_misplaced_ends = 0
+        """Counted by buffers that are gone with their threads."""
+        self.latest: dict[str, tuple[CodeType, int, Span]] = {}
+        """By name, where a span was last asked for (code, instruction in it), and the span."""
+        self._by_place: dict[tuple[str, int, int], tuple[CodeType, int, Span]] = {}
+
+    def span_at(self, name: object, frame: FrameType) -> Span:
+        """The span of this name for the place where a frame is now."""
+        text = sendable(name)
+        # By the identity of the code object, whose hash is slow; it is kept beside, so that the identity stays its own.
+        place = (text, id(frame.f_code), frame.f_lasti)
+        known = self._by_place.get(place)
+        if known is None:
+            if len(self._by_place) >= MAX_SCOPES:
+                self._by_place.clear()
+                self.latest.clear()
+            target = frame.f_globals.get("__name__", "")
+            scope = Scope(text, sendable(target), sendable(frame.f_code.co_filename), frame.f_lineno)
+            known = self._by_place[place] = (frame.f_code, frame.f_lasti, self.span_of(scope))
+        self.latest[text] = known
+        return known[2]
+
+    def span_of(self, scope: Scope) -> Span:
+        """A span for a scope."""
+        return Span(self.threads, self.settings.now, self.scopes.code_of(scope))
+
+    def silence_this_thread(self) -> None:
+        """Record nothing of the calling thread, and keep nothing for it."""
+        for buffer in (self.threads.spans, self.threads.async_spans):
+            buffer.close()
+            self.buffers.remove(buffer)
+
+    def retire(self, buffer: Buffer) -> None:
+        """Forget the buffer of a thread that is over, once it is empty."""
+        self.buffers.remove(buffer)
+        self.retired_drops += buffer.dropped_spans
+        self.retired_misplaced_ends += buffer.misplaced_ends
+
+    def set_congested(self, is_congested: bool) -> None:
+        """While congested, threads that are new record nothing, or their buffers would pile up."""
+        self.is_congested = is_congested
+        if not is_congested:
+            for buffer in list(self.buffers):
+                buffer.open()
+
+    def _register(self, *buffers: Buffer) -> None:
+        for buffer in buffers:
+            if self.is_congested:
+                buffer.close()
+            self.buffers.append(buffer)
+
+
+_active: Recorder | None = None
+
+
+def active() -> Recorder | None:
+    """The recorder that takes spans now, if there is one."""
+    return _active
+
+
+def activate(recorder: Recorder | None) -> None:
+    """Record with this one from now on, or not at all."""
+    global _active
+    _active = recorder
+
+
+def span(name: str) -> AbstractContextManager[None]:
+    """A span of the calling thread, for a `with` statement: `with span("parse"): ...`
+
+    It is named `name` and belongs to the module, file and line of the caller. Spans of a thread nest: a span that
+    has others open within it ends those too. So do not hold one across an `await` or a `yield`, where other code
+    may run on the thread; `async_span` is made for that.
+    """
+    recorder = _active
+    if recorder is None:
+        return NO_SPAN
+    frame = _frame_at(1)
+    try:
+        code, instruction, known = recorder.latest[name]
+        if code is frame.f_code and instruction == frame.f_lasti:
+            return known
+    except (KeyError, TypeError):
+        pass
+    return recorder.span_at(name, frame)

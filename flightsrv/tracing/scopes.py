@@ -1,0 +1,54 @@
+"""Scopes: where spans come from in the source, each known to the recording path by a small number, its code."""
+
+import itertools
+from typing import NamedTuple
+
+MAX_SCOPES = 65_536
+"""Most scopes in a process. A program that makes up names as it runs must not fill the host's memory."""
+
+OVERFLOW_CODE = 1
+
+
+class Scope(NamedTuple):
+    """What a span has in common with all others of its place in the source."""
+
+    name: str
+    target: str
+    filename: str
+    line: int
+
+
+class ScopeTable:
+    """Codes for scopes, from 1 on; an equal scope has the same code, however many threads ask.
+
+    Takes no lock, because a signal handler that records may interrupt a thread that is in here.
+    """
+
+    def __init__(self) -> None:
+        overflow = Scope("(more names than tracing keeps apart)", "", "", 0)
+        self._codes = {overflow: OVERFLOW_CODE}
+        self._scopes = {OVERFLOW_CODE: overflow}
+        self._next_code = itertools.count(OVERFLOW_CODE + 1)
+
+    def code_of(self, scope: Scope) -> int:
+        """The code of a scope; when there are too many, that of the scope which stands for all further ones."""
+        code = self._codes.get(scope)
+        if code is not None:
+            return code
+        if len(self._codes) >= MAX_SCOPES:
+            return OVERFLOW_CODE
+        new = next(self._next_code)
+        # Before anybody can learn the code, so that whoever reads an event finds its scope.
+        self._scopes[new] = scope
+        return self._codes.setdefault(scope, new)
+
+    def __getitem__(self, code: int) -> Scope:
+        return self._scopes[code]
+
+    def __len__(self) -> int:
+        return len(self._codes)
+
+
+def sendable(text: object) -> str:
+    """Text that can be written as UTF-8: names and file names may hold bytes that are no text."""
+    return str(text).encode("utf-8", "replace").decode()
