@@ -2,7 +2,7 @@
 
 import threading
 from concurrent.futures import ThreadPoolExecutor
-from itertools import pairwise, takewhile
+from itertools import pairwise
 
 import pytest
 
@@ -214,8 +214,9 @@ def test_the_number_of_database_reads_does_not_grow_with_threads(warm: bool, lak
             reader.trace_bytes(process.process_id, "both", WHOLE_LIFE)
         with StatementCounter() as counter:
             reader.trace_bytes(process.process_id, "both", WHOLE_LIFE)
-        before_commits = takewhile(lambda statement: "INSERT" not in statement, counter.statements)
-        return sum(1 for statement in before_commits if statement.startswith("SELECT"))
+        # A commit locks rows, and how many commits there are is a matter of timing.
+        reads = (statement for statement in counter.statements if statement.startswith("SELECT"))
+        return sum(1 for statement in reads if not statement.endswith("FOR UPDATE"))
 
     assert reads(2) == reads(12)
 
