@@ -46,6 +46,10 @@ class Gate:
             self._closed = True
         return self.drain(timeout_s)
 
+    def is_draining(self) -> bool:
+        """Whether new calls are refused."""
+        return self._draining
+
     def is_closed(self) -> bool:
         """Whether calls in flight shall end now."""
         return self._closed

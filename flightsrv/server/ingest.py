@@ -12,6 +12,7 @@ from flightsrv.wire.commands import (
 )
 from udtf.errors import InvalidArgument, InvalidTelemetry, NotFound
 
+CATALOG, SCHEMA = "datafusion", "public"
 TABLES = ("processes", "streams", "blocks")
 
 
@@ -43,6 +44,9 @@ def _check_target(command: CommandStatementIngest) -> None:
         raise NotOffered("transactions are not offered: every record batch is stored on its own")
     if command.temporary:
         raise InvalidArgument("temporary tables are not offered; telemetry goes into " + ", ".join(TABLES))
+    for kind, given, name in (("catalog", command.catalog, CATALOG), ("schema", command.schema, SCHEMA)):
+        if given and given != name:
+            raise NotFound(f"no {kind} {given!r} to ingest into; there is {name!r}")
     if command.options:
         raise InvalidArgument(f"unknown ingestion options: {', '.join(sorted(command.options))}")
     if command.table not in TABLES:

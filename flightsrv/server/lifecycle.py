@@ -44,9 +44,10 @@ class RunningServer:
         """Raises InvalidArgument where the address cannot be listened on."""
         self._services = services
         self._settings = settings
-        self._gate = Gate()
+        self._stopped = False
+        self.gate = Gate()
         try:
-            self._service = FlightSqlService((host, port), services, self._gate)
+            self._service = FlightSqlService((host, port), services, self.gate)
         except (pa.ArrowException, OSError) as e:
             raise InvalidArgument(f"cannot listen on {host}:{port}; the port may be taken") from e
         self.port: int = self._service.port
@@ -58,13 +59,16 @@ class RunningServer:
         Returns:
             Whether all calls have ended. If not, the process cannot end by itself either.
         """
-        if not self._gate.drain(self._settings.drain_s):
+        if self._stopped:
+            return True
+        if not self.gate.drain(self._settings.drain_s):
             log.warning("cancelling calls that go on after %.0f s", self._settings.drain_s)
-            if not self._gate.close(self._settings.grace_s):
+            if not self.gate.close(self._settings.grace_s):
                 return False
         self._service.shutdown()
         self._services.engine.close()
         self._services.lake.close()
+        self._stopped = True
         return True
 
 

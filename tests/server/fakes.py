@@ -65,12 +65,6 @@ def _wait(engine: FakeEngine, context: QueryContext, is_cancelled: IsCancelled) 
     yield batch(1)
 
 
-def _deaf(engine: FakeEngine, context: QueryContext, is_cancelled: IsCancelled) -> Iterator[pa.RecordBatch]:
-    """Does not listen to cancellation."""
-    yield batch(0)
-    engine.released.wait(TIMEOUT_S)
-
-
 def _forever(engine: FakeEngine, context: QueryContext, is_cancelled: IsCancelled) -> Iterator[pa.RecordBatch]:
     number = 0
     while True:
@@ -109,7 +103,6 @@ def _dictionaries(engine: FakeEngine, context: QueryContext, is_cancelled: IsCan
 DICTIONARY_SCHEMA = pa.schema([("name", pa.dictionary(pa.int32(), pa.utf8()))])
 STATEMENTS: dict[str, Callable[[FakeEngine, QueryContext, IsCancelled], Iterator[pa.RecordBatch]]] = {
     "wait": _wait,
-    "deaf": _deaf,
     "forever": _forever,
     "fail late": _fail_late,
     "break late": _break_late,

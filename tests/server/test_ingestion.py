@@ -1,0 +1,122 @@
+"""Bulk ingestion by clients that are not ours."""
+
+import pyarrow as pa
+import pytest
+from pyarrow import flight
+
+from flightsrv.wire.commands import (
+    CommandStatementIngest,
+    CommandStatementQuery,
+    DoPutUpdateResult,
+    Message,
+    TableDefinitionOptions,
+    TableExists,
+    TableNotExist,
+    decode,
+)
+from tests.server.clients import Client, Refused, put
+from tests.server.telemetry import Recording
+
+
+def test_telemetry_is_ingested_and_found_again(client: Client) -> None:
+    """Every row is counted; rows sent again are neither refused nor doubled."""
+    recording = Recording()
+    for _ in range(2):
+        for table, rows in recording.tables().items():
+            assert client.ingest(table, rows) == rows.num_rows
+    found = client.query(f"SELECT nb_objects FROM blocks WHERE process_id = '{recording.process_id}'")
+    assert found.to_pylist() == [{"nb_objects": 4}]
+
+
+def test_malformed_block_is_refused_whole(client: Client) -> None:
+    """The good block that came with it is not stored either."""
+    recording = Recording()
+    for table in ("processes", "streams"):
+        client.ingest(table, recording.tables()[table])
+    good = recording.blocks
+    names = good.schema.names
+    broken = good.set_column(names.index("payload"), "payload", pa.array([b"garbage"], pa.binary()))
+    broken = broken.set_column(names.index("block_id"), "block_id", pa.array([f"{recording.stream_id}-2"]))
+    broken = broken.set_column(names.index("payload_size"), "payload_size", pa.array([len(b"garbage")]))
+    both = pa.Table.from_batches([good, broken.cast(good.schema)]).combine_chunks().to_batches()[0]
+    with pytest.raises(Refused, match="payload") as refused:
+        client.ingest("blocks", both)
+    assert refused.value.code == "INVALID_ARGUMENT"
+    assert "Traceback" not in refused.value.message
+    assert client.query(f"SELECT * FROM blocks WHERE process_id = '{recording.process_id}'").num_rows == 0
+
+
+def test_refusal_says_how_much_was_stored_before(connection: flight.FlightClient) -> None:
+    """Record batches of one upload are stored one by one."""
+    good, orphan = Recording(), Recording()
+    put(connection, CommandStatementIngest("processes"), good.processes)
+    with pytest.raises(pa.ArrowInvalid, match="are stored: 1 rows"):
+        put(connection, CommandStatementIngest("streams"), good.streams, orphan.streams)
+
+
+def test_unknown_table_is_not_found(client: Client) -> None:
+    """The answer names the tables that there are."""
+    with pytest.raises(Refused, match="processes, streams, blocks") as refused:
+        client.ingest("spans", pa.record_batch({"a": [1]}))
+    assert refused.value.code == "NOT_FOUND"
+
+
+@pytest.mark.parametrize(
+    ("if_not_exist", "if_exists"),
+    [
+        (TableNotExist.UNSPECIFIED, TableExists.UNSPECIFIED),
+        (TableNotExist.FAIL, TableExists.APPEND),
+        (TableNotExist.CREATE, TableExists.APPEND),
+    ],
+)
+def test_appending_modes_append(
+    connection: flight.FlightClient, if_not_exist: TableNotExist, if_exists: TableExists
+) -> None:
+    """Also those that would create a table that is there already."""
+    command = CommandStatementIngest("processes", TableDefinitionOptions(if_not_exist, if_exists))
+    assert decode(DoPutUpdateResult, put(connection, command, Recording().processes)).record_count == 1
+
+
+CREATE = TableDefinitionOptions(TableNotExist.CREATE, TableExists.FAIL)
+REPLACE = TableDefinitionOptions(TableNotExist.CREATE, TableExists.REPLACE)
+
+
+@pytest.mark.parametrize(
+    ("command", "error", "message"),
+    [
+        (CommandStatementIngest("processes", CREATE), pa.ArrowInvalid, "already exists"),
+        (CommandStatementIngest("processes", REPLACE), pa.ArrowInvalid, "cannot be replaced"),
+        (CommandStatementIngest("spans", CREATE), pa.ArrowInvalid, "cannot be created"),
+        (CommandStatementIngest("processes", temporary=True), pa.ArrowInvalid, "temporary"),
+        (CommandStatementIngest("processes", catalog="other"), pa.ArrowKeyError, "other"),
+        (CommandStatementIngest("processes", schema="other"), pa.ArrowKeyError, "other"),
+        (CommandStatementIngest("processes", options={"speed": "11"}), pa.ArrowInvalid, "speed"),
+        (CommandStatementIngest("processes", transaction_id=b"t"), NotImplementedError, "transactions"),
+    ],
+)
+def test_what_a_lake_does_not_do_is_refused(
+    connection: flight.FlightClient, command: Message, error: type[Exception], message: str
+) -> None:
+    """Before a row is read."""
+    with pytest.raises(error, match=message):
+        put(connection, command, Recording().processes)
+
+
+def test_upload_without_rows_stores_nothing(connection: flight.FlightClient) -> None:
+    """A schema, and the end."""
+    empty = Recording().processes.slice(0, 0)
+    answer = put(connection, CommandStatementIngest("processes"), empty)
+    assert decode(DoPutUpdateResult, answer).record_count == 0
+
+
+def test_upload_for_a_command_that_takes_none_is_unimplemented(connection: flight.FlightClient) -> None:
+    """A query, say."""
+    with pytest.raises(NotImplementedError, match="CommandStatementQuery"):
+        put(connection, CommandStatementQuery("SELECT 1"), Recording().processes)
+
+
+def test_upload_for_garbage_is_refused(connection: flight.FlightClient) -> None:
+    """As by the other methods."""
+    writer, _ = connection.do_put(flight.FlightDescriptor.for_command(b"garbage"), pa.schema([]))
+    with pytest.raises(pa.ArrowInvalid, match="not a message"):
+        writer.close()

@@ -1,0 +1,177 @@
+"""What clients ask before and beside queries: tables, schemas, abilities."""
+
+import adbc_driver_flightsql.dbapi as adbc
+import adbc_driver_manager
+import pyarrow as pa
+import pytest
+from pyarrow import flight
+
+from flightsrv.server import catalog, sql_info
+from flightsrv.server.lifecycle import RunningServer
+from flightsrv.wire.commands import (
+    CommandGetCatalogs,
+    CommandGetDbSchemas,
+    CommandGetSqlInfo,
+    CommandGetTables,
+    CommandGetTableTypes,
+    Message,
+)
+from tests.server.clients import descriptor
+from udtf.lake.schemas import BLOCKS, PROCESSES, STREAMS
+
+PUBLIC = {"catalog": "datafusion", "db_schema_filter_pattern": "public"}
+
+
+def ask(connection: flight.FlightClient, command: Message) -> pa.Table:
+    info = connection.get_flight_info(descriptor(command))
+    assert connection.get_schema(descriptor(command)).schema == info.schema
+    table = connection.do_get(info.endpoints[0].ticket).read_all()
+    assert table.schema == info.schema
+    return table
+
+
+def test_catalogs_and_schemas_are_listed(connection: flight.FlightClient) -> None:
+    """In the columns that clients compare with."""
+    catalogs = ask(connection, CommandGetCatalogs())
+    assert catalogs == pa.table({"catalog_name": ["datafusion"]}, catalog.CATALOGS)
+    schemas = ask(connection, CommandGetDbSchemas())
+    assert schemas.schema == catalog.DB_SCHEMAS
+    assert schemas["db_schema_name"].to_pylist() == ["information_schema", "public"]
+
+
+@pytest.mark.parametrize(
+    ("command", "schemas"),
+    [
+        (CommandGetDbSchemas(catalog="datafusion"), ["information_schema", "public"]),
+        (CommandGetDbSchemas(catalog="data%"), []),
+        (CommandGetDbSchemas(catalog=""), []),
+        (CommandGetDbSchemas(db_schema_filter_pattern="pub%"), ["public"]),
+        (CommandGetDbSchemas(db_schema_filter_pattern="publi_"), ["public"]),
+        (CommandGetDbSchemas(db_schema_filter_pattern="PUBLIC"), []),
+    ],
+)
+def test_schemas_are_filtered(connection: flight.FlightClient, command: Message, schemas: list[str]) -> None:
+    """The catalog exactly, the schema as by LIKE; an empty catalog holds nothing."""
+    assert ask(connection, command)["db_schema_name"].to_pylist() == schemas
+
+
+def test_tables_are_listed_in_order(connection: flight.FlightClient) -> None:
+    """Those of telemetry, in the schema that statements look into."""
+    tables = ask(connection, CommandGetTables(**PUBLIC))
+    assert tables.schema == catalog.TABLES
+    assert tables["table_name"].to_pylist() == ["blocks", "processes", "streams"]
+    assert set(tables["table_type"].to_pylist()) == {"BASE TABLE"}
+
+
+def test_tables_are_listed_with_their_schemas(connection: flight.FlightClient) -> None:
+    """The schema of a table is that of its rows."""
+    tables = ask(connection, CommandGetTables(**PUBLIC, include_schema=True))
+    assert tables.schema == catalog.TABLES_WITH_SCHEMA
+    read = [pa.ipc.read_schema(pa.py_buffer(schema)) for schema in tables["table_schema"].to_pylist()]
+    assert read == [BLOCKS, PROCESSES, STREAMS]
+
+
+@pytest.mark.parametrize(
+    ("command", "names"),
+    [
+        (CommandGetTables(table_name_filter_pattern="%oc%", **PUBLIC), ["blocks", "processes"]),
+        (CommandGetTables(table_types=("VIEW",), **PUBLIC), []),
+        (CommandGetTables(table_types=("table", "BASE TABLE"), **PUBLIC), ["blocks", "processes", "streams"]),
+        (CommandGetTables(table_name_filter_pattern="nowhere", include_schema=True), []),
+    ],
+)
+def test_tables_are_filtered(connection: flight.FlightClient, command: Message, names: list[str]) -> None:
+    """By pattern and by kind."""
+    assert ask(connection, command)["table_name"].to_pylist() == names
+
+
+def test_kinds_of_tables_are_listed(connection: flight.FlightClient) -> None:
+    """Each once."""
+    kinds = ask(connection, CommandGetTableTypes())
+    assert kinds == pa.table({"table_type": ["BASE TABLE", "VIEW"]}, catalog.TABLE_TYPES)
+
+
+def test_all_published_abilities_are_told(connection: flight.FlightClient) -> None:
+    """No id more, none less: some clients break on either."""
+    told = ask(connection, CommandGetSqlInfo())
+    assert told.schema == sql_info.SQL_INFO
+    assert told["info_name"].to_pylist() == [*range(12), 100, 101, *range(500, 577)]
+
+
+@pytest.mark.parametrize(
+    ("numbers", "type_code"),
+    [
+        ((0, 1, 2, 504), sql_info.STRING),
+        ((3, 4, 5, 515, 556), sql_info.BOOL),
+        ((541, 561, 562), sql_info.BIGINT),
+        ((8, 503, 507, 522, 564), sql_info.INT32),
+        ((508, 512), sql_info.STRINGS),
+        ((517,), sql_info.MAP),
+    ],
+)
+def test_abilities_have_the_types_that_clients_expect(
+    connection: flight.FlightClient, numbers: tuple[int, ...], type_code: int
+) -> None:
+    """And come in the order in which they were asked for."""
+    told = ask(connection, CommandGetSqlInfo(numbers))
+    assert tuple(told["info_name"].to_pylist()) == numbers
+    assert {value.type_code for value in told["value"]} == {type_code}
+
+
+def test_unknown_abilities_are_left_out(connection: flight.FlightClient) -> None:
+    """A newer client may ask for what we have not heard of."""
+    assert ask(connection, CommandGetSqlInfo((8, 9999)))["info_name"].to_pylist() == [8]
+
+
+# ---- The same by ADBC
+
+
+@pytest.fixture
+def dbapi(server: RunningServer) -> adbc.Connection:
+    with adbc.connect(server.url, autocommit=True) as connected:
+        yield connected
+
+
+@pytest.mark.parametrize("depth", ["catalogs", "db_schemas", "tables", "columns"])
+def test_adbc_lists_objects_at_every_depth(dbapi: adbc.Connection, depth: str) -> None:
+    """The driver compares every schema exactly."""
+    (datafusion,) = dbapi.adbc_get_objects(depth=depth).read_all().to_pylist()
+    assert datafusion["catalog_name"] == "datafusion"
+    if depth == "columns":
+        (public,) = [s for s in datafusion["catalog_db_schemas"] if s["db_schema_name"] == "public"]
+        tables = {table["table_name"]: table["table_columns"] for table in public["db_schema_tables"]}
+        assert [column["column_name"] for column in tables["streams"]] == STREAMS.names
+
+
+def test_adbc_knows_tables_and_their_schemas(dbapi: adbc.Connection) -> None:
+    """By name."""
+    assert dbapi.adbc_get_table_schema("blocks") == BLOCKS
+    assert "BASE TABLE" in dbapi.adbc_get_table_types()
+    assert dbapi.adbc_get_info()["vendor_name"] == "flightsrv"
+
+
+def test_adbc_knows_the_schema_of_a_statement(dbapi: adbc.Connection) -> None:
+    """Without running it."""
+    with dbapi.cursor() as cursor:
+        assert cursor.adbc_execute_schema("SELECT * FROM blocks") == BLOCKS
+        assert cursor.adbc_prepare("SELECT ?, ?").names == ["$1", "$2"]
+
+
+def test_adbc_reads_partitions(dbapi: adbc.Connection) -> None:
+    """A partition may be read on another connection, and more than once."""
+    with dbapi.cursor() as cursor:
+        partitions, schema = cursor.adbc_execute_partitions("SELECT 1 AS n")
+        assert schema.names == ["n"]
+        for partition in partitions * 2:
+            cursor.adbc_read_partition(partition)
+            assert cursor.fetchall() == [(1,)]
+
+
+def test_adbc_update_is_refused_by_the_statement(dbapi: adbc.Connection) -> None:
+    """Nothing is sent a second time as an update."""
+    with dbapi.cursor() as cursor:
+        for sql in ("CREATE TABLE t (a INT)", "DELETE FROM processes"):
+            with pytest.raises(adbc_driver_manager.ProgrammingError, match="INVALID_ARGUMENT"):
+                cursor.execute(sql)
+        with pytest.raises(adbc_driver_manager.NotSupportedError, match="CommandPreparedStatementUpdate"):
+            cursor.executemany("SELECT ?", [(1,)])
