@@ -3,7 +3,7 @@
 import os
 import threading
 import weakref
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self, TypeAlias
 
@@ -35,8 +35,8 @@ from flightsrv.wire.commands import (
 if TYPE_CHECKING:
     import pandas as pd
 
-Parameters: TypeAlias = Sequence[Any] | Mapping[str, Any] | pa.RecordBatch
-"""Values for $1, $2 and so on, values by name, or a batch of one row."""
+Parameters: TypeAlias = Sequence[Any] | pa.RecordBatch
+"""Values for $1, $2 and so on (Python values or pyarrow scalars), or a batch of one row."""
 
 _Headers = list[tuple[bytes, bytes]]
 
@@ -297,11 +297,10 @@ def _range_headers(begin: Time | None, end: Time | None) -> _Headers:
 def _parameters_batch(parameters: Parameters) -> pa.RecordBatch:
     if isinstance(parameters, pa.RecordBatch):
         return parameters
-    if not isinstance(parameters, Mapping):
-        parameters = {str(position): value for position, value in enumerate(parameters, 1)}
-    columns = {name: _parameter_column(value) for name, value in parameters.items()}
+    columns = {str(position): _parameter_column(value) for position, value in enumerate(parameters, 1)}
     return pa.RecordBatch.from_pydict(columns)
 
 
 def _parameter_column(value: Any) -> pa.Array:
-    return pa.array([value.as_py()], value.type) if isinstance(value, pa.Scalar) else pa.array([value])
+    """One row; the type of a pyarrow scalar is kept."""
+    return pa.array([value], value.type if isinstance(value, pa.Scalar) else None)

@@ -61,7 +61,10 @@ _TRANSLATIONS: tuple[tuple[type[Exception], type[FlightsrvError]], ...] = (
     (pa.ArrowTypeError, InvalidRequest),
 )
 
-_TRANSPORT_PREFIX = re.compile(r"^(Flight|gRPC) returned [\w ]+, with message: ")
+_TRANSPORT_PREFIX = re.compile(
+    r"^(Flight|gRPC) returned [\w ]+, with message: "
+    r"(failed to connect to all addresses; last error: .*?(?=Failed to connect))?"
+)
 _TRANSPORT_SUFFIX = re.compile(r"\.?\s*(Detail: |gRPC client debug context: |Client context: ).*", re.DOTALL)
 
 

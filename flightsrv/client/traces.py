@@ -1,5 +1,6 @@
 """A process's Perfetto trace while it arrives: chunks of bytes, progress, threads that failed."""
 
+import errno
 import os
 import uuid
 from collections import deque
@@ -28,11 +29,12 @@ class FailedThread:
 
 @dataclass(frozen=True)
 class TraceResult:
-    """What came of a trace."""
+    """What came of a trace; `lost_events` never reached the lake, and the trace marks where they are missing."""
 
     size_bytes: int
     chunks: int
     failed_threads: tuple[FailedThread, ...]
+    lost_events: int
 
 
 @dataclass(frozen=True)
@@ -44,6 +46,7 @@ class TraceProgress:
     threads_done: int | None = None
     threads_total: int | None = None
     failed_threads: tuple[FailedThread, ...] = ()
+    lost_events: int = 0
 
 
 ProgressCallback = Callable[[TraceProgress], None]
@@ -68,7 +71,8 @@ class TraceStream(Iterator[bytes]):
     @property
     def result(self) -> TraceResult:
         """What has come so far; of the whole trace once everything is read."""
-        return TraceResult(self.progress.size_bytes, self.progress.chunks, self.progress.failed_threads)
+        come = self.progress
+        return TraceResult(come.size_bytes, come.chunks, come.failed_threads, come.lost_events)
 
     def __next__(self) -> bytes:
         while not self._arrived:
@@ -90,7 +94,12 @@ class TraceStream(Iterator[bytes]):
         )
         return chunk
 
+    def cancel(self) -> None:
+        """Stop the server's work, from any thread; a read that waits raises `Cancelled`."""
+        self._stream.cancel()
+
     def close(self) -> None:
+        """Stop the server's work unless the trace is complete; harmless when called again."""
         self._stream.close()
 
     def __enter__(self) -> Self:
@@ -131,8 +140,13 @@ def write_trace(stream: TraceStream, path: str | os.PathLike[str]) -> TraceResul
     """Write a trace to a file that appears under its name only when it is whole.
 
     A path that names something other than a file, such as a pipe, is written to directly.
+
+    Raises:
+        OSError: the file cannot be written.
     """
     target = Path(path).resolve()
+    if not target.parent.is_dir():
+        raise FileNotFoundError(errno.ENOENT, "no such folder", str(target.parent))
     if target.exists() and not target.is_file():
         with target.open("wb") as sink:
             sink.writelines(stream)
@@ -153,6 +167,8 @@ def _after_message(progress: TraceProgress, message: dict[str, Any]) -> TracePro
     match message:
         case {"type": "thread_failed", "stream_id": str(stream_id), "message": str(text)}:
             return replace(progress, failed_threads=(*progress.failed_threads, FailedThread(stream_id, text)))
+        case {"type": "events_lost", "nb_events": int(number)}:
+            return replace(progress, lost_events=progress.lost_events + number)
         case {"type": "progress", "threads_done": int(done), "threads_total": int(total)}:
             return replace(progress, threads_done=done, threads_total=total)
     return progress

@@ -1,0 +1,60 @@
+"""Errors of a server become errors of the client, with messages for a user."""
+
+import pyarrow as pa
+import pytest
+from pyarrow import flight
+
+import flightsrv.client
+from flightsrv.client import Cancelled, InvalidRequest, NotFound, ServerFailed, Unauthenticated, Unavailable
+from tests.client.fake_server import Failure, serving
+
+
+@pytest.mark.parametrize(
+    ("raised", "expected"),
+    [
+        (pa.ArrowInvalid("span_types must be 'thread', given: 'x'"), InvalidRequest),
+        (pa.ArrowNotImplementedError("no such thing"), InvalidRequest),
+        (pa.ArrowKeyError("no process 'p'"), NotFound),
+        (flight.FlightUnauthenticatedError("who are you?"), Unauthenticated),
+        (flight.FlightUnauthorizedError("not for you"), Unauthenticated),
+        (flight.FlightUnavailableError("the server stops"), Unavailable),
+        (flight.FlightTimedOutError("too slow"), Unavailable),
+        (flight.FlightCancelledError("stopped"), Cancelled),
+        (flight.FlightInternalError("disk on fire"), ServerFailed),
+        (flight.FlightServerError("something else"), ServerFailed),
+        (RuntimeError("a bug"), ServerFailed),
+    ],
+)
+def test_each_status_has_its_class_and_a_clean_message(raised, expected):
+    """No detail of the transport, no traceback, and the original error as the cause."""
+    with (
+        serving(Failure(raised)) as server,
+        flightsrv.client.connect(server.url) as client,
+        pytest.raises(flightsrv.client.FlightsrvError) as caught,
+    ):
+        client.query("SELECT 1")
+    assert type(caught.value) is expected
+    assert str(caught.value) == str(raised).strip('"')
+    assert caught.value.__cause__ is not None
+
+
+def test_connecting_where_nobody_listens_says_so():
+    """The message names the address."""
+    with serving() as server:
+        url = server.url
+    with pytest.raises(Unavailable, match=f"no server answers at {url}: .*Connection refused"):
+        flightsrv.client.connect(url)
+
+
+@pytest.mark.parametrize("url", ["", "127.0.0.1", "ftp://127.0.0.1:1", "grpc://"])
+def test_an_address_that_is_none_is_refused(url):
+    """The caller can put it right."""
+    with pytest.raises(flightsrv.client.FlightsrvError):
+        flightsrv.client.connect(url)
+
+
+def test_a_token_is_sent_with_every_call():
+    """As a bearer token."""
+    with serving() as server, flightsrv.client.connect(server.url, token="secret") as client:
+        client.query("SELECT 1")
+    assert [headers["authorization"] for headers in server.headers] == [["Bearer secret"]] * 3
