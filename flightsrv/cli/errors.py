@@ -1,0 +1,31 @@
+"""What a user sees when a command fails: one line on stderr, never a traceback."""
+
+from typing import Any
+
+import click
+
+INTERRUPTED = 130
+"""Exit code after Ctrl-C, as shells expect it."""
+
+
+class CommandGroup(click.Group):
+    """Commands whose errors become one line on stderr and exit code 1; usage errors have exit code 2."""
+
+    def invoke(self, ctx: click.Context) -> Any:
+        try:
+            return super().invoke(ctx)
+        except (click.ClickException, click.exceptions.Exit, click.Abort, BrokenPipeError):
+            raise
+        except KeyboardInterrupt:
+            click.echo("Interrupted.", err=True)
+            ctx.exit(INTERRUPTED)
+        except Exception as error:
+            raise click.ClickException(" ".join(_message(error).split())) from error
+
+
+def _message(error: Exception) -> str:
+    if isinstance(error, OSError) and error.strerror:
+        return f"{error.filename}: {error.strerror}" if error.filename else error.strerror
+    # Our own errors are written for users; others need their name to make sense.
+    is_ours = type(error).__module__.partition(".")[0] in {"flightsrv", "udtf"}
+    return str(error) if is_ours and str(error) else f"{type(error).__name__}: {error}"

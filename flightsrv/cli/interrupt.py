@@ -1,0 +1,34 @@
+"""Ctrl-C while a library call waits for the network."""
+
+import threading
+from collections.abc import Callable
+from concurrent.futures import Future
+from typing import TypeVar
+
+T = TypeVar("T")
+
+_GRACE_SECONDS = 5.0
+
+
+def run_interruptibly(work: Callable[[], T], cancel: Callable[[], None]) -> T:
+    """Do the work; on Ctrl-C cancel it, wait until it has cleaned up, and raise KeyboardInterrupt.
+
+    Python handles signals between two statements of the main thread, and a read from the network is one long
+    statement: therefore the work runs in another thread.
+    """
+    outcome: Future[T] = Future()
+
+    def run() -> None:
+        try:
+            outcome.set_result(work())
+        except BaseException as error:
+            outcome.set_exception(error)
+
+    # A daemon, so that work that cannot be cancelled does not keep the program.
+    threading.Thread(target=run, name="command", daemon=True).start()
+    try:
+        return outcome.result()
+    except KeyboardInterrupt:
+        cancel()
+        outcome.exception(_GRACE_SECONDS)
+        raise

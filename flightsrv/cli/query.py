@@ -1,0 +1,45 @@
+"""`flightsrv query`: any SQL, in several forms."""
+
+import click
+
+from flightsrv.cli.interrupt import run_interruptibly
+from flightsrv.cli.options import range_options, server_options
+
+FORMATS = ("table", "csv", "json", "arrow")
+
+format_option = click.option(
+    "--format",
+    "form",
+    type=click.Choice(FORMATS),
+    default="table",
+    envvar="FLIGHTSRV_FORMAT",
+    show_default=True,
+    help="table for people; csv; json, an array with one row a line; arrow, an IPC stream.",
+)
+
+
+@click.command(epilog='Example: flightsrv query "SELECT process_id, exe, start_time FROM processes" --format csv')
+@click.argument("sql")
+@range_options
+@format_option
+@server_options
+def query(sql: str, begin: str | None, end: str | None, form: str, url: str, token: str | None) -> None:
+    """Run a SQL query and print its rows on standard output.
+
+    --begin and --end limit the spans that views and process_spans show.
+    """
+    run_query(sql, begin, end, form, url, token)
+
+
+def run_query(sql: str, begin: str | None, end: str | None, form: str, url: str, token: str | None) -> None:
+    """Print the rows of a query in one of the `FORMATS`."""
+    from flightsrv.cli.rows import write_rows
+    from flightsrv.client import connect
+
+    with connect(url, token) as client:
+
+        def print_rows() -> None:
+            with client.stream(sql, begin=begin, end=end) as batches:
+                write_rows(batches.schema, batches, form)
+
+        run_interruptibly(print_rows, client.close)

@@ -1,0 +1,74 @@
+"""`flightsrv serve`: the server."""
+
+import logging
+
+import click
+
+from udtf.settings import MAX_CHUNK_BYTES, MIN_CHUNK_BYTES, QuerySettings
+
+DEFAULTS = QuerySettings()
+
+
+@click.command(epilog="Example: flightsrv serve --lake ./lake --port 50051")
+@click.option(
+    "--lake",
+    required=True,
+    envvar="FLIGHTSRV_LAKE",
+    show_envvar=True,
+    metavar="DIR_OR_URI",
+    help="Where telemetry is kept: a folder, or a URL such as s3://bucket/prefix.",
+)
+@click.option(
+    "--db",
+    envvar="FLIGHTSRV_DB",
+    show_envvar=True,
+    metavar="URL",
+    help="Metadata database as an SQLAlchemy URL, such as postgresql+psycopg://user@host/name, which several servers "
+    "may share; without it, an SQLite file in the lake's folder.",
+)
+@click.option(
+    "--host",
+    default="127.0.0.1",
+    envvar="FLIGHTSRV_HOST",
+    show_default=True,
+    show_envvar=True,
+    help="Address to listen on; 0.0.0.0 is every one of this machine.",
+)
+@click.option(
+    "--port",
+    type=click.IntRange(0, 65535),
+    default=50051,
+    envvar="FLIGHTSRV_PORT",
+    show_default=True,
+    show_envvar=True,
+    help="Port to listen on; 0 is a free one, printed at the start.",
+)
+@click.option(
+    "--max-scans",
+    type=click.IntRange(1),
+    default=DEFAULTS.max_scans,
+    show_default="twice the number of cores",
+    help="Most threads of a traced process that one query reads and encodes at once.",
+)
+@click.option(
+    "--chunk-bytes",
+    type=click.IntRange(MIN_CHUNK_BYTES, MAX_CHUNK_BYTES),
+    default=DEFAULTS.chunk_bytes,
+    show_default=True,
+    help="About how large the chunks of a trace are.",
+)
+@click.option("-v", "--verbose", is_flag=True, help="Log details, too.")
+def serve(lake: str, db: str | None, host: str, port: int, max_scans: int, chunk_bytes: int, verbose: bool) -> None:
+    """Serve a lake over Flight SQL until SIGTERM or Ctrl-C.
+
+    Prints one line, "listening on grpc://HOST:PORT", when clients may come. The log goes to standard error, one line a
+    query.
+    """
+    from flightsrv.server import lifecycle
+
+    logging.basicConfig(format="%(asctime)s %(levelname)s %(message)s", level=logging.INFO)
+    if verbose:
+        logging.getLogger("flightsrv").setLevel(logging.DEBUG)
+        logging.getLogger("udtf").setLevel(logging.DEBUG)
+    queries = QuerySettings(max_scans=max_scans, chunk_bytes=chunk_bytes)
+    lifecycle.serve(lake, db, host, port, lifecycle.ServerSettings(queries=queries))

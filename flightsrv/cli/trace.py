@@ -1,0 +1,116 @@
+"""`flightsrv trace`: a process's Perfetto trace as a file."""
+
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+import click
+
+from flightsrv.cli.interrupt import run_interruptibly
+from flightsrv.cli.options import range_options, server_options
+
+if TYPE_CHECKING:
+    from flightsrv.client import TraceProgress, TraceResult, TraceStream
+    from flightsrv.client.traces import ProgressCallback
+
+STDOUT = "-"
+VIEWER = "https://ui.perfetto.dev"
+
+
+@click.command(
+    epilog="Example: flightsrv trace 7f9c24e8-3b1a-4f0e-9d53-0c2b6a1e4d77 -o minute.pftrace "
+    "--begin 2026-01-01T10:00:00Z --end 2026-01-01T10:01:00Z"
+)
+@click.argument("process_id")
+@click.option(
+    "-o",
+    "--output",
+    required=True,
+    metavar="FILE",
+    help="Where to write the trace; - is standard output. The file appears when the trace is whole.",
+)
+@range_options
+@click.option(
+    "--span-types",
+    type=click.Choice(["thread", "async", "both"]),
+    default="both",
+    show_default=True,
+    help="Which spans to show.",
+)
+@click.option("--strict", is_flag=True, help="Fail when a thread cannot be read, rather than go on without it.")
+@server_options
+def trace(
+    process_id: str,
+    output: str,
+    begin: str | None,
+    end: str | None,
+    span_types: str,
+    strict: bool,
+    url: str,
+    token: str | None,
+) -> None:
+    """Write the Perfetto trace of a process to a file that ui.perfetto.dev opens.
+
+    `flightsrv processes` lists the process ids.
+    """
+    from flightsrv.client import connect
+    from flightsrv.client.traces import write_trace
+
+    with connect(url, token) as client, _progress_display() as show:
+
+        def fetch() -> "TraceResult":
+            with client.trace_chunks(
+                process_id, begin=begin, end=end, span_types=span_types, strict=strict, progress=show
+            ) as chunks:
+                return _write_to_stdout(chunks) if output == STDOUT else write_trace(chunks, output)
+
+        result = run_interruptibly(fetch, client.close)
+    for failed in result.failed_threads:
+        click.echo(f"Warning: thread {failed.stream_id} is missing: {failed.message}", err=True)
+    if result.lost_events:
+        click.echo(f"Warning: {result.lost_events:,} events never reached the server; the trace says where.", err=True)
+    if output != STDOUT:
+        from rich.filesize import decimal
+
+        click.echo(f"Wrote {output} ({decimal(result.size_bytes)}). Open {VIEWER} and drop the file there.")
+
+
+def _write_to_stdout(chunks: "TraceStream") -> "TraceResult":
+    sink = sys.stdout.buffer
+    sink.writelines(chunks)
+    sink.flush()
+    return chunks.result
+
+
+@contextmanager
+def _progress_display() -> "Iterator[ProgressCallback | None]":
+    """A progress bar on stderr while in its block, where stderr is a terminal."""
+    if not sys.stderr.isatty():
+        yield None
+        return
+    from rich.console import Console
+    from rich.progress import BarColumn, DownloadColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+
+    with Progress(
+        SpinnerColumn(),
+        TextColumn("{task.description}"),
+        BarColumn(),
+        DownloadColumn(),
+        TimeElapsedColumn(),
+        console=Console(stderr=True),
+        transient=True,
+    ) as display:
+        task = display.add_task("trace", total=None)
+
+        def show(progress: "TraceProgress") -> None:
+            description = "trace"
+            total_bytes = None
+            if progress.threads_total:
+                description = f"thread {progress.threads_done} of {progress.threads_total}"
+                if progress.threads_done:
+                    # Bytes of the threads to come are unknown; those that came tell what to expect.
+                    total_bytes = progress.size_bytes * progress.threads_total / progress.threads_done
+            display.update(task, description=description, completed=progress.size_bytes, total=total_bytes)
+
+        yield show

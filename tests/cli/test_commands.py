@@ -1,0 +1,133 @@
+"""Each command does what its help says, against a server that the command line started."""
+
+import csv
+import io
+import json
+import subprocess
+from dataclasses import replace
+
+import pyarrow as pa
+import pytest
+
+from tests.cli.conftest import FLIGHTSRV
+from tests.model.trace_reader import read_trace
+
+EVENTS = [
+    {"ph": "M", "pid": 7, "name": "process_name", "args": {"name": "demo"}},
+    {"ph": "M", "pid": 7, "tid": 8, "name": "thread_name", "args": {"name": "main"}},
+    {"ph": "X", "pid": 7, "tid": 8, "name": "inner", "ts": 1.002, "dur": 0.5},
+    {"ph": "X", "pid": 7, "tid": 8, "name": "outer", "ts": 1, "dur": 2.001},
+    {"ph": "b", "pid": 9, "tid": 9, "name": "request", "cat": "net", "id": 1, "ts": 5},
+    {"ph": "C", "pid": 9, "name": "memory", "ts": 6},
+]
+
+
+@pytest.fixture
+def imported(shell):
+    """The ids of the two processes in the file above."""
+    (shell.folder / "trace.json").write_text(json.dumps(EVENTS))
+    return shell.lines("import-chrome", "trace.json")
+
+
+def test_import_prints_the_process_ids_and_nothing_else_on_stdout(shell, imported):
+    """One a line, in the order of the file; what else there is to say goes to stderr. Again, it is the same."""
+    again = shell.run("import-chrome", "trace.json")
+    assert again.stdout.splitlines() == imported
+    assert len(set(imported)) == 2
+    assert again.stderr.splitlines() == [
+        "Imported 3 spans.",
+        "1 span without an end will show as unfinished.",
+        "1 event of phase C left out: not a span.",
+    ]
+
+
+def test_import_at_another_start_time_makes_other_processes(shell, imported):
+    """The time that the file calls 0 can be given."""
+    (moved, _) = shell.lines("import-chrome", "trace.json", "--start-time", "2026-01-01T10:00:00Z")
+    assert moved not in imported
+    statement = f"SELECT min(begin) AS begin FROM process_spans('{moved}', 'thread')"
+    assert shell.lines("query", statement, "--format", "csv") == ["begin", "2026-01-01T10:00:00.000001000Z"]
+
+
+def test_a_trace_goes_to_a_file_or_to_stdout(shell, imported):
+    """The last line says where to drop the file, and nothing but the trace goes to a pipe."""
+    lines = shell.lines("trace", imported[0], "-o", "demo.pftrace")
+    assert lines[-1].startswith("Wrote demo.pftrace (")
+    assert "https://ui.perfetto.dev" in lines[-1]
+    trace = read_trace((shell.folder / "demo.pftrace").read_bytes())
+    (track,) = trace.thread_tracks
+    assert [(piece.begin_ns, piece.duration_ns, piece.depth, piece.name) for piece in track.slices] == [
+        (1_000, 2_001, 0, "outer"),
+        (1_002, 500, 1, "inner"),
+    ]
+    assert (track.process_id, track.thread_id, track.thread_name) == (7, 8, "main")
+    assert "demo" in {each.process_name for each in trace.tracks.values()}
+
+    shell.lines("trace", imported[0], "-o", "late.pftrace", "--begin", "1970-01-01T00:00:00.000002Z")
+    (late,) = read_trace((shell.folder / "late.pftrace").read_bytes()).thread_tracks
+    assert [piece.name for piece in late.slices] == ["outer"]
+
+
+def test_a_trace_into_a_folder_that_is_missing_is_refused(shell, imported):
+    """The message names the folder."""
+    done = shell.run("trace", imported[0], "-o", "missing/demo.pftrace")
+    assert (done.returncode, done.stderr) == (1, f"Error: {shell.folder}/missing: no such folder\n")
+
+
+def test_a_trace_to_stdout_is_the_same_bytes(shell, imported):
+    """For pipes; text and progress stay away from it."""
+    shell.lines("trace", imported[1], "-o", "demo.pftrace", "--span-types", "async", "--strict")
+    command = [FLIGHTSRV, "trace", imported[1], "-o", "-", "--span-types", "async", "--url", shell.url]
+    piped = subprocess.run(command, capture_output=True, check=True)
+    assert piped.stdout == (shell.folder / "demo.pftrace").read_bytes()
+    assert piped.stderr == b""
+
+
+def test_processes_lists_what_was_imported(shell, imported):
+    """As a table for people, and in the other formats too."""
+    table = shell.run("processes").stdout
+    assert imported[0] in table
+    assert "demo" in table
+    rows = json.loads(shell.run("processes", "--format", "json").stdout)
+    assert {row["process_id"]: row["properties"] for row in rows}[imported[0]] == {"pid": "7"}
+
+
+QUERY = "SELECT 1 AS a, 'x, \"y\"' AS b, 'z' AS c UNION ALL SELECT 2, 'täler', NULL ORDER BY a"
+
+
+def test_rows_in_every_format(shell):
+    """The same rows, readable by the usual tools."""
+    rows = [{"a": 1, "b": 'x, "y"', "c": "z"}, {"a": 2, "b": "täler", "c": None}]
+    assert json.loads(shell.run("query", QUERY, "--format", "json").stdout) == rows
+    text = shell.run("query", QUERY, "--format", "csv").stdout
+    assert list(csv.reader(io.StringIO(text))) == [["a", "b", "c"], ["1", 'x, "y"', "z"], ["2", "täler", ""]]
+    table = shell.lines("query", QUERY)
+    assert [line.split() for line in table if "täler" in line] == [["│", "2", "│", "täler", "│", "│"]]
+
+
+def test_rows_as_arrow(shell):
+    """An IPC stream with the server's own types."""
+    command = [FLIGHTSRV, "query", QUERY, "--format", "arrow", "--url", shell.url]
+    stream = subprocess.run(command, capture_output=True, check=True).stdout
+    assert pa.ipc.open_stream(stream).read_all().column("a").to_pylist() == [1, 2]
+
+
+def test_no_rows_are_still_well_formed(shell):
+    """Empty output would not be JSON."""
+    assert shell.run("query", "SELECT 1 AS a WHERE false", "--format", "json").stdout == "[]\n"
+    assert shell.run("query", "SELECT 1 AS a WHERE false", "--format", "csv").stdout == "a\n"
+
+
+def test_a_query_takes_a_range(shell, imported):
+    """--begin and --end limit what process_spans shows."""
+    statement = f"SELECT name FROM process_spans('{imported[0]}', 'thread')"
+    lines = shell.lines("query", statement, "--begin", "1970-01-01T00:00:00.000002Z", "--format", "csv")
+    assert lines == ["name", "outer"]
+
+
+def test_options_come_from_the_environment(shell):
+    """An option that is given wins."""
+    assert shell.run("query", "SELECT 1 AS a", FLIGHTSRV_FORMAT="csv").stdout == "a\n1\n"
+    elsewhere = replace(shell, url="grpc://127.0.0.1:1")
+    assert elsewhere.run("query", "SELECT 1 AS a").returncode == 1
+    assert elsewhere.run("query", "SELECT 1 AS a", "--url", shell.url).returncode == 0
