@@ -17,7 +17,7 @@ from udtf.perfetto.tracks import ProcessTrack, lane_descriptor, track_uuid
 _ROWS_AT_ONCE = 8192
 """Spans that are laid out together, or as many as are open: each open span is carried on no more than it has to."""
 
-_END_BODIES = Bodies.of(np.empty(0, np.int32), TRACK_FIELD_BYTES)
+_END_BODIES = Bodies.of_ends(TRACK_FIELD_BYTES)
 
 
 class AsyncEncoder:

@@ -1,8 +1,10 @@
-"""Interned ids of scopes: small numbers that stand for name, category and source location of a slice alike.
+"""Interned ids: small numbers that stand for text in events.
 
-Threads share ids, so a trace defines each scope once. Whoever writes the trace interns one thread after the other and
-puts the definitions before that thread's events; the order of the threads thus decides the ids, whatever encodes
-them in parallel afterwards.
+A scope has one id for its name and its source location. Categories, which many scopes share, count apart: they are few,
+so that most of their ids take one byte. Threads share ids, so a trace defines each scope once.
+
+Whoever writes the trace interns one thread after the other and puts the definitions before that thread's events; the
+order of the threads thus decides the ids, whatever encodes them in parallel afterwards.
 """
 
 from collections.abc import Iterator
@@ -21,6 +23,8 @@ from udtf.perfetto.messages import Trace, TracePacket
 _SCOPES_PER_PACKET = 1000
 _MIN_SLOTS = 1 << 12
 
+Int32s = npt.NDArray[np.int32]
+
 
 @dataclass(frozen=True)
 class Bodies:
@@ -30,35 +34,38 @@ class Bodies:
     lengths: Lengths
 
     @classmethod
-    def of(cls, iids: npt.NDArray[np.int32], track_bytes: int) -> "Bodies":
-        table, lengths = event_bodies(iids, track_bytes)
+    def of(cls, iids: Int32s, category_iids: Int32s, track_bytes: int) -> "Bodies":
+        table, lengths = event_bodies(iids, category_iids, track_bytes)
         return cls(table.view(np.uint64), lengths)
 
-
-END_BODIES = Bodies.of(np.empty(0, np.int32), 0)
-"""For ends on the default track, whatever the scopes were."""
+    @classmethod
+    def of_ends(cls, track_bytes: int) -> "Bodies":
+        """Enough for ends, whatever began."""
+        nothing = np.empty(0, np.int32)
+        return cls.of(nothing, nothing, track_bytes)
 
 
 @dataclass(frozen=True)
 class InternedScopes:
     """A scope table with its ids.
 
-    `iids` has one entry per code; `definitions` are the packets of the scopes that were new, in pieces of whole
-    packets. They must be in the trace before any event of these scopes.
+    `iids` and `category_iids` have one entry per code; `definitions` are what was new, in pieces of whole packets.
+    They must be in the trace before any event of these scopes.
     """
 
-    iids: npt.NDArray[np.int32]
+    iids: Int32s
+    category_iids: Int32s
     definitions: tuple[bytes, ...]
 
     @cached_property
     def bodies(self) -> Bodies:
         """For events on the default track."""
-        return Bodies.of(self.iids, 0)
+        return Bodies.of(self.iids, self.category_iids, 0)
 
     @cached_property
     def lane_bodies(self) -> Bodies:
         """For events that name their lane."""
-        return Bodies.of(self.iids, TRACK_FIELD_BYTES)
+        return Bodies.of(self.iids, self.category_iids, TRACK_FIELD_BYTES)
 
 
 class Interner:
@@ -68,6 +75,9 @@ class Interner:
         self._count = 0
         self._hashes = np.empty(_MIN_SLOTS, np.uint64)
         self._iids = np.zeros(_MIN_SLOTS, np.int32)
+        self._categories: dict[str, int] = {}
+        self._category_iids = np.empty(0, np.int32)
+        """Of each scope, by its id less one."""
 
     def intern(self, scope_table: pa.StructArray, hashes: ScopeHashes) -> InternedScopes:
         """Ids of the scopes of a table of type `block_format.SCOPE`, given their `scope_hashes`."""
@@ -78,10 +88,37 @@ class Interner:
         iids = np.empty(len(hashes), np.int32)
         new_codes = np.empty(len(hashes), np.int64)
         new_count = _assign(hashes, self._hashes, self._iids, self._count, iids, new_codes)
-        first_iid = self._count + 1
-        self._count += new_count
-        definitions = tuple(_definitions(scope_table.take(pa.array(new_codes[:new_count])), first_iid))
-        return InternedScopes(iids, definitions)
+        definitions: tuple[bytes, ...] = ()
+        if new_count:
+            definitions = tuple(self._define(scope_table.take(pa.array(new_codes[:new_count]))))
+        return InternedScopes(iids, self._category_iids[iids - 1], definitions)
+
+    def _define(self, scopes: pa.StructArray) -> Iterator[bytes]:
+        """Packets that define new scopes, under the next ids, and those of their categories that are new."""
+        category_iids: list[int] = []
+        for offset in range(0, len(scopes), _SCOPES_PER_PACKET):
+            trace = Trace()
+            packet = trace.packet.add()
+            packet.trusted_packet_sequence_id = SEQUENCE_ID
+            packet.sequence_flags = TracePacket.SEQ_NEEDS_INCREMENTAL_STATE
+            data = packet.interned_data
+            add_name, add_category, add_location = (
+                data.event_names.add,
+                data.event_categories.add,
+                data.source_locations.add,
+            )
+            some = scopes.slice(offset, _SCOPES_PER_PACKET)
+            columns = (some.field(name).to_pylist() for name in ("name", "target", "filename", "line"))
+            for name, target, filename, line in zip(*columns, strict=True):
+                self._count += 1
+                add_name(iid=self._count, name=name)
+                add_location(iid=self._count, file_name=filename, line_number=line)
+                if target not in self._categories:
+                    self._categories[target] = len(self._categories) + 1
+                    add_category(iid=self._categories[target], name=target)
+                category_iids.append(self._categories[target])
+            yield trace.SerializeToString()
+        self._category_iids = np.concatenate((self._category_iids, np.array(category_iids, np.int32)))
 
     def _make_room(self, count: int) -> None:
         """Keeps the hash table at most half full, whatever of `count` more scopes is new."""
@@ -117,26 +154,3 @@ def _assign(hashes, slot_hashes, slot_iids, count, iids, new_codes):  # type: ig
             slot_iids[slot] = count + new_count
         iids[code] = slot_iids[slot]
     return new_count
-
-
-def _definitions(scopes: pa.StructArray, first_iid: int) -> Iterator[bytes]:
-    """Packets that define name, category and source location of scopes, under ids from `first_iid` on."""
-    for offset in range(0, len(scopes), _SCOPES_PER_PACKET):
-        some = scopes.slice(offset, _SCOPES_PER_PACKET)
-        iids = range(first_iid + offset, first_iid + offset + len(some))
-        columns = [some.field(name).to_pylist() for name in ("name", "target", "filename", "line")]
-        trace = Trace()
-        packet = trace.packet.add()
-        packet.trusted_packet_sequence_id = SEQUENCE_ID
-        packet.sequence_flags = TracePacket.SEQ_NEEDS_INCREMENTAL_STATE
-        data = packet.interned_data
-        add_name, add_category, add_location = (
-            data.event_names.add,
-            data.event_categories.add,
-            data.source_locations.add,
-        )
-        for iid, name, target, filename, line in zip(iids, *columns, strict=True):
-            add_name(iid=iid, name=name)
-            add_category(iid=iid, name=target)
-            add_location(iid=iid, file_name=filename, line_number=line)
-        yield trace.SerializeToString()

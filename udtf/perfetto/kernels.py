@@ -122,14 +122,15 @@ def _put_event(out, packet, delta_ns, bodies, lengths, row):  # type: ignore[no-
 
 
 @numba.njit(
-    f"Tuple(({_TABLE}, {_STACK_ENDS}))({_INT32S}, int64)",
+    f"Tuple(({_TABLE}, {_STACK_ENDS}))({_INT32S}, {_INT32S}, int64)",
     nogil=True,
     cache=True,
 )
-def event_bodies(iids, track_bytes):  # type: ignore[no-untyped-def]
+def event_bodies(iids, category_iids, track_bytes):  # type: ignore[no-untyped-def]
     """The bodies of the events of scopes, and their lengths in bytes; rows as the module describes.
 
-    Args: the interned id of each scope, 1 to `MAX_IID`; the bytes that follow a body within its track_event.
+    Args: the interned ids of each scope and of its category, 1 to `MAX_IID`; the bytes that follow a body within its
+        track_event.
     """
     bodies = np.zeros((len(iids) + 1, 24), np.uint8)
     lengths = np.empty(len(iids) + 1, np.int64)
@@ -148,7 +149,7 @@ def event_bodies(iids, track_bytes):  # type: ignore[no-untyped-def]
             body[6] = 0x50  # name_iid
             position = _put_varint(body, np.uint64(7), iid)
             body[position] = 0x18  # category_iids
-            position = _put_varint(body, position + _ONE, iid)
+            position = _put_varint(body, position + _ONE, np.uint64(category_iids[row - 1]))
             body[position] = 0x90  # source_location_iid: (34 << 3) is 0x110
             body[position + _ONE] = 0x02
             position = _put_varint(body, position + np.uint64(2), iid)

@@ -5,12 +5,13 @@ from collections.abc import Iterator
 import numpy as np
 import numpy.typing as npt
 
-from udtf.perfetto.interning import END_BODIES, InternedScopes
+from udtf.perfetto.interning import Bodies, InternedScopes
 from udtf.perfetto.kernels import END_ROW, OPEN, encode_spans
 from udtf.perfetto.pieces import DEFAULT_TRACK, Events, check_columns, new_piece, write_events
 from udtf.perfetto.sequence import events_start
 
 _FIRST_STACK = 64
+_END_BODIES = Bodies.of_ends(track_bytes=0)
 
 
 class ThreadEncoder:
@@ -77,7 +78,7 @@ class ThreadEncoder:
         rows = np.full(len(times_ns), END_ROW, np.int32)
         lanes = np.zeros(len(times_ns), np.int64)
         self._stack_size = 0
-        yield from write_events(Events(times_ns, rows, lanes), self._last_ns, END_BODIES, DEFAULT_TRACK)
+        yield from write_events(Events(times_ns, rows, lanes), self._last_ns, _END_BODIES, DEFAULT_TRACK)
 
     def _make_room(self, stack_size: int) -> None:
         """The stack never holds two spans of one depth, so it is no larger than the greatest depth and one."""
