@@ -1,0 +1,30 @@
+"""An object store that answers late, as one at the other end of a network does."""
+
+import time
+from typing import Any
+
+from udtf.lake.objects import ObjectStore
+
+
+class SlowObjectStore(ObjectStore):
+    """Every request takes `latency_s` seconds longer; any number of them may wait at once."""
+
+    def __init__(self, uri: str, latency_s: float, **storage_options: Any) -> None:
+        super().__init__(uri, **storage_options)
+        self._latency_s = latency_s
+
+    def get(self, key: str) -> bytes:
+        time.sleep(self._latency_s)
+        return super().get(key)
+
+    def put(self, key: str, data: bytes, *, durable: bool) -> None:
+        time.sleep(self._latency_s)
+        super().put(key, data, durable=durable)
+
+    def delete(self, key: str) -> None:
+        time.sleep(self._latency_s)
+        super().delete(key)
+
+    def keys(self, prefix: str) -> list[str]:
+        time.sleep(self._latency_s)
+        return super().keys(prefix)
