@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from queue import Empty, SimpleQueue
 from threading import Lock
 
-from flightsrv.server.errors import to_flight_error
+from flightsrv.server.errors import Draining, to_flight_error
 from flightsrv.server.handles import BoundParameters
 from flightsrv.server.headers import CallOptions
 from udtf.lake.lake import Lake
@@ -49,6 +49,7 @@ class Call:
         *,
         peer: str,
         is_cancelled: Callable[[], bool],
+        is_stopping: Callable[[], bool],
     ) -> None:
         self.services = services
         self.options = CallOptions()
@@ -60,14 +61,15 @@ class Call:
         self.outcome: str | None = None
         self._peer = peer
         self._begin_s = time.monotonic()
-        self._asked_is_cancelled = is_cancelled
+        self._is_left = is_cancelled
+        self._is_stopping = is_stopping
         self._lock = Lock()
         self._finished = False
 
     def is_cancelled(self) -> bool:
-        """Whether nobody waits for the answer any more."""
+        """Whether nobody waits for the answer any more, or the server cannot."""
         with self._lock:
-            return self._finished or self._asked_is_cancelled()
+            return self._finished or self._is_stopping() or self._is_left()
 
     def query_context(self, time_range: TimeRange | None, *, strict: bool) -> QueryContext:
         """The context to plan a statement in. Its messages are kept for a caller who asked for progress."""
@@ -90,6 +92,8 @@ class Call:
 
     def failure(self, error: Exception) -> Exception:
         """The exception to raise into Flight for one that ended this call."""
+        if isinstance(error, QueryCancelled) and self._is_stopping():
+            error = Draining("the server is stopping and could not finish the query; try again in a moment")
         self.outcome = "cancelled" if isinstance(error, QueryCancelled) else f"failed, {type(error).__name__}"
         return to_flight_error(error, self.query_id)
 

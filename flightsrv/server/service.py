@@ -70,7 +70,8 @@ class FlightSqlService(flight.FlightServerBase):  # type: ignore[misc]
         call = Call(
             self._services,
             peer=context.peer(),
-            is_cancelled=lambda: self._gate.is_closed() or context.is_cancelled(),
+            is_cancelled=context.is_cancelled,
+            is_stopping=self._gate.is_closed,
         )
         middleware.call = call
         try:

@@ -9,6 +9,7 @@ import pyarrow as pa
 
 from flightsrv.server.call import Call, ProgressMessage
 from flightsrv.server.queries import Answer
+from udtf.sql.engine import QueryCancelled
 
 MAX_BATCH_BYTES = 2 << 20
 """Clients refuse messages of more than 4 MiB or 16 MiB, depending on their gRPC library; this leaves room for framing
@@ -50,6 +51,9 @@ def stream(call: Call, answer: Answer) -> Iterator[StreamItem]:
         with closing(answer.batches(call.is_cancelled)) as batches:
             for batch in batches:
                 for part in _slices(_with_schema(batch, schema)):
+                    # A plan that never waits never asks.
+                    if call.is_cancelled():
+                        raise QueryCancelled("the query was cancelled")
                     if progress:
                         yield from progress.pending()
                     call.rows += part.num_rows

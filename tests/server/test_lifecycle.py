@@ -58,15 +58,19 @@ def test_draining_server_refuses_calls_and_finishes_streams(
     assert not stopping.is_alive()
 
 
-def test_stream_that_outlasts_the_drain_is_cancelled(
-    fake_server: RunningServer, fake_connection: flight.FlightClient, engine: FakeEngine
+@pytest.mark.parametrize("sql", [b"wait", b"forever"])
+def test_stream_that_outlasts_the_drain_is_ended(
+    fake_server: RunningServer, fake_connection: flight.FlightClient, sql: bytes
 ) -> None:
-    """The client hears of it, and the server stops."""
-    reader = fake_connection.do_get(WAIT)
+    """The client hears why, and the server stops."""
+    reader = fake_connection.do_get(flight.Ticket(pack(TicketStatementQuery(sql))))
     reader.read_chunk()
-    assert fake_server.stop()
-    with pytest.raises(flight.FlightCancelledError):
-        reader.read_chunk()
+    stopping = threading.Thread(target=fake_server.stop)
+    stopping.start()
+    with pytest.raises(flight.FlightUnavailableError, match="the server is stopping"):
+        reader.read_all()
+    stopping.join(TIMEOUT_S)
+    assert not stopping.is_alive()
 
 
 def test_gate_knows_whether_all_have_left() -> None:

@@ -1,5 +1,7 @@
 """What clients ask before and beside queries: tables, schemas, abilities."""
 
+from collections.abc import Iterator
+
 import adbc_driver_flightsql.dbapi as adbc
 import adbc_driver_manager
 import pyarrow as pa
@@ -127,7 +129,8 @@ def test_unknown_abilities_are_left_out(connection: flight.FlightClient) -> None
 
 
 @pytest.fixture
-def dbapi(server: RunningServer) -> adbc.Connection:
+def dbapi(server: RunningServer) -> Iterator[adbc.Connection]:
+    """A connection of ADBC to the real server."""
     with adbc.connect(server.url, autocommit=True) as connected:
         yield connected
 

@@ -1,5 +1,7 @@
 """Statements and prepared statements over a real lake, by clients that are not ours."""
 
+from concurrent.futures import ThreadPoolExecutor
+
 import pyarrow as pa
 import pytest
 from pyarrow import flight
@@ -56,6 +58,15 @@ def test_trace_is_answered(client: Client, recording: Recording) -> None:
     assert table["chunk_id"].to_pylist() == list(range(table.num_rows))
     assert sum(map(len, table["chunk_data"].to_pylist())) > 0
     assert client.query(f"SELECT count(*) AS n FROM ({trace})")["n"].to_pylist() == [table.num_rows]
+
+
+def test_many_clients_aggregate_traces_at_once(server: RunningServer, recording: Recording) -> None:
+    """A plan that waits for its rows does not keep others from theirs."""
+    trace = TRACE.format(f"'{recording.process_id}'", BEGIN, END)
+    sql = f"SELECT chunk_id % 3 AS k, count(*) AS n FROM ({trace}) GROUP BY 1 ORDER BY 1"
+    with ThreadPoolExecutor(8) as pool:
+        tables = list(pool.map(PyarrowClient(server.url).query, [sql] * 16))
+    assert all(table == tables[0] for table in tables)
 
 
 def test_time_range_headers_limit_views(client: Client, recording: Recording) -> None:
