@@ -27,11 +27,10 @@ def thread_slices(process: Process, stream: Stream, blocks: Iterable[Block], tim
     shown = [span for span in model.spans if span.overlaps(time_range)]
     run_of = run_numbers(stream, blocks)
 
+    abandoned_runs = [run_of(span.id) for span in shown if span.id in model.abandoned]
+
     def depth(span: Span) -> int:
-        abandoned_before = sum(
-            1 for other in shown if other.id in model.abandoned and run_of(other.id) < run_of(span.id)
-        )
-        return span.depth + abandoned_before
+        return span.depth + sum(1 for run in abandoned_runs if run < run_of(span.id))
 
     return sorted(
         Slice(

@@ -50,7 +50,8 @@ class Track:
     thread_name: str | None = None
     process_name: str | None = None
     slices: list[Slice] = field(default_factory=list)
-    instants: list[tuple[int, str]] = field(default_factory=list)
+    instants: list[Slice] = field(default_factory=list)
+    """Remarks at a point of time; their duration is 0."""
 
 
 @dataclass
@@ -231,6 +232,7 @@ def _stack(track: Track, events: list[_Event]) -> None:
             ended.duration_ns = event.time_ns - ended.begin_ns
             ended.end_index = index
         elif event.kind == pb.TrackEvent.TYPE_INSTANT:
-            track.instants.append((event.time_ns, event.name))
+            parent = stack[-1] if stack else None
+            track.instants.append(Slice(event.time_ns, event.name, len(stack), parent, event.source, 0, index))
         else:
             raise TraceError(f"an event of type {event.kind}")

@@ -1,0 +1,106 @@
+"""Perfetto's own trace processor sees in our traces what our reader of traces sees, and so what the model says."""
+
+from collections import Counter
+
+from hypothesis import assume, given
+
+from tests.model import examples
+from tests.model.examples import begin, calls, end, task_begin, task_end
+from tests.model.judge import assert_trace_is_model
+from tests.model.lake import Reader, deliver, ingest_blocks, ingest_process
+from tests.model.strategies import WHOLE_LIFE, Delivery, deliveries, effort, processes
+from tests.model.telemetry import Process, cut
+from tests.model.trace_reader import Trace, read_trace
+from tests.support.trace_processor import TraceProcessor
+from udtf.lake.lake import Lake
+from udtf.settings import MIN_CHUNK_BYTES, QuerySettings
+from udtf.sql.engine import QueryEngine
+
+SliceRow = tuple[object, ...]
+
+
+def _read(trace: Trace) -> Counter[SliceRow]:
+    return Counter(
+        (track.thread_id, track.thread_name, s.begin_ns, s.duration_ns, s.depth, s.name, *(s.source or (None, None)))
+        for track in trace.tracks.values()
+        for s in track.slices + track.instants
+    )
+
+
+def _processed(trace_processor: TraceProcessor, data: bytes) -> Counter[SliceRow]:
+    loaded = trace_processor.load(data)
+    assert loaded.errors() == []
+    return Counter(
+        (s.thread_id, s.thread_name, s.begin_ns, s.duration_ns, s.depth, s.name or "", s.file, s.line)
+        for s in loaded.slices()
+    )
+
+
+def _assert_all_agree(trace_processor: TraceProcessor, reader: Reader, process: Process, delivery: Delivery) -> None:
+    data = reader.trace_bytes(process.process_id, "both", WHOLE_LIFE)
+    trace = read_trace(data)
+    assert _processed(trace_processor, data) == _read(trace)
+    assert_trace_is_model(trace, process, delivery.blocks, "both", WHOLE_LIFE)
+
+
+@effort(15)
+@given(delivery=deliveries(processes(min_streams=2)))
+def test_the_trace_processor_agrees_about_random_traces(
+    lake: Lake, reader: Reader, trace_processor: TraceProcessor, delivery: Delivery
+) -> None:
+    """Times, depths, names, threads and source locations, slice by slice, and no error in its statistics."""
+    texts = (e.scope.name + e.scope.filename for s in delivery.process.streams for e in s.events)
+    assume("\0" not in "".join(texts))  # The trace processor's answers cannot hold it.
+    deliver(lake, delivery)
+    _assert_all_agree(trace_processor, reader, delivery.process, delivery)
+
+
+def test_the_trace_processor_agrees_about_holes_ties_and_overlaps(
+    lake: Lake, reader: Reader, trace_processor: TraceProcessor
+) -> None:
+    """The cases that trace formats get wrong, in one trace."""
+    ties = (begin(7, "a"), begin(7, "b"), end(7), begin(7, "c"), end(7), end(7), begin(7, "d"), end(8))
+    open_ones = (begin(1, "open"), begin(2, "inner"), *calls(5, 10), begin(200, "after"), end(300))
+    tasks = (
+        task_begin(0, 1, name="root"),
+        task_begin(0, 2, 1, 1, "child"),
+        task_begin(5, 3, 1, 1, "overlapping child"),
+        task_begin(6, 4, 2, 2, "grandchild"),
+        task_end(7, 4),
+        task_end(7, 2),
+        task_begin(7, 5, name="another root"),
+        task_end(9, 3),
+        task_end(9, 1),
+        task_begin(10, 6, 1, 1, "late child"),
+        task_begin(10, 7, 6, 2, "never ends"),
+        task_end(12, 5),
+        task_end(12, 6),
+    )
+    process = examples.process(
+        examples.thread(*ties, name="ties"),
+        examples.thread(*open_ones, name="hole"),
+        examples.thread(name="silent"),
+        examples.tasks(*tasks),
+    )
+    blocks = [block for stream in process.streams for block in cut(stream, [2, 10])]
+    blocks = [b for b in blocks if b.stream.thread_name != "hole" or b.object_offset != 2]
+    ingest_process(lake, process)
+    ingest_blocks(lake, blocks)
+    _assert_all_agree(trace_processor, reader, process, Delivery(process, (tuple(blocks),)))
+
+
+def test_the_trace_processor_agrees_about_a_trace_of_many_chunks(lake: Lake, trace_processor: TraceProcessor) -> None:
+    """Threads larger than a chunk, cut wherever a chunk is full."""
+    reader = Reader(QueryEngine(lake, QuerySettings(chunk_bytes=MIN_CHUNK_BYTES)))
+    process = examples.process(
+        *(examples.thread(*calls(1_500), name=f"worker {i}") for i in range(4)),
+        examples.tasks(
+            *(task_begin(2 * i, i + 1, name=f"task {i}") for i in range(300)),
+            *(task_end(10_000 + i, i + 1, name=f"task {i}") for i in range(300)),
+        ),
+    )
+    blocks = tuple(block for stream in process.streams for block in cut(stream, range(1_700, 6_000, 1_700)))
+    ingest_process(lake, process)
+    ingest_blocks(lake, blocks)
+    assert len(reader.chunks(process.process_id, "both", WHOLE_LIFE)) > 3
+    _assert_all_agree(trace_processor, reader, process, Delivery(process, (blocks,)))
