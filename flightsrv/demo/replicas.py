@@ -23,7 +23,7 @@ MAX_TRANSFERS = 16
 _STORE, _FETCH = b"S", b"F"
 _DIGEST_BYTES = 32
 _LENGTH_BYTES = 4
-_DISK_SECONDS = (0.001, 0.002, 0.008)
+_DISK_SECONDS = (0.001, 0.002, 0.03)
 """How long each store takes to write: the last one is far away."""
 
 
@@ -39,8 +39,8 @@ class EventLoopThread:
         return asyncio.run_coroutine_threadsafe(work, self._loop)
 
     def close(self) -> None:
-        """End the tasks that still run, then the thread."""
-        self.submit(_cancel_others()).result()
+        """Wait for the tasks that still run, then end the thread."""
+        self.submit(_wait_for_others()).result()
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join()
         self._loop.close()
@@ -56,8 +56,12 @@ class Store:
         self._pieces: dict[bytes, bytes] = {}
 
     async def start(self) -> None:
-        server = await asyncio.start_server(self._serve, "127.0.0.1", 0)
-        self.port = server.sockets[0].getsockname()[1]
+        self._server = await asyncio.start_server(self._serve, "127.0.0.1", 0)
+        self.port = self._server.sockets[0].getsockname()[1]
+
+    async def stop(self) -> None:
+        """Take no more calls; those that came go on."""
+        self._server.close()
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         # A client that has heard enough from others hangs up in the middle.
@@ -104,6 +108,8 @@ class Replicas:
 
     def close(self) -> None:
         self._client.close()
+        for store in self._stores:
+            self._server.submit(store.stop()).result()
         self._server.close()
 
     async def _put(self, data: bytes) -> bytes:
@@ -159,6 +165,10 @@ async def _store_at(store: Store, digest: bytes, data: bytes) -> None:
             async with async_span("wait for answer"):
                 if await _receive(reader) != digest:
                     raise ValueError(f"store {store.name} refused a piece")
+        except asyncio.CancelledError:
+            async with async_span("hang up"):
+                writer.transport.abort()
+            raise
         finally:
             writer.close()
 
@@ -195,5 +205,6 @@ async def _cancel(tasks: list[asyncio.Task[Any]]) -> None:
     await asyncio.gather(*tasks, return_exceptions=True)
 
 
-async def _cancel_others() -> None:
-    await _cancel([task for task in asyncio.all_tasks() if task is not asyncio.current_task()])
+async def _wait_for_others() -> None:
+    others = asyncio.all_tasks() - {asyncio.current_task()}
+    await asyncio.gather(*others, return_exceptions=True)
