@@ -41,7 +41,7 @@ def import_chrome(file: Path, start_time: str, url: str, token: str | None) -> N
 
     time_zero_ns = time_ns(start_time, "--start-time")
     with connect(url, token) as client:
-        trace = run_interruptibly(lambda: read_chrome_trace(file, time_zero_ns), lambda: None)
+        trace = read_chrome_trace(file, time_zero_ns)
         run_interruptibly(lambda: _send(trace, client), client.close)
     for line in describe(trace.findings):
         click.echo(line, err=True)

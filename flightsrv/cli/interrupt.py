@@ -2,7 +2,7 @@
 
 import threading
 from collections.abc import Callable
-from concurrent.futures import Future
+from concurrent.futures import Future, wait
 from typing import TypeVar
 
 T = TypeVar("T")
@@ -30,5 +30,5 @@ def run_interruptibly(work: Callable[[], T], cancel: Callable[[], None]) -> T:
         return outcome.result()
     except KeyboardInterrupt:
         cancel()
-        outcome.exception(_GRACE_SECONDS)
+        wait([outcome], _GRACE_SECONDS)
         raise
