@@ -65,8 +65,10 @@ class PerfettoTraceChunks(TableFunction):
 
 def _numbered(chunks: Iterable[bytes]) -> Iterator[pa.RecordBatch]:
     for chunk_id, chunk in enumerate(chunks):
-        columns = [pa.array([chunk_id], pa.int32()), pa.array([chunk], pa.binary())]
-        yield pa.record_batch(columns, schema=CHUNKS)
+        offsets = pa.array([0, len(chunk)], pa.int32()).buffers()[1]
+        # The bytes as they are: pa.array would copy them.
+        data = pa.Array.from_buffers(pa.binary(), 1, [None, offsets, pa.py_buffer(chunk)])
+        yield pa.record_batch([pa.array([chunk_id], pa.int32()), data], schema=CHUNKS)
 
 
 @dataclass(frozen=True)

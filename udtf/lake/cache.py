@@ -70,6 +70,16 @@ class ByteBoundedCache(Generic[K, V]):
         loading.set_result(value)
         return value
 
+    def peek(self, key: K) -> V | None:
+        """The value of a key if it is there."""
+        with self._lock:
+            if key not in self._values:
+                self._misses += 1
+                return None
+            self._hits += 1
+            self._values.move_to_end(key)
+            return self._values[key]
+
     def put(self, key: K, value: V) -> None:
         """Keep a value that was made rather than loaded."""
         with self._lock:

@@ -13,7 +13,7 @@ from typing import Any
 from udtf.lake.ingestion import read_events
 from udtf.lake.metadata import MetadataStore, PartitionRow, ProcessRow
 from udtf.lake.objects import ObjectStore
-from udtf.lake.partition_store import PartitionStore
+from udtf.lake.partition_store import Partition, PartitionStore
 from udtf.lake.runs import Run
 from udtf.lake.view_set import ViewSet
 
@@ -31,10 +31,10 @@ class JitUpdater:
         self._fetches = ThreadPoolExecutor(max_builds, thread_name_prefix="fetch")
         self._lock = threading.Lock()
         self._committing = threading.Lock()
-        self._to_commit: list[tuple[PartitionRow, Future[PartitionRow]]] = []
-        self._under_way: dict[tuple[str, str, str], Future[PartitionRow]] = {}
+        self._to_commit: list[tuple[Partition, Future[PartitionRow]]] = []
+        self._under_way: dict[tuple[str, str, str], Future[Partition]] = {}
 
-    def build(self, view_set: ViewSet[Any], process: ProcessRow, run: Run) -> Future[PartitionRow]:
+    def build(self, view_set: ViewSet[Any], process: ProcessRow, run: Run) -> Future[Partition]:
         """The partition of a run, once it is stored and visible.
 
         The future raises CorruptData when a block of the run is lost or damaged.
@@ -48,7 +48,7 @@ class JitUpdater:
                 future.add_done_callback(lambda _: self._finished(key))
         return future
 
-    def rebuild(self, lost: PartitionRow, view_set: ViewSet[Any], process: ProcessRow, run: Run) -> PartitionRow:
+    def rebuild(self, lost: PartitionRow, view_set: ViewSet[Any], process: ProcessRow, run: Run) -> Partition:
         """A new partition in place of one whose file is gone or unreadable."""
         self._metadata.forget_partition(lost)
         self._partitions.delete([lost])
@@ -62,7 +62,7 @@ class JitUpdater:
         with self._lock:
             self._under_way.pop(key, None)
 
-    def _build(self, view_set: ViewSet[Any], process: ProcessRow, run: Run) -> PartitionRow:
+    def _build(self, view_set: ViewSet[Any], process: ProcessRow, run: Run) -> Partition:
         stream = run.stream
         blocks = self._fetches.map(lambda block: read_events(self._objects, stream, block), run.blocks)
         built = view_set.build(run, list(blocks), process.clock)
@@ -85,30 +85,34 @@ class JitUpdater:
             path=f"views/{view_set.name}/{instance_id}/{partition_id}.parquet",
             source_hash=view_set.source_hash(run),
             insert_time=time.time_ns(),
-            summary=built.summary.encode(),
         )
         # The file first: a row never names one that is not finished.
         self._partitions.write(row.path, built.file)
-        visible = self._commit(row)
-        if visible.partition_id != row.partition_id:
+        visible = self._commit(Partition(row, built.summary))
+        if visible.row.partition_id != row.partition_id:
             self._partitions.delete([row])
         return visible
 
-    def _commit(self, row: PartitionRow) -> PartitionRow:
-        """Commit a row together with all others that are ready when the database is; returns the visible one."""
+    def _commit(self, partition: Partition) -> Partition:
+        """Commit a partition together with all others that are ready when the database is; returns the visible one.
+
+        The summary of another server's partition is the same: it was made from the same blocks.
+        """
         outcome: Future[PartitionRow] = Future()
         with self._lock:
-            self._to_commit.append((row, outcome))
+            self._to_commit.append((partition, outcome))
         with self._committing:
             with self._lock:
                 ready, self._to_commit = self._to_commit, []
             if ready:
                 self._commit_all(ready)
-        return outcome.result()
+        return Partition(outcome.result(), partition.summary)
 
-    def _commit_all(self, ready: list[tuple[PartitionRow, Future[PartitionRow]]]) -> None:
+    def _commit_all(self, ready: list[tuple[Partition, Future[PartitionRow]]]) -> None:
         try:
-            visible, replaced = self._metadata.commit_partitions([row for row, _ in ready])
+            visible, replaced = self._metadata.commit_partitions(
+                [(partition.row, partition.summary.encode()) for partition, _ in ready]
+            )
         except Exception as error:
             for _, outcome in ready:
                 outcome.set_exception(error)

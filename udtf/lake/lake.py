@@ -48,7 +48,7 @@ class Lake:
     ) -> None:
         self.objects = objects
         self.metadata = metadata
-        self.partitions = partitions or PartitionStore(objects)
+        self.partitions = partitions or PartitionStore(objects, metadata)
         self.jit = JitUpdater(metadata, objects, self.partitions, max_builds=max_builds)
         self._ingestion = Ingestion(metadata, objects)
 
@@ -117,7 +117,7 @@ class Lake:
             view_set,
             telemetry.process,
             [(stream, view_set.plan(runs, time_range)) for stream, runs in runs_by_stream(streams, telemetry.blocks)],
-            {(row.stream_id, row.source_hash): row for row in rows},
+            rows,
             self.jit,
             self.partitions,
         )

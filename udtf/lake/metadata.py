@@ -96,9 +96,13 @@ _partitions = sa.Table(
     sa.Column("path", sa.Text, nullable=False),
     sa.Column("source_hash", sa.Text, nullable=False),
     sa.Column("insert_time", sa.BigInteger, nullable=False),
+    # Read only when it is needed: it is much larger than all the rest. See `partition_file.Summary`.
     sa.Column("summary", sa.LargeBinary, nullable=False),
     sa.UniqueConstraint("view_set", "stream_id", "source_hash", name="one_partition_per_source"),
 )
+
+
+_PARTITION_COLUMNS = [column for column in _partitions.columns if column.name != "summary"]
 
 
 @dataclass(frozen=True)
@@ -169,7 +173,7 @@ class BlockRow:
 
 @dataclass(frozen=True)
 class PartitionRow:
-    """A materialized Parquet partition: one file, made from known blocks of one stream."""
+    """A materialized Parquet partition: one file, made from known blocks of one stream; all but its summary."""
 
     partition_id: str
     view_set: str
@@ -187,7 +191,6 @@ class PartitionRow:
     path: str
     source_hash: str
     insert_time: int
-    summary: bytes
 
 
 class MetadataStore:
@@ -354,7 +357,7 @@ class MetadataStore:
         """Partitions of a process that a time range can touch: those that overlap it, and those with spans that
         leave or enter them, in which a span of the range may begin or end."""
         table = _partitions.c
-        statement = sa.select(_partitions).where(
+        statement = _select_partitions().where(
             table.process_id == process_id,
             table.view_set == view_set,
             sa.or_(
@@ -367,6 +370,13 @@ class MetadataStore:
             statement = statement.where(table.stream_id == stream_id)
         return self._rows(statement, PartitionRow)
 
+    def summaries(self, partition_ids: Collection[str]) -> dict[str, bytes]:
+        """The encoded summaries of partitions, by id; those that are no longer visible are missing."""
+        table = _partitions.c
+        statement = sa.select(table.partition_id, table.summary).where(table.partition_id.in_(list(partition_ids)))
+        with self._read() as connection:
+            return {row.partition_id: row.summary for row in connection.execute(statement)}
+
     def scan_partitions(self) -> Iterator[list[PartitionRow]]:
         """All partitions, in pieces."""
         order = (
@@ -375,25 +385,29 @@ class MetadataStore:
             _partitions.c.stream_id,
             _partitions.c.begin_offset,
         )
-        return self._scan(sa.select(_partitions).order_by(*order), PartitionRow)
+        return self._scan(_select_partitions().order_by(*order), PartitionRow)
 
-    def commit_partitions(self, rows: Sequence[PartitionRow]) -> tuple[list[PartitionRow], list[PartitionRow]]:
-        """Make finished files visible, each in place of those made from other blocks of the same events.
+    def commit_partitions(
+        self, partitions: Sequence[tuple[PartitionRow, bytes]]
+    ) -> tuple[list[PartitionRow], list[PartitionRow]]:
+        """Make finished files visible with their summaries, each in place of those of the same events from other blocks.
 
         Returns:
             for each row, the one that is visible now (another one of the same source if somebody was faster); and
             those that are visible no longer, whose files the caller deletes.
         """
         table = _partitions.c
+        rows = [row for row, _ in partitions]
         with self._write(durable=False) as connection:
             self._lock_streams(connection, {row.stream_id for row in rows})
-            insert = self._insert(_partitions).values([vars(row) for row in rows]).on_conflict_do_nothing()
+            values = [{**vars(row), "summary": summary} for row, summary in partitions]
+            insert = self._insert(_partitions).values(values).on_conflict_do_nothing()
             inserted = set(connection.scalars(insert.returning(table.partition_id)))
             winners = {
                 (winner.view_set, winner.stream_id, winner.source_hash): winner
                 for row in rows
                 if row.partition_id not in inserted
-                for winner in _rows(connection, sa.select(_partitions).where(_same_source(row)), PartitionRow)
+                for winner in _rows(connection, _select_partitions().where(_same_source(row)), PartitionRow)
             }
             replaced = sa.or_(
                 *(
@@ -407,14 +421,14 @@ class MetadataStore:
                     for row in rows
                 )
             )
-            delete = sa.delete(_partitions).where(replaced).returning(*_partitions.columns)
+            delete = sa.delete(_partitions).where(replaced).returning(*_PARTITION_COLUMNS)
             deleted = [PartitionRow(*row) for row in connection.execute(delete)]
         return [winners.get((row.view_set, row.stream_id, row.source_hash), row) for row in rows], deleted
 
     def retire_partitions(self, view_set: str, instance_id: str, time_range: TimeRange) -> list[PartitionRow]:
         """Drop the rows of the partitions that overlap a time range; the caller deletes their files."""
         table = _partitions.c
-        statement = sa.select(_partitions).where(
+        statement = _select_partitions().where(
             table.view_set == view_set,
             table.instance_id == instance_id,
             table.begin_time <= time_range.end_ns,
@@ -522,6 +536,10 @@ def _rows(connection: sa.Connection, statement: sa.Select[Any], row_type: type[A
 
 def _mappings(connection: sa.Connection, statement: sa.Select[Any]) -> list[Mapping[str, Any]]:
     return [dict(mapping) for mapping in connection.execute(statement).mappings()]
+
+
+def _select_partitions() -> sa.Select[Any]:
+    return sa.select(*_PARTITION_COLUMNS)
 
 
 def _same_source(row: PartitionRow) -> sa.ColumnElement[bool]:

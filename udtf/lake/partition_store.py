@@ -1,13 +1,22 @@
 """Partitions as stored: files in the object store and summaries in their rows, both read through caches."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
+from dataclasses import dataclass
 
 import pyarrow as pa
 
 from udtf.lake.cache import ByteBoundedCache
-from udtf.lake.metadata import PartitionRow
+from udtf.lake.metadata import MetadataStore, PartitionRow
 from udtf.lake.objects import ObjectStore
 from udtf.lake.partition_file import Summary, read_partition
+
+
+@dataclass(frozen=True)
+class Partition:
+    """A visible partition."""
+
+    row: PartitionRow
+    summary: Summary
 
 
 class PartitionStore:
@@ -21,12 +30,14 @@ class PartitionStore:
     def __init__(
         self,
         objects: ObjectStore,
+        metadata: MetadataStore,
         *,
         file_cache_bytes: int = 500 << 20,
         max_file_bytes: int = 20 << 20,
         summary_cache_bytes: int = 100 << 20,
     ) -> None:
         self._objects = objects
+        self._metadata = metadata
         self.files: ByteBoundedCache[str, bytes] = ByteBoundedCache(file_cache_bytes, max_file_bytes, len)
         self.summaries: ByteBoundedCache[str, Summary] = ByteBoundedCache(
             summary_cache_bytes, summary_cache_bytes, lambda summary: summary.size_bytes
@@ -46,9 +57,16 @@ class PartitionStore:
         data = self.files.get(row.path, lambda: self._objects.get(row.path))
         return read_partition(data, columns)
 
-    def summary(self, row: PartitionRow) -> Summary:
-        """The summary of a partition."""
-        return self.summaries.get(row.partition_id, lambda: Summary.decode(row.summary))
+    def with_summaries(self, rows: Collection[PartitionRow]) -> list[Partition]:
+        """Partitions with their summaries, read in one statement. One that has been retired since is left out."""
+        summaries = {row.partition_id: self.summaries.peek(row.partition_id) for row in rows}
+        missing = [partition_id for partition_id, summary in summaries.items() if summary is None]
+        if missing:
+            for partition_id, encoded in self._metadata.summaries(missing).items():
+                summaries[partition_id] = summary = Summary.decode(encoded)
+                self.summaries.put(partition_id, summary)
+        found = ((row, summaries[row.partition_id]) for row in rows)
+        return [Partition(row, summary) for row, summary in found if summary is not None]
 
     def delete(self, rows: Sequence[PartitionRow]) -> None:
         """Remove the files of partitions that are no longer visible. A reader that still wants one rebuilds it."""
