@@ -16,6 +16,7 @@ from flightsrv.server.tickets import read_ticket
 from flightsrv.server.upload import Upload
 from flightsrv.wire.commands import Message, encode, pack, unpack
 from udtf.errors import InvalidArgument
+from udtf.sql.engine import QueryCancelled
 
 
 class FlightSqlService(flight.FlightServerBase):  # type: ignore[misc]
@@ -54,7 +55,10 @@ class FlightSqlService(flight.FlightServerBase):  # type: ignore[misc]
     ) -> None:
         with self._call(context) as call:
             result = handlers.put(call, _command(descriptor), Upload(reader))
-            writer.write(pa.py_buffer(encode(result)))
+            try:
+                writer.write(pa.py_buffer(encode(result)))
+            except OSError as e:
+                raise QueryCancelled("the client left before it was answered") from e
 
     def do_action(self, context: flight.ServerCallContext, action: flight.Action) -> list[bytes]:
         with self._call(context) as call:

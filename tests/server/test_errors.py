@@ -1,6 +1,8 @@
 """What a client sees of a failure."""
 
 import traceback
+from collections.abc import Iterator, Mapping
+from typing import Any
 from urllib.parse import quote
 
 import pyarrow as pa
@@ -19,6 +21,8 @@ from flightsrv.server.lifecycle import RunningServer
 from flightsrv.wire.commands import MalformedMessage, UnsupportedMessage
 from tests.server.clients import Client, Refused
 from udtf.errors import CorruptData, InvalidArgument, InvalidTelemetry, NotFound
+from udtf.functions.table_function import Query, Rows, TableFunction
+from udtf.sql import engine
 from udtf.sql.engine import QueryCancelled
 
 
@@ -61,6 +65,38 @@ def test_long_message_reaches_the_client(client: Client) -> None:
     with pytest.raises(Refused, match="no_such_table_") as refused:
         client.query(f"SELECT * FROM no_such_table_{'x' * 50_000}")
     assert refused.value.code == "INVALID_ARGUMENT"
+
+
+class Broken(TableFunction):
+    """Fails in a way that nobody foresaw, while it is planned or while it runs."""
+
+    parameters = ()
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+
+    def schema(self, arguments: Mapping[str, Any]) -> pa.Schema:
+        return pa.schema([("n", pa.int64())])
+
+    def plan(self, query: Query, **arguments: Any) -> Rows:
+        if self.name == "broken_plan":
+            raise OSError("/srv/secret")
+        return Rows(self.schema({}), self._batches)
+
+    def _batches(self) -> Iterator[pa.RecordBatch]:
+        yield pa.record_batch({"n": [1]})
+        raise OSError("/srv/secret")
+
+
+@pytest.mark.parametrize("name", ["broken_plan", "broken_rows"])
+def test_unforeseen_failure_of_a_plan_is_not_told(client: Client, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    """On its way through the query engine it neither becomes the client's mistake nor text for the client."""
+    monkeypatch.setattr(engine, "TABLE_FUNCTIONS", (Broken(name),))
+    with pytest.raises(Refused, match="internal error, query id") as refused:
+        client.query(f"SELECT * FROM {name}()")
+    assert refused.value.code == "INTERNAL"
+    assert "secret" not in refused.value.message
+    assert "Traceback" not in refused.value.message
 
 
 def test_formatting_of_exceptions_in_python_stays_as_it_was(server: RunningServer) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 import datafusion
 import pyarrow as pa
 
-from udtf.errors import InvalidArgument, UdtfError
+from udtf.errors import InvalidArgument
 from udtf.functions.catalog import TABLE_FUNCTIONS, telemetry_tables
 from udtf.functions.table_function import Query as FunctionQuery
 from udtf.functions.table_function import TableFunction
@@ -58,7 +58,7 @@ class _Session:
 
     def __init__(self, lake: Lake, settings: QuerySettings, context: QueryContext) -> None:
         self._query = FunctionQuery(lake, context, settings)
-        self._error: UdtfError | None = None
+        self._error: Exception | None = None
         config = datafusion.SessionConfig().with_information_schema(True)
         # In other dialects `SELECT begin, end` does not parse.
         config = config.set("datafusion.sql_parser.dialect", "postgresql")
@@ -76,8 +76,8 @@ class _Session:
         except Exception as error:
             raise self.explain(error) from error
 
-    def explain(self, error: Exception) -> UdtfError:
-        """What is to be said of an error that came out of DataFusion: ours, if one of ours caused it."""
+    def explain(self, error: Exception) -> Exception:
+        """What caused an error that came out of DataFusion: an exception in our plans, or else the statement."""
         if self._error is not None:
             return self._error
         return InvalidArgument(_readable(str(error)))
@@ -89,7 +89,7 @@ class _Session:
                 if len(arguments) < len(expressions):
                     return StreamedTable(function.schema(arguments), _unbound)
                 rows = function.plan(self._query, **arguments)
-            except UdtfError as error:
+            except Exception as error:
                 self._error = error
                 raise
             return StreamedTable(rows.schema, self._remember_errors(rows.batches))
@@ -104,7 +104,7 @@ class _Session:
         def remembering() -> Iterator[pa.RecordBatch]:
             try:
                 yield from batches()
-            except UdtfError as error:
+            except Exception as error:
                 self._error = error
                 raise
 
