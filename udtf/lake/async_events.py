@@ -176,7 +176,7 @@ class AsyncPlan:
     """What a time range needs of one async stream.
 
     Which run ends a span that another one left open is known only from their summaries, so every run before the range
-    that leaves spans open is needed, and every run after it that ends some.
+    that leaves spans open or ends some is needed, and every run after it that ends some.
     """
 
     runs: Sequence[Run]
@@ -192,7 +192,7 @@ class AsyncPlan:
             index
             for index, run in enumerate(runs)
             if index in in_range
-            or (index < in_range.start and run.unmatched_begins)
+            or (index < in_range.start and (run.unmatched_begins or run.unmatched_ends))
             or (index >= in_range.stop and run.unmatched_ends)
         ]
         return cls(runs, time_range, in_range, needed)
