@@ -11,8 +11,9 @@ OPTIONS_OF_ALL = {"--help"}
 
 
 def code_in(text: str) -> str:
-    """The code of a Markdown text, fenced or inline, with continued lines joined."""
-    fenced = re.findall(r"^```\w*\n(.*?)^```", text, re.MULTILINE | re.DOTALL)
+    """What a Markdown text has to type into a shell, fenced or inline, with continued lines joined."""
+    blocks = re.findall(r"^```(\w*)\n(.*?)^```", text, re.MULTILINE | re.DOTALL)
+    fenced = [code for language, code in blocks if language in ("", "sh")]
     inline = re.findall(r"`([^`\n]+)`", re.sub(r"^```.*?^```", "", text, flags=re.MULTILINE | re.DOTALL))
     return "\n".join([*fenced, *inline]).replace("\\\n", " ")
 
