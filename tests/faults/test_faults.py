@@ -71,7 +71,7 @@ def _trace(server: ServerProcess, process: Process) -> bytes:
 
 def _assert_partitions_are_sound(server: ServerProcess, place: Place, orphans_allowed: bool) -> None:
     rows = server.query("SELECT * FROM list_partitions()").to_pylist()
-    keys = [(row["view_set"], row["instance_id"], row["begin_time"]) for row in rows]
+    keys = [(row["view_set"], row["instance_id"], row["stream_id"], row["begin_offset"]) for row in rows]
     assert len(set(keys)) == len(keys)
     files = place.parquet_files()
     assert len(files) >= len(rows)
