@@ -51,11 +51,11 @@ class Outbox:
         self._unsent_streams: dict[str, Stream] = {}
         self._blocks: deque[tuple[Stream, Block]] = deque()
 
-    def is_empty(self) -> bool:
-        return self._process_is_sent and not self._unsent_streams and not self._blocks
+    def collect(self) -> bool:
+        """Empty all buffers into blocks; returns whether it could.
 
-    def collect(self) -> None:
-        """Empty all buffers into blocks, unless too much is pending: then what comes later has to wait or go."""
+        While too much is pending, buffers stay as they are: what comes later has to wait, and goes if they fill up.
+        """
         is_congested = self._pending_bytes >= self._max_pending_bytes
         self._recorder.set_congested(is_congested)
         # All are emptied before any is encoded, so that a thread which records a lot finds room again at once.
@@ -68,9 +68,10 @@ class Outbox:
                     self._recorder.retire(buffer)
         for buffer, events in taken:
             self._add(buffer, events)
+        return not is_congested
 
     def send(self, sink: Sink) -> None:
-        """Send all that is pending, in order.
+        """Send all that is pending at this moment, in order, and go on to collect meanwhile.
 
         Raises:
             Exception: whatever the sink raised; what it did not take stays.
@@ -78,11 +79,10 @@ class Outbox:
         if not self._process_is_sent:
             sink.send("processes", processes_batch([self._process]))
             self._process_is_sent = True
-        if self._unsent_streams:
-            sink.send("streams", streams_batch(list(self._unsent_streams.values())))
-            self._unsent_streams.clear()
-        while self._blocks:
-            batch = list(islice(self._blocks, MAX_BLOCKS_IN_BATCH))
+        remaining = len(self._blocks)
+        self._send_streams(sink)
+        while remaining > 0:
+            batch = list(islice(self._blocks, min(remaining, MAX_BLOCKS_IN_BATCH)))
             try:
                 sink.send("blocks", blocks_batch([block for _, block in batch]))
                 self.sent_events += sum(block.nb_objects for _, block in batch)
@@ -92,7 +92,13 @@ class Outbox:
                 self._blocks.popleft()
                 self.pending_events -= block.nb_objects
                 self._pending_bytes -= _size_bytes(block)
+            remaining -= len(batch)
             self.collect()
+
+    def _send_streams(self, sink: Sink) -> None:
+        if self._unsent_streams:
+            sink.send("streams", streams_batch(list(self._unsent_streams.values())))
+            self._unsent_streams.clear()
 
     def _send_one_by_one(self, sink: Sink, batch: list[tuple[Stream, Block]]) -> None:
         """Send what there is to a receiver that may have forgotten whose it is; leave out what it still refuses."""

@@ -123,19 +123,21 @@ class Sender:
             self._next_attempt = 0.0
 
     def _try_to_send(self, outbox: "Outbox") -> bool:
-        """One attempt, unless an earlier failure says to wait; returns whether nothing is left."""
+        """One attempt, unless an earlier failure says to wait; returns whether all recorded before it is sent."""
         try:
-            outbox.collect()
-            if time.monotonic() >= self._next_attempt:
-                outbox.send(self._sink)
-                self._backoff_s = FIRST_BACKOFF_S
+            is_all_collected = outbox.collect()
+            if time.monotonic() < self._next_attempt:
+                return False
+            outbox.send(self._sink)
         except Exception as error:
             self.failed_sends += 1
             level = logging.WARNING if self._backoff_s == FIRST_BACKOFF_S else logging.DEBUG
             _log.log(level, "telemetry could not be sent, and will be sent again: %s", error)
             self._next_attempt = time.monotonic() + self._backoff_s
             self._backoff_s = min(2 * self._backoff_s, MAX_BACKOFF_S)
-        return outbox.is_empty()
+            return False
+        self._backoff_s = FIRST_BACKOFF_S
+        return is_all_collected
 
     def _answer(self, is_sent: bool, gives_up: bool) -> bool:
         """Answer the requests that need no further attempt; returns whether the last of all was among them."""

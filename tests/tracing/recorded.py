@@ -1,0 +1,143 @@
+"""A sink that keeps what it is given, and what was recorded as plain values and as indented trees."""
+
+from collections import defaultdict
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from itertools import count
+
+import pyarrow as pa
+
+from flightsrv import tracing
+from udtf.lake.block_format import BEGIN, decode_block
+
+
+@dataclass(frozen=True)
+class Event:
+    """One event; the last three are 0 in the stream of a thread."""
+
+    is_begin: bool
+    ticks: int
+    scope: dict[str, object]
+    span_id: int = 0
+    parent_span_id: int = 0
+    depth: int = 0
+
+    @property
+    def name(self) -> str:
+        return str(self.scope["name"])
+
+
+@dataclass
+class MemorySink:
+    """Keeps telemetry; checks that it comes in order and without gaps, as a receiver has a right to expect."""
+
+    processes: dict[str, dict[str, object]] = field(default_factory=dict)
+    streams: dict[str, dict[str, object]] = field(default_factory=dict)
+    events: dict[str, list[Event]] = field(default_factory=lambda: defaultdict(list))
+    block_ids: list[str] = field(default_factory=list)
+    calls: list[str] = field(default_factory=list)
+    is_closed: bool = False
+
+    def send(self, table: str, batch: pa.RecordBatch) -> None:
+        self.calls.append(table)
+        for row in batch.to_pylist():
+            if table == "processes":
+                self.processes[row["process_id"]] = row | {"properties": dict(row["properties"])}
+            elif table == "streams":
+                assert row["process_id"] in self.processes
+                self.streams[row["stream_id"]] = row | {"properties": dict(row["properties"])}
+            else:
+                self._add_block(row)
+
+    def close(self) -> None:
+        self.is_closed = True
+
+    def of_thread(self, thread_name: str, tag: str = "thread") -> list[Event]:
+        """All events of the only stream with this thread name."""
+        (stream_id,) = (
+            stream_id
+            for stream_id, row in self.streams.items()
+            if row["properties"]["thread-name"] == thread_name and row["tags"] == [tag]  # type: ignore[index]
+        )
+        return self.events[stream_id]
+
+    def _add_block(self, row: dict[str, object]) -> None:
+        assert row["block_id"] not in self.block_ids
+        self.block_ids.append(str(row["block_id"]))
+        events = self.events[str(row["stream_id"])]
+        assert row["stream_id"] in self.streams
+        assert row["object_offset"] == len(events)
+        payload = row["payload"]
+        assert isinstance(payload, bytes)
+        columns = decode_block(payload)
+        assert (row["begin_ticks"], row["end_ticks"]) == (columns.ticks[0], columns.ticks[-1])
+        assert row["nb_objects"] == len(columns)
+        scopes = columns.scope_table.to_pylist()
+        extra = columns.async_columns
+        for i in range(len(columns)):
+            events.append(
+                Event(
+                    columns.kinds[i] == BEGIN,
+                    int(columns.ticks[i]),
+                    scopes[columns.scopes[i]],
+                    *(() if extra is None else (extra.span_ids[i], extra.parent_span_ids[i], extra.depths[i])),
+                )
+            )
+
+
+def counting_clock() -> Callable[[], int]:
+    """Ticks 0, 1, 2, ...: every reading of the clock is the next. Starting takes the first two."""
+    return count().__next__
+
+
+def settings(send_every_s: float = 60.0, capacity_spans: int = 1000, stop_timeout_s: float = 60.0) -> tracing.Settings:
+    """Exact times, and no sending but when it is asked for."""
+    return tracing.Settings(
+        send_every_s=send_every_s,
+        capacity_spans=capacity_spans,
+        stop_timeout_s=stop_timeout_s,
+        now=counting_clock(),
+    )
+
+
+def tree(events: list[Event], with_ticks: bool = False) -> str:
+    """A thread's spans, one a line, children indented; what is open at the end has an ellipsis for its end.
+
+    Fails if begins and ends do not match as parentheses.
+    """
+    lines: list[tuple[int, Event]] = []
+    ends: dict[int, int] = {}
+    stack: list[int] = []
+    for event in events:
+        if event.is_begin:
+            lines.append((len(stack), event))
+            stack.append(len(lines) - 1)
+        else:
+            innermost = stack.pop()
+            assert lines[innermost][1].scope == event.scope, "an end of another span than the innermost"
+            ends[innermost] = event.ticks
+    return "\n".join(
+        "  " * depth + event.name + (f" {event.ticks}-{ends.get(i, '...')}" if with_ticks else "")
+        for i, (depth, event) in enumerate(lines)
+    )
+
+
+def async_tree(events: list[Event]) -> str:
+    """Async spans in order of their begins, indented by parent; children right below their parent."""
+    begun = {event.span_id: event for event in events if event.is_begin}
+    ended = [event.span_id for event in events if not event.is_begin]
+    assert len(set(ended)) == len(ended)
+    assert set(ended) <= set(begun)
+    children: dict[int, list[Event]] = defaultdict(list)
+    for event in begun.values():
+        children[event.parent_span_id].append(event)
+
+    def lines(parent: int, depth: int) -> list[str]:
+        found = []
+        for event in children[parent]:
+            assert event.depth == depth
+            open_mark = "" if event.span_id in ended else " ..."
+            found += ["  " * depth + event.name + open_mark, *lines(event.span_id, depth + 1)]
+        return found
+
+    return "\n".join(lines(0, 0))
