@@ -1,0 +1,53 @@
+"""What was lost on the way to the lake is told, never papered over."""
+
+import pytest
+
+from tests.model import examples
+from tests.model.examples import at, begin, calls, end
+from tests.model.lake import Reader, ingest_blocks, ingest_process
+from tests.model.spans import TimeRange
+from tests.model.strategies import WHOLE_LIFE
+from tests.model.telemetry import cut
+from udtf.lake.lake import Lake
+
+
+@pytest.mark.parametrize("lost", [0, 1])
+def test_lost_events_are_counted_and_shown_on_their_thread(lost: int, lake: Lake, reader: Reader) -> None:
+    """How many, and when, on the track and beside the trace; the same when it is asked for again."""
+    whole = examples.thread(*calls(5), name="whole")
+    holed = examples.thread(*calls(15), name="holed")
+    process = examples.process(whole, holed)
+    blocks = cut(holed, [20, 40])
+    ingest_process(lake, process)
+    ingest_blocks(lake, [*cut(whole, []), *(block for i, block in enumerate(blocks) if i != lost)])
+    for _ in ("cold", "warm"):
+        trace = reader.trace(process.process_id, "both", WHOLE_LIFE)
+        told = [message for message in reader.messages if message["type"] == "events_lost"]
+        assert [(message["stream_id"], message["nb_events"]) for message in told] == [(holed.stream_id, 20)]
+        [track] = [track for track in trace.thread_tracks if track.thread_id == holed.thread_id]
+        after = process.time_ns(blocks[lost + 1].events[0].ticks)
+        assert [(instant.begin_ns, instant.name) for instant in track.instants] == [(after, "20 events lost")]
+
+
+def test_nothing_is_told_when_nothing_is_lost(lake: Lake, reader: Reader) -> None:
+    """A span that is still open is no loss."""
+    stream = examples.thread(begin(0, "open"), *calls(5, 1))
+    process = examples.process(stream)
+    ingest_process(lake, process)
+    ingest_blocks(lake, cut(stream, [7]))
+    for time_range in (WHOLE_LIFE, TimeRange(at(50), at(60))):
+        reader.trace(process.process_id, "both", time_range)
+        assert reader.messages == []
+
+
+def test_ends_without_a_begin_are_counted(lake: Lake, reader: Reader) -> None:
+    """Those at the start of a thread that was recorded from its middle on, and those after a hole."""
+    stream = examples.thread(end(0), end(1), begin(2), begin(3), end(4), begin(5), end(6), end(7), end(8))
+    process = examples.process(stream)
+    ingest_process(lake, process)
+    blocks = cut(stream, [4, 6])
+    ingest_blocks(lake, [blocks[0], blocks[2]])
+    for _ in ("cold", "warm"):
+        reader.trace(process.process_id, "both", WHOLE_LIFE)
+        told = [message for message in reader.messages if message["type"] == "orphan_ends"]
+        assert [(message["stream_id"], message["nb_events"]) for message in told] == [(stream.stream_id, 5)]
