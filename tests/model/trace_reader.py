@@ -16,6 +16,8 @@ from perfetto.protos.perfetto.trace import perfetto_trace_pb2 as pb
 
 TRACE_CLOCK = 6
 """BOOTTIME, the clock that a trace's times are in."""
+MAX_DEPTH = 512
+"""Slices below so many others are dropped by the trace processor, which then takes their ends for others'."""
 FIRST_SEQUENCE_CLOCK, LAST_SEQUENCE_CLOCK = 64, 127
 
 
@@ -193,9 +195,15 @@ def _event(packet: pb.TracePacket, sequence: _Sequence) -> tuple[int, _Event]:
         now &= (1 << 64) - 1
         sequence.last[clock] = now
         time_ns = now - at_snapshot + trace_time
+    time_ns = _signed(time_ns)
     event = packet.track_event
     uuid = event.track_uuid if event.HasField("track_uuid") else sequence.default_track
     return uuid, _Event(time_ns, event.type, _name(event, sequence), _source(event, sequence))
+
+
+def _signed(value: int) -> int:
+    """64 bits as the trace processor takes them for a time."""
+    return (value + (1 << 63)) % (1 << 64) - (1 << 63)
 
 
 def _name(event: pb.TrackEvent, sequence: _Sequence) -> str:
@@ -222,6 +230,8 @@ def _stack(track: Track, events: list[_Event]) -> None:
     for index, event in enumerate(sorted(events, key=lambda event: event.time_ns)):
         if event.kind == pb.TrackEvent.TYPE_SLICE_BEGIN:
             parent = stack[-1] if stack else None
+            if len(stack) >= MAX_DEPTH:
+                raise TraceError(f"a slice below {len(stack)} others on track {track.uuid}")
             begun = Slice(event.time_ns, event.name, len(stack), parent, event.source, begin_index=index)
             stack.append(begun)
             track.slices.append(begun)
