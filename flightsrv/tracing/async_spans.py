@@ -32,6 +32,7 @@ class AsyncSpan:
         buffer = recorder.threads.async_spans
         if len(buffer.events) >= buffer.roomy_length and not buffer.accepts_another():
             return
+        assert isinstance(buffer, AsyncBuffer)  # the stand-in accepts none
         parent = _current.get()
         if parent is not None and parent._recorder is recorder:
             self.parent_span_id = parent.span_id

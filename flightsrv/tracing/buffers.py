@@ -10,6 +10,7 @@ import threading
 import weakref
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import ClassVar
 
 THREAD_EVENT_WIDTH = 2
 """Integers of a thread event: ticks, and the scope's code, which is negated for an end."""
@@ -161,11 +162,39 @@ class AsyncBuffer(Buffer):
         super().__init__(settings, owner, ASYNC_EVENT_WIDTH)
 
 
+class _Nowhere:
+    """Stands in for both buffers while they are made: whatever would be recorded meanwhile is refused.
+
+    Signal handlers, finalizers and traced modules may run just then.
+    """
+
+    events: ClassVar[list[int]] = []
+    open_codes: ClassVar[list[int]] = [NOTHING_OPEN]
+    roomy_length = 0
+
+    def accepts_another(self) -> bool:
+        return False
+
+    def begin_when_crowded(self, code: int) -> None:
+        pass
+
+    def end_out_of_place(self, code: int) -> None:
+        pass
+
+
+_NOWHERE = _Nowhere()
+
+
 class Threads(threading.local):
     """The buffers of the thread that asks; made when it first does."""
 
+    spans: ThreadBuffer | _Nowhere = _NOWHERE
+    async_spans: AsyncBuffer | _Nowhere = _NOWHERE
+
     def __init__(self, settings: BufferSettings, register: Callable[[Buffer, Buffer], None]) -> None:
         self._owner = Owner()
-        self.spans = ThreadBuffer(settings, self._owner)
-        self.async_spans = AsyncBuffer(settings, self._owner)
-        register(self.spans, self.async_spans)
+        spans = ThreadBuffer(settings, self._owner)
+        async_spans = AsyncBuffer(settings, self._owner)
+        register(spans, async_spans)
+        self.spans = spans
+        self.async_spans = async_spans

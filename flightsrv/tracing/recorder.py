@@ -113,8 +113,9 @@ class Recorder:
     def silence_this_thread(self) -> None:
         """Record nothing of the calling thread, and keep nothing for it."""
         for buffer in (self.threads.spans, self.threads.async_spans):
-            buffer.close()
-            self.buffers.remove(buffer)
+            if isinstance(buffer, Buffer):
+                buffer.close()
+                self.buffers.remove(buffer)
 
     def retire(self, buffer: Buffer) -> None:
         """Forget the buffer of a thread that is over, once it is empty."""

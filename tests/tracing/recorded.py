@@ -40,6 +40,9 @@ class MemorySink:
 
     def send(self, table: str, batch: pa.RecordBatch) -> None:
         self.calls.append(table)
+        if table == "processes":
+            position = batch.schema.get_field_index("start_time")
+            batch = batch.set_column(position, "start_time", batch.column("start_time").cast(pa.int64()))
         for row in batch.to_pylist():
             if table == "processes":
                 self.processes[row["process_id"]] = row | {"properties": dict(row["properties"])}

@@ -349,7 +349,7 @@ def test_random_programs_on_several_threads_are_recorded_as_they_ran(
             assert tree(sink.of_thread(f"thread {i}")) == "\n".join(expected_tree(program, 0))
 
 
-@hypothesis_settings(max_examples=30, deadline=None)
+@hypothesis_settings(max_examples=15, deadline=None)
 @given(programs, st.integers(1, 5))
 def test_random_programs_in_tiny_buffers_keep_their_parentheses(program: Program, capacity: int) -> None:
     """What is recorded and what is dropped add up to the program, and what is recorded is well nested."""
