@@ -16,7 +16,7 @@ class QuerySettings:
         chunk_bytes: about how large the chunks of a trace are.
     """
 
-    max_scans: int = 2 * (os.cpu_count() or 1)
+    max_scans: int = max(2, os.cpu_count() or 1)
     chunk_bytes: int = 512 << 10
 
     def __post_init__(self) -> None:

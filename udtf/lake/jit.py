@@ -22,7 +22,7 @@ class JitUpdater:
     """Builds partitions for every query of this process."""
 
     def __init__(
-        self, metadata: MetadataStore, objects: ObjectStore, partitions: PartitionStore, *, max_builds: int = 32
+        self, metadata: MetadataStore, objects: ObjectStore, partitions: PartitionStore, *, max_builds: int
     ) -> None:
         self._metadata = metadata
         self._objects = objects

@@ -1,5 +1,6 @@
 """A lake: one object store and one metadata database, and what can be asked of them together."""
 
+import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -43,12 +44,15 @@ class Lake:
         objects: ObjectStore,
         metadata: MetadataStore,
         *,
-        max_builds: int = 32,
+        max_builds: int | None = None,
         partitions: PartitionStore | None = None,
     ) -> None:
         self.objects = objects
         self.metadata = metadata
         self.partitions = partitions or PartitionStore(objects, metadata)
+        if max_builds is None:
+            # A build on a local disk needs the processor; one on a remote store mostly waits for it.
+            max_builds = 2 * (os.cpu_count() or 1) if objects.is_local else 32
         self.jit = JitUpdater(metadata, objects, self.partitions, max_builds=max_builds)
         self._ingestion = Ingestion(metadata, objects)
 
@@ -57,7 +61,7 @@ class Lake:
         uri: str,
         db_url: str | None = None,
         *,
-        max_builds: int = 32,
+        max_builds: int | None = None,
         db_pool_size: int = 8,
         storage_options: dict[str, Any] | None = None,
     ) -> "Lake":
@@ -66,7 +70,7 @@ class Lake:
         Args:
             uri: a folder, or a URL that fsspec knows, such as `s3://bucket/prefix`.
             db_url: an SQLAlchemy URL; by default an SQLite file in the folder.
-            max_builds: most partitions built at once.
+            max_builds: most partitions built at once; by default as suits the store.
             db_pool_size: most connections to the database at once.
             storage_options: handed to the file system.
 

@@ -390,7 +390,7 @@ class MetadataStore:
     def commit_partitions(
         self, partitions: Sequence[tuple[PartitionRow, bytes]]
     ) -> tuple[list[PartitionRow], list[PartitionRow]]:
-        """Make finished files visible with their summaries, each in place of those of the same events from other blocks.
+        """Make finished files visible with their summaries, each in place of older ones of the same events.
 
         Returns:
             for each row, the one that is visible now (another one of the same source if somebody was faster); and

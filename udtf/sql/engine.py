@@ -1,9 +1,6 @@
 """From a statement to its rows: plans and runs SQL over a lake, read-only."""
 
-import asyncio
-import threading
-from collections.abc import AsyncIterator, Callable, Iterator
-from typing import Any
+from collections.abc import Callable, Iterator
 
 import datafusion
 import pyarrow as pa
@@ -16,17 +13,12 @@ from udtf.lake.lake import Lake
 from udtf.query_context import QueryContext
 from udtf.settings import QuerySettings
 from udtf.sql.arguments import bind_arguments
+from udtf.sql.driver import Driver, QueryCancelled
 from udtf.sql.streamed_table import StreamedTable
 
 __all__ = ["Query", "QueryCancelled", "QueryContext", "QueryEngine"]
 
-CANCEL_POLL_SECONDS = 0.05
-
 _READ_ONLY = datafusion.SQLOptions().with_allow_ddl(False).with_allow_dml(False).with_allow_statements(False)
-
-
-class QueryCancelled(Exception):
-    """The caller asked for the query to stop, and it has."""
 
 
 class QueryEngine:
@@ -35,12 +27,11 @@ class QueryEngine:
     def __init__(self, lake: Lake, settings: QuerySettings | None = None) -> None:
         self._lake = lake
         self._settings = settings or QuerySettings()
-        self._loop = asyncio.new_event_loop()
-        threading.Thread(target=self._loop.run_forever, name="datafusion", daemon=True).start()
+        self._driver = Driver()
 
     def close(self) -> None:
-        """Stop driving queries; those under way end with QueryCancelled."""
-        self._loop.call_soon_threadsafe(self._loop.stop)
+        """Stop all queries under way; they end with QueryCancelled."""
+        self._driver.close()
 
     def plan(self, sql: str, context: QueryContext | None = None) -> "Query":
         """Plan one statement. Nothing is read or changed before its batches are.
@@ -50,7 +41,7 @@ class QueryEngine:
             NotFound: an argument names a process or stream that is not there.
         """
         session = _Session(self._lake, self._settings, context or QueryContext())
-        return Query(session, session.plan(sql), self._loop)
+        return Query(session, session.plan(sql), self._driver)
 
 
 class _Session:
@@ -72,7 +63,9 @@ class _Session:
 
     def plan(self, sql: str) -> datafusion.DataFrame:
         try:
-            return self._context.sql_with_options(sql, _READ_ONLY)
+            frame = self._context.sql_with_options(sql, _READ_ONLY)
+            # Only optimization settles some types, such as that of NULL beside text.
+            return self._context.create_dataframe_from_logical_plan(frame.optimized_logical_plan())
         except Exception as error:
             raise self.explain(error) from error
 
@@ -114,17 +107,14 @@ class _Session:
 class Query:
     """A planned statement, to be run once."""
 
-    def __init__(self, session: _Session, frame: datafusion.DataFrame, loop: asyncio.AbstractEventLoop) -> None:
+    def __init__(self, session: _Session, frame: datafusion.DataFrame, driver: Driver) -> None:
         self._session = session
         self._frame = frame
-        self._loop = loop
+        self._driver = driver
         self.schema = pa.schema([_plain(field) for field in frame.schema()])
 
     def batches(self, is_cancelled: Callable[[], bool] | None = None) -> Iterator[pa.RecordBatch]:
         """The rows, in batches that carry `schema`. Closing the iterator stops the work.
-
-        The stream is driven from an event loop, because only so can a DataFusion query be stopped between two of its
-        batches.
 
         Args:
             is_cancelled: asked every 50 ms while waiting; when it says so, the work stops.
@@ -133,26 +123,15 @@ class Query:
             QueryCancelled: `is_cancelled` said so.
             UdtfError: the statement failed while it ran.
         """
-        stream = self._call(_open(self._frame), is_cancelled)
-        while (batch := self._call(_next(stream), is_cancelled)) is not None:
-            if batch.num_rows:
-                yield self._conform(batch)
-
-    def _call(self, step: Any, is_cancelled: Callable[[], bool] | None) -> Any:
-        future = asyncio.run_coroutine_threadsafe(step, self._loop)
-        done = threading.Event()
-        future.add_done_callback(lambda _: done.set())
+        batches = self._driver.batches(self._frame, is_cancelled)
         try:
-            while not done.wait(CANCEL_POLL_SECONDS):
-                if is_cancelled is not None and is_cancelled():
-                    raise QueryCancelled("the query was cancelled")
-            return future.result()
+            yield from (self._conform(batch) for batch in batches if batch.num_rows)
         except QueryCancelled:
             raise
         except Exception as error:
             raise self._session.explain(error) from error
         finally:
-            future.cancel()
+            batches.close()
 
     def _conform(self, batch: pa.RecordBatch) -> pa.RecordBatch:
         """Columns as declared: DataFusion may narrow nullability, and clients do not know views."""
@@ -161,17 +140,6 @@ class Query:
             for column, field in zip(batch.columns, self.schema, strict=True)
         ]
         return pa.RecordBatch.from_arrays(columns, schema=self.schema)
-
-
-async def _open(frame: datafusion.DataFrame) -> AsyncIterator[Any]:
-    return frame.execute_stream()
-
-
-async def _next(stream: Any) -> pa.RecordBatch | None:
-    try:
-        return (await stream.__anext__()).to_pyarrow()
-    except StopAsyncIteration:
-        return None
 
 
 def _unbound() -> Iterator[pa.RecordBatch]:
