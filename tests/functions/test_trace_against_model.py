@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.model.judge import assert_trace_is_model
-from tests.model.lake import Reader, deliver, ingest_blocks, ingest_process, timestamp
+from tests.model.lake import Reader, deliver, ingest_blocks, ingest_process, partitioned_like, timestamp
 from tests.model.spans import Span, stream_spans
 from tests.model.strategies import WHOLE_LIFE, Delivery, deliveries, effort, processes, time_ranges
 from tests.model.trace_reader import read_trace
@@ -27,20 +27,22 @@ def test_a_trace_shows_the_slices_of_the_model(
     lake: Lake, reader: Reader, delivery: Delivery, span_types: str, data: st.DataObject
 ) -> None:
     """Begin, duration, depth, name and thread of every span that overlaps the range."""
-    deliver(lake, delivery)
-    process = delivery.process
-    time_range = data.draw(st.just(WHOLE_LIFE) | time_ranges(_all_spans(delivery)))
-    trace = reader.trace(process.process_id, span_types, time_range)
-    assert_trace_is_model(trace, process, delivery.blocks, span_types, time_range)
+    with partitioned_like(delivery):
+        deliver(lake, delivery)
+        process = delivery.process
+        time_range = data.draw(st.just(WHOLE_LIFE) | time_ranges(_all_spans(delivery)))
+        trace = reader.trace(process.process_id, span_types, time_range)
+        assert_trace_is_model(trace, process, delivery.blocks, span_types, time_range)
 
 
 @effort(40)
 @given(delivery=deliveries(processes(max_threads=0, max_async_streams=2, min_streams=1)))
 def test_lanes_are_true_to_begin_end_and_parent(lake: Lake, reader: Reader, delivery: Delivery) -> None:
     """Tasks that overlap are on lanes of their own; only a parent has slices below it."""
-    deliver(lake, delivery)
-    trace = reader.trace(delivery.process.process_id, "async", WHOLE_LIFE)
-    assert_trace_is_model(trace, delivery.process, delivery.blocks, "async", WHOLE_LIFE)
+    with partitioned_like(delivery):
+        deliver(lake, delivery)
+        trace = reader.trace(delivery.process.process_id, "async", WHOLE_LIFE)
+        assert_trace_is_model(trace, delivery.process, delivery.blocks, "async", WHOLE_LIFE)
 
 
 @effort(40)
@@ -49,14 +51,15 @@ def test_the_same_lake_gives_the_same_bytes_whatever_is_materialized(
     lake: Lake, reader: Reader, delivery: Delivery, data: st.DataObject
 ) -> None:
     """Partitions made before, made for another range, or dropped in between change no byte."""
-    deliver(lake, delivery)
-    process = delivery.process
-    spans = _all_spans(delivery)
-    time_range = data.draw(st.just(WHOLE_LIFE) | time_ranges(spans))
-    first = reader.trace_bytes(process.process_id, "both", time_range)
-    for _ in range(data.draw(st.integers(1, 3))):
-        _stir(reader, delivery, spans, data)
-        assert reader.trace_bytes(process.process_id, "both", time_range) == first
+    with partitioned_like(delivery):
+        deliver(lake, delivery)
+        process = delivery.process
+        spans = _all_spans(delivery)
+        time_range = data.draw(st.just(WHOLE_LIFE) | time_ranges(spans))
+        first = reader.trace_bytes(process.process_id, "both", time_range)
+        for _ in range(data.draw(st.integers(1, 3))):
+            _stir(reader, delivery, spans, data)
+            assert reader.trace_bytes(process.process_id, "both", time_range) == first
 
 
 def _stir(reader: Reader, delivery: Delivery, spans: list[Span], data: st.DataObject) -> None:
@@ -82,29 +85,31 @@ def test_the_next_query_sees_blocks_that_came_meanwhile(
     lake: Lake, reader: Reader, delivery: Delivery, data: st.DataObject
 ) -> None:
     """After each batch, in whatever order blocks come, a trace shows what the stored blocks say so far."""
-    process = delivery.process
-    ingest_process(lake, process)
-    stored = []
-    spans = _all_spans(delivery)
-    for batch in delivery.batches:
-        ingest_blocks(lake, batch)
-        stored += batch
-        if data.draw(st.booleans()):
-            _stir(reader, delivery, spans, data)
-        time_range = data.draw(st.just(WHOLE_LIFE) | time_ranges(spans))
-        trace = reader.trace(process.process_id, "both", time_range)
-        assert_trace_is_model(trace, process, stored, "both", time_range)
+    with partitioned_like(delivery):
+        process = delivery.process
+        ingest_process(lake, process)
+        stored = []
+        spans = _all_spans(delivery)
+        for batch in delivery.batches:
+            ingest_blocks(lake, batch)
+            stored += batch
+            if data.draw(st.booleans()):
+                _stir(reader, delivery, spans, data)
+            time_range = data.draw(st.just(WHOLE_LIFE) | time_ranges(spans))
+            trace = reader.trace(process.process_id, "both", time_range)
+            assert_trace_is_model(trace, process, stored, "both", time_range)
 
 
 @effort(15)
 @given(delivery=deliveries())
 def test_every_prefix_of_the_chunks_is_a_trace(lake: Lake, reader: Reader, delivery: Delivery) -> None:
     """Chunks hold whole packets, so a viewer can open what has arrived so far."""
-    deliver(lake, delivery)
-    chunks = reader.chunks(delivery.process.process_id, "both", WHOLE_LIFE)
-    assert chunks
-    nb_slices = [
-        sum(len(track.slices) for track in read_trace(b"".join(chunks[:end])).tracks.values())
-        for end in range(len(chunks) + 1)
-    ]
-    assert nb_slices == sorted(nb_slices)
+    with partitioned_like(delivery):
+        deliver(lake, delivery)
+        chunks = reader.chunks(delivery.process.process_id, "both", WHOLE_LIFE)
+        assert chunks
+        nb_slices = [
+            sum(len(track.slices) for track in read_trace(b"".join(chunks[:end])).tracks.values())
+            for end in range(len(chunks) + 1)
+        ]
+        assert nb_slices == sorted(nb_slices)

@@ -2,14 +2,16 @@
 
 from collections import Counter
 
+import pytest
 from hypothesis import assume, given
 
 from tests.model import examples
 from tests.model.examples import begin, calls, end, task_begin, task_end
 from tests.model.judge import assert_trace_is_model
-from tests.model.lake import Reader, deliver, ingest_blocks, ingest_process
+from tests.model.lake import Reader, deliver, ingest_blocks, ingest_process, partitioned_like
+from tests.model.spans import stream_spans
 from tests.model.strategies import WHOLE_LIFE, Delivery, deliveries, effort, processes
-from tests.model.telemetry import Process, cut
+from tests.model.telemetry import Block, Process, cut
 from tests.model.trace_reader import Trace, read_trace
 from tests.support.trace_processor import TraceProcessor
 from udtf.lake.lake import Lake
@@ -49,10 +51,11 @@ def test_the_trace_processor_agrees_about_random_traces(
     lake: Lake, reader: Reader, trace_processor: TraceProcessor, delivery: Delivery
 ) -> None:
     """Times, depths, names, threads and source locations, slice by slice, and no error in its statistics."""
-    texts = (e.scope.name + e.scope.filename for s in delivery.process.streams for e in s.events)
-    assume("\0" not in "".join(texts))  # The trace processor's answers cannot hold it.
-    deliver(lake, delivery)
-    _assert_all_agree(trace_processor, reader, delivery.process, delivery)
+    with partitioned_like(delivery):
+        texts = (e.scope.name + e.scope.filename for s in delivery.process.streams for e in s.events)
+        assume("\0" not in "".join(texts))  # The trace processor's answers cannot hold it.
+        deliver(lake, delivery)
+        _assert_all_agree(trace_processor, reader, delivery.process, delivery)
 
 
 def test_the_trace_processor_agrees_about_holes_ties_and_overlaps(
@@ -104,3 +107,31 @@ def test_the_trace_processor_agrees_about_a_trace_of_many_chunks(lake: Lake, tra
     ingest_blocks(lake, blocks)
     assert len(reader.chunks(process.process_id, "both", WHOLE_LIFE)) > 3
     _assert_all_agree(trace_processor, reader, process, Delivery(process, (blocks,)))
+
+
+@pytest.mark.parametrize("kind", ["thread", "tasks", "hole"])
+def test_a_stack_deeper_than_the_viewer_takes_keeps_its_times(
+    kind: str, lake: Lake, reader: Reader, trace_processor: TraceProcessor
+) -> None:
+    """The trace processor drops a slice below 512 others, and then takes its end for another's."""
+    depth = 700
+    blocks: list[Block] = []
+    if kind == "tasks":
+        begins = [task_begin(i, i + 1, i, i, f"task {i}") for i in range(depth)]
+        ends = [task_end(2 * depth - i, i + 1, i, i, f"task {i}") for i in reversed(range(depth))]
+        stream = examples.tasks(*begins, *ends)
+    else:
+        stream = examples.thread(*(begin(i, f"f{i}") for i in range(depth)), *(end(depth + i) for i in range(depth)))
+    if kind == "hole":
+        stream = examples.thread(*(begin(i, f"f{i}") for i in range(depth)), end(depth), *calls(3, depth))
+        blocks = [block for block in cut(stream, [depth, depth + 1]) if block.object_offset != depth]
+    process = examples.process(stream)
+    ingest_process(lake, process)
+    blocks = blocks or list(cut(stream, [depth]))
+    ingest_blocks(lake, blocks)
+    loaded = trace_processor.load(reader.trace_bytes(process.process_id, "both", WHOLE_LIFE))
+    assert loaded.errors() == []
+    spans = stream_spans(process, stream, blocks).spans
+    assert {(s.begin_ns, s.duration_ns, s.name) for s in loaded.slices() if "lost" not in str(s.name)} == {
+        (s.begin_ns, -1 if s.duration_ns is None else s.duration_ns, s.scope.name) for s in spans
+    }

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.model.lake import Reader, deliver
+from tests.model.lake import Reader, deliver, partitioned_like
 from tests.model.rows import (
     THREAD_SPAN_COLUMNS,
     Row,
@@ -43,15 +43,16 @@ def test_thread_spans_are_those_of_the_model(
     lake: Lake, reader: Reader, delivery: Delivery, data: st.DataObject
 ) -> None:
     """Ids, parents, depths, times and scopes, in order, for the whole life and for a range."""
-    deliver(lake, delivery)
-    some_range = data.draw(time_ranges(_all_spans(delivery)))
-    for time_range in data.draw(st.permutations([None, some_range])):
-        for stream in delivery.process.streams:
-            rows = reader.rows(f"SELECT * FROM view_instance('thread_spans', '{stream.stream_id}')", time_range)
-            _check_hashes(rows)
-            expected = thread_span_rows(delivery.process, stream, delivery.blocks, time_range)
-            assert without(rows, "hash") == expected
-            assert not rows or set(rows[0]) == {*THREAD_SPAN_COLUMNS, "hash"}
+    with partitioned_like(delivery):
+        deliver(lake, delivery)
+        some_range = data.draw(time_ranges(_all_spans(delivery)))
+        for time_range in data.draw(st.permutations([None, some_range])):
+            for stream in delivery.process.streams:
+                rows = reader.rows(f"SELECT * FROM view_instance('thread_spans', '{stream.stream_id}')", time_range)
+                _check_hashes(rows)
+                expected = thread_span_rows(delivery.process, stream, delivery.blocks, time_range)
+                assert without(rows, "hash") == expected
+                assert not rows or set(rows[0]) == {*THREAD_SPAN_COLUMNS, "hash"}
 
 
 @effort(40)
@@ -60,14 +61,15 @@ def test_async_events_are_those_of_the_model(
     lake: Lake, reader: Reader, delivery: Delivery, data: st.DataObject
 ) -> None:
     """Both events of each span that overlaps the range, and no other."""
-    deliver(lake, delivery)
-    process = delivery.process
-    some_range = data.draw(time_ranges(_all_spans(delivery)))
-    for time_range in data.draw(st.permutations([None, some_range])):
-        rows = reader.rows(f"SELECT * FROM view_instance('async_events', '{process.process_id}')", time_range)
-        _check_hashes(rows)
-        expected = [async_event_row(event) for event in async_events(process, delivery.blocks, time_range)]
-        assert in_any_order(without(rows, "hash")) == in_any_order(expected)
+    with partitioned_like(delivery):
+        deliver(lake, delivery)
+        process = delivery.process
+        some_range = data.draw(time_ranges(_all_spans(delivery)))
+        for time_range in data.draw(st.permutations([None, some_range])):
+            rows = reader.rows(f"SELECT * FROM view_instance('async_events', '{process.process_id}')", time_range)
+            _check_hashes(rows)
+            expected = [async_event_row(event) for event in async_events(process, delivery.blocks, time_range)]
+            assert in_any_order(without(rows, "hash")) == in_any_order(expected)
 
 
 @effort(40)
@@ -76,11 +78,12 @@ def test_process_spans_are_those_of_the_model(
     lake: Lake, reader: Reader, delivery: Delivery, data: st.DataObject
 ) -> None:
     """The spans of all streams of the kind that was asked for."""
-    deliver(lake, delivery)
-    process = delivery.process
-    span_types = data.draw(st.sampled_from(["thread", "async", "both"]))
-    time_range = data.draw(st.none() | time_ranges(_all_spans(delivery)))
-    rows = reader.rows(f"SELECT * FROM process_spans('{process.process_id}', '{span_types}')", time_range)
-    _check_hashes(rows)
-    expected = process_span_rows(process, delivery.blocks, span_types, time_range)
-    assert in_any_order(without(rows, "hash")) == in_any_order(expected)
+    with partitioned_like(delivery):
+        deliver(lake, delivery)
+        process = delivery.process
+        span_types = data.draw(st.sampled_from(["thread", "async", "both"]))
+        time_range = data.draw(st.none() | time_ranges(_all_spans(delivery)))
+        rows = reader.rows(f"SELECT * FROM process_spans('{process.process_id}', '{span_types}')", time_range)
+        _check_hashes(rows)
+        expected = process_span_rows(process, delivery.blocks, span_types, time_range)
+        assert in_any_order(without(rows, "hash")) == in_any_order(expected)

@@ -281,6 +281,31 @@ def test_a_block_that_overlaps_a_stored_one_is_refused(offset: int, nb_events: i
     assert _blocks_of(reader, process) == before
 
 
+@pytest.mark.parametrize("first", [0, 1])
+@pytest.mark.parametrize("hole", [0, 1])
+def test_a_block_whose_time_runs_backwards_against_a_stored_one_is_refused(
+    first: int, hole: int, lake: Lake, reader: Reader
+) -> None:
+    """Whichever of the two comes first, neighbours or not: else a span could end before it begins."""
+    stream = examples.thread(begin(100), *[begin(100)] * hole, end(50))
+    process = examples.process(stream)
+    blocks = [block for block in cut(stream, [1, 1 + hole]) if block.object_offset in (0, 1 + hole)]
+    ingest_process(lake, process)
+    ingest_blocks(lake, [blocks[first]])
+    before = _blocks_of(reader, process)
+    with pytest.raises(InvalidTelemetry, match=blocks[1 - first].block_id):
+        ingest_blocks(lake, [blocks[1 - first]])
+    with pytest.raises(InvalidTelemetry, match=stream.stream_id):
+        ingest_blocks(
+            lake,
+            [
+                Block(f"{stream.stream_id}-again-{b.object_offset}", stream, b.object_offset + 9, b.events)
+                for b in blocks
+            ],
+        )
+    assert _blocks_of(reader, process) == before
+
+
 def test_a_stream_of_an_unknown_process_is_refused(lake: Lake, reader: Reader) -> None:
     """The message names the process."""
     process = examples.process(examples.thread())

@@ -1,7 +1,9 @@
 """Model telemetry into a lake, and SQL out of one."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
+from unittest.mock import patch
 
 import numpy as np
 import pyarrow as pa
@@ -11,7 +13,7 @@ from tests.model.strategies import Delivery
 from tests.model.telemetry import Block, Event, Process, Stream
 from tests.model.trace_reader import Trace, read_trace
 from udtf import time_range as udtf_time_range
-from udtf.lake import schemas
+from udtf.lake import partition_file, runs, schemas
 from udtf.lake.block_format import FORMAT, AsyncColumns, Events, encode_block, scope_array
 from udtf.lake.lake import Lake
 from udtf.sql.engine import Query, QueryContext, QueryEngine
@@ -120,6 +122,16 @@ def deliver(lake: Lake, delivery: Delivery) -> None:
     ingest_process(lake, delivery.process)
     for batch in delivery.batches:
         ingest_blocks(lake, batch)
+
+
+@contextmanager
+def partitioned_like(delivery: Delivery) -> Iterator[None]:
+    """Partitions and row groups of the sizes that the delivery asks for, so that small telemetry has many."""
+    with (
+        patch.object(runs, "RUN_EVENTS", delivery.partition_events),
+        patch.object(partition_file, "ROW_GROUP_ROWS", delivery.row_group_rows),
+    ):
+        yield
 
 
 def timestamp(time_ns: int) -> str:

@@ -44,6 +44,7 @@ def _step_events(draw: st.DrawFn, scopes: list[Scope], first_ticks: int) -> tupl
                 st.sampled_from([0, 0, 1, 2, 5, 1000, 10**6]),
                 st.integers(0, len(scopes) - 1),
             ),
+            min_size=draw(st.sampled_from([0, 5, 15])),
             max_size=40,
         )
     )
@@ -104,6 +105,7 @@ def _async_spans(
                 st.integers(0, len(scopes) - 1),
                 st.integers(0, 7),
             ),
+            min_size=draw(st.sampled_from([0, 6, 15])),
             max_size=30,
         )
     )
@@ -169,6 +171,9 @@ class Delivery:
     process: Process
     batches: tuple[tuple[Block, ...], ...]
     """Blocks may be in more than one batch, but in none twice."""
+    partition_events: int = 1 << 17
+    """About how many events the lake shall put into one partition."""
+    row_group_rows: int = 1 << 15
 
     @property
     def blocks(self) -> tuple[Block, ...]:
@@ -180,13 +185,14 @@ class Delivery:
 def deliveries(draw: st.DrawFn, of: st.SearchStrategy[Process] | None = None) -> Delivery:
     """A process cut into blocks; some are lost, some sent twice, in any order, mixed over the streams."""
     process = draw(of if of is not None else processes())
+    dice = random.Random(draw(st.integers(0, 2**32 - 1)))
+    mean_block = draw(st.sampled_from([1, 3, 10, 100]))
     blocks: list[Block] = []
     for stream in process.streams:
         size = len(stream.events)
-        cuts = draw(st.lists(st.integers(1, max(1, size - 1)), max_size=6))
-        blocks += cut(stream, cuts)
-    dice = random.Random(draw(st.integers(0, 2**32 - 1)))
-    loss = draw(st.sampled_from([0, 0, 0.2]))
+        nb_cuts = min(size // mean_block, 12)
+        blocks += cut(stream, dice.sample(range(size), nb_cuts))
+    loss = draw(st.sampled_from([0, 0, 0.1, 0.3]))
     blocks = [block for block in blocks if dice.random() >= loss]
     if draw(st.booleans()):
         dice.shuffle(blocks)
@@ -198,7 +204,8 @@ def deliveries(draw: st.DrawFn, of: st.SearchStrategy[Process] | None = None) ->
     sent = [block for batch in batches for block in batch]
     if sent and draw(st.booleans()):
         batches.append(tuple(dice.sample(sent, dice.randint(1, len(sent)))))
-    return Delivery(process, tuple(batches))
+    partition_events = draw(st.sampled_from([1, 4, 16, 64, 1 << 17]))
+    return Delivery(process, tuple(batches), partition_events, draw(st.sampled_from([1, 5, 1 << 15])))
 
 
 @st.composite
