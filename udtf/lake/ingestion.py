@@ -32,7 +32,7 @@ MAX_ROWS = 10_000
 """Most rows of a record batch: it is stored in one transaction."""
 
 _ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
-_INT64 = (-(1 << 63), (1 << 63) - 1)
+_MAX_INT64 = (1 << 63) - 1
 
 
 class Ingestion:
@@ -194,7 +194,7 @@ def _check_block(values: Mapping[str, Any], stream: StreamRow, process: ProcessR
         if given is not None and abs(given - expected) > TIME_TOLERANCE_NS:
             raise InvalidTelemetry(f"block {block_id!r} has {name} {given} ns, but its ticks say {expected} ns")
     object_offset = values["object_offset"]
-    if not 0 <= object_offset <= _INT64[1] - len(events):
+    if not 0 <= object_offset <= _MAX_INT64 - len(events):
         raise InvalidTelemetry(f"block {block_id!r} has object_offset {object_offset}, expected 0 or more")
     unmatched_ends, unmatched_begins = _count_unmatched(events, block_id)
     return BlockRow(
@@ -213,9 +213,12 @@ def _check_block(values: Mapping[str, Any], stream: StreamRow, process: ProcessR
 
 def _time_of(clock: Clock, ticks: int, block_id: str) -> int:
     time_ns = clock.to_ns(ticks)
-    # The last values of int64 mean "never" in other places; nobody's spans are there.
-    if not (_INT64[0] + 1 < time_ns < _INT64[1] and _INT64[0] <= ticks - clock.start_ticks <= _INT64[1]):
-        raise InvalidTelemetry(f"block {block_id!r} has events at tick {ticks}, a time that 64 bits cannot hold")
+    # No trace holds times before 1970, and the last value of int64 means "never".
+    if not (0 <= time_ns < _MAX_INT64 and -_MAX_INT64 <= ticks - clock.start_ticks <= _MAX_INT64):
+        raise InvalidTelemetry(
+            f"block {block_id!r} has events at tick {ticks}, which is {time_ns} ns since 1970, expected 0 to "
+            f"{_MAX_INT64 - 1}"
+        )
     return time_ns
 
 

@@ -1,0 +1,101 @@
+"""Connections and transactions, on SQLite and PostgreSQL."""
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.dialects import postgresql, sqlite
+
+from udtf.lake.metadata.tables import TABLES
+
+
+class Database:
+    """A bounded pool of connections to a database that has our tables. Safe to use from many threads.
+
+    Args:
+        url: an SQLAlchemy URL, `sqlite:///FILE` or `postgresql+psycopg://...`.
+        pool_size: most connections that are ever open at once.
+    """
+
+    def __init__(self, url: str, *, pool_size: int) -> None:
+        parsed = sa.make_url(url)
+        if parsed.drivername == "postgresql":
+            parsed = parsed.set(drivername="postgresql+psycopg")
+        self._engine = sa.create_engine(
+            parsed,
+            pool_size=pool_size,
+            max_overflow=0,
+            pool_timeout=60,
+            pool_pre_ping=parsed.host is not None,
+        )
+        self.is_sqlite = self._engine.dialect.name == "sqlite"
+        self.insert: Any = sqlite.insert if self.is_sqlite else postgresql.insert
+        if self.is_sqlite:
+            sa.event.listen(self._engine, "connect", _prepare_sqlite)
+            sa.event.listen(self._engine, "begin", _begin_sqlite)
+        self._create_tables()
+
+    def close(self) -> None:
+        self._engine.dispose()
+
+    @contextmanager
+    def read(self) -> Iterator[sa.Connection]:
+        """A connection to read from."""
+        with self._engine.connect() as connection:
+            yield connection
+
+    @contextmanager
+    def write(self, *, durable: bool = True) -> Iterator[sa.Connection]:
+        """A transaction that changes something; it has reached the disk at its end, unless that does not matter."""
+        options = {"flightsrv_write": True, "flightsrv_durable": durable}
+        with self._engine.connect().execution_options(**options) as connection, connection.begin():
+            yield connection
+
+    def rows(self, statement: sa.Select[Any], row_type: type[Any]) -> list[Any]:
+        """All rows of a statement, as values of a type with a field per column."""
+        with self.read() as connection:
+            return rows_of(connection, statement, row_type)
+
+    def scan(self, statement: sa.Select[Any], row_type: type[Any], piece_rows: int = 4096) -> Iterator[list[Any]]:
+        """All rows of a statement, in pieces."""
+        with self.read() as connection:
+            result = connection.execution_options(yield_per=piece_rows).execute(statement)
+            for piece in result.partitions():
+                yield [row_type(*row) for row in piece]
+
+    def _create_tables(self) -> None:
+        for attempt in range(10):
+            try:
+                with self.write() as connection:
+                    TABLES.create_all(connection)
+                return
+            except (sa.exc.ProgrammingError, sa.exc.IntegrityError, sa.exc.OperationalError):
+                # Another server may create the same tables at this moment.
+                if attempt == 9:
+                    raise
+                time.sleep(0.1 * (attempt + 1))
+
+
+def rows_of(connection: sa.Connection, statement: sa.Select[Any], row_type: type[Any]) -> list[Any]:
+    """All rows of a statement within a transaction."""
+    return [row_type(*row) for row in connection.execute(statement)]
+
+
+def _prepare_sqlite(connection: Any, _record: object) -> None:
+    # SQLAlchemy begins transactions below; the driver's own implicit ones would begin too late.
+    connection.isolation_level = None
+    for pragma in ("journal_mode=WAL", "busy_timeout=60000", "cache_size=-32000"):
+        connection.execute(f"PRAGMA {pragma}")
+
+
+def _begin_sqlite(connection: sa.Connection) -> None:
+    # A writer takes its lock at once: upgrading a read lock fails when another writer was faster.
+    options = connection.get_execution_options()
+    if options.get("flightsrv_write", False):
+        durable = options["flightsrv_durable"]
+        connection.exec_driver_sql(f"PRAGMA synchronous = {'FULL' if durable else 'NORMAL'}")
+        connection.exec_driver_sql("BEGIN IMMEDIATE")
+    else:
+        connection.exec_driver_sql("BEGIN")
