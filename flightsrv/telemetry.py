@@ -186,7 +186,5 @@ def _slice(events: Events, begin: int, end: int) -> Events:
         code_of[scopes],
         events.scope_table.take(pa.array(used)),
         columns
-        and AsyncColumns(
-            columns.span_ids[begin:end], columns.parent_span_ids[begin:end], columns.depths[begin:end]
-        ),
+        and AsyncColumns(columns.span_ids[begin:end], columns.parent_span_ids[begin:end], columns.depths[begin:end]),
     )

@@ -96,9 +96,15 @@ class Outbox:
             self.collect()
 
     def _send_streams(self, sink: Sink) -> None:
-        if self._unsent_streams:
+        if not self._unsent_streams:
+            return
+        try:
             sink.send("streams", streams_batch(list(self._unsent_streams.values())))
-            self._unsent_streams.clear()
+        except RefusedError:
+            # A receiver that began anew does not know the process.
+            self._process_is_sent = False
+            raise
+        self._unsent_streams.clear()
 
     def _send_one_by_one(self, sink: Sink, batch: list[tuple[Stream, Block]]) -> None:
         """Send what there is to a receiver that may have forgotten whose it is; leave out what it still refuses."""

@@ -81,6 +81,11 @@ class Session:
             settings.send_every_s,
             settings.max_pending_bytes,
         )
+
+    def begin(self) -> None:
+        """Record and send from now on."""
+        # In this order, because the sender switches recording off where it cannot send.
+        activate(self.recorder)
         self._sender.start()
 
     def flush(self, timeout_s: float = 30.0) -> bool:
@@ -173,7 +178,7 @@ def start(
         _state.running = _state.latest = session
         _state.inherited_process_id = os.environ.get(PROCESS_ID_VARIABLE)
         os.environ[PROCESS_ID_VARIABLE] = session.process_id
-        activate(session.recorder)
+        session.begin()
         return session
 
 
