@@ -1,5 +1,7 @@
 """`python -m benchmarks data | run | compare`."""
 
+import signal
+import sys
 from pathlib import Path
 
 import click
@@ -17,6 +19,8 @@ _FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 @click.group()
 def main() -> None:
     """Measures the project against its budgets."""
+    # Told to stop, leave as after an error: with servers stopped and copies of lakes removed.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
 
 
 @main.command()
@@ -33,11 +37,11 @@ def data() -> None:
 @click.option(
     "--output",
     type=click.Path(dir_okay=False, path_type=Path),
-    default=OUT / "latest.json",
-    show_default="benchmarks/out/latest.json",
+    help="Where to write the results  [default: latest.json in benchmarks/out, or some.json for some QUESTIONS]",
 )
-def run(questions: tuple[str, ...], output: Path) -> None:
+def run(questions: tuple[str, ...], output: Path | None) -> None:
     """Measure, all or only some QUESTIONS; print a table against the budgets, write JSON."""
+    output = output or OUT / ("some.json" if questions else "latest.json")
     machine = describe_machine()
     bench = Workbench(OUT)
     results: list[Result] = []

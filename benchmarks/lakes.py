@@ -15,6 +15,7 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from functools import cache
 from pathlib import Path
+from types import ModuleType
 
 import numpy as np
 
@@ -90,8 +91,14 @@ class Workbench:
 def _version() -> str:
     """Known by the code that makes a lake: a change of it makes another one."""
     makers = (generator, telemetry, block_format, ingestion, matching, metadata, objects, schemas)
-    sources = [Path(__file__), *(Path(str(maker.__file__)) for maker in makers)]
+    sources = [Path(__file__), *(source for maker in makers for source in _sources(maker))]
     return hashlib.blake2b(b"".join(source.read_bytes() for source in sources), digest_size=6).hexdigest()
+
+
+def _sources(module: ModuleType) -> list[Path]:
+    """The files of a module, or of a package."""
+    file = Path(str(module.__file__))
+    return sorted(file.parent.rglob("*.py")) if file.name == "__init__.py" else [file]
 
 
 def _make(folder: Path, shape: Shape) -> None:

@@ -1,16 +1,19 @@
 """An object store that answers late, as one at the other end of a network does."""
 
 import time
-from typing import Any
 
 from udtf.lake.objects import ObjectStore
 
 
 class SlowObjectStore(ObjectStore):
-    """Every request takes `latency_s` seconds longer; any number of them may wait at once."""
+    """A local folder in which every request takes `latency_s` seconds longer; any number of them may wait at once.
 
-    def __init__(self, uri: str, latency_s: float, **storage_options: Any) -> None:
-        super().__init__(uri, **storage_options)
+    It passes for remote, so that a lake treats it as it would treat a store that is.
+    """
+
+    def __init__(self, folder: str, latency_s: float) -> None:
+        super().__init__(folder, auto_mkdir=True)
+        self.is_local = False
         self._latency_s = latency_s
 
     def get(self, key: str) -> bytes:

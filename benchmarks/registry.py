@@ -10,6 +10,7 @@ from benchmarks.questions import (
     peak_memory,
     slow_store,
     small_trace,
+    span_recording,
     warm_trace,
 )
 from benchmarks.results import Result
@@ -20,6 +21,7 @@ _MODULES: tuple[ModuleType, ...] = (
     small_trace,
     peak_memory,
     slow_store,
+    span_recording,
     import_time,
 )
 

@@ -1,4 +1,4 @@
-"""Every question about traces gets its answer from real servers, here of tiny processes."""
+"""Every question gets its answer, those about traces from real servers of tiny processes."""
 
 from collections.abc import Callable, Iterable
 from pathlib import Path
@@ -6,7 +6,15 @@ from pathlib import Path
 import pytest
 
 from benchmarks.lakes import Shape, Workbench
-from benchmarks.questions import cold_trace, peak_memory, slow_store, small_trace, warm_trace
+from benchmarks.questions import (
+    cold_trace,
+    import_time,
+    peak_memory,
+    slow_store,
+    small_trace,
+    span_recording,
+    warm_trace,
+)
 from benchmarks.registry import QUESTIONS
 from benchmarks.results import Result
 from benchmarks.servers import TimedTrace, WrongTrace, check_equal, flightsrv_server
@@ -38,8 +46,10 @@ def bench(tmp_path_factory: pytest.TempPathFactory) -> Workbench:
             lambda bench: slow_store.measure(bench, TINY, runs=1, latency_ms=1),
             {"store of 50 ms per request, cold, against one thread at a time"},
         ),
+        (lambda bench: span_recording.measure(bench, runs=2), {"recording one span"}),
+        (lambda bench: import_time.measure(bench, runs=1), {"import of the tracing library"}),
     ],
-    ids=["warm_trace", "cold_trace", "small_trace", "peak_memory", "slow_store"],
+    ids=["warm_trace", "cold_trace", "small_trace", "peak_memory", "slow_store", "span_recording", "import_time"],
 )
 def test_a_question_is_answered(
     bench: Workbench, measure: Callable[[Workbench], Iterable[Result]], names: set[str]

@@ -1,0 +1,53 @@
+"""A program that does nothing but record spans, and prints what that costs: `python -m benchmarks.traced_program RUNS`
+
+One line per run: nanoseconds per span that the recording thread spent, and nanoseconds of processor time per span with
+all that the sender does behind it (which encodes blocks, and here hands them to nobody).
+"""
+
+import sys
+import time
+from typing import TYPE_CHECKING
+
+from flightsrv import tracing
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+SPANS = 40_000
+"""Spans in a run: fewer than a thread's buffer holds, because one that is dropped costs nothing."""
+
+
+class Nowhere:
+    """Takes telemetry and forgets it."""
+
+    def send(self, table: str, batch: "pa.RecordBatch") -> None:
+        pass
+
+    def close(self) -> None:
+        pass
+
+
+def record_spans() -> tuple[float, float]:
+    """(nanoseconds of the recording thread, processor time of the program), each per span."""
+    begin_cpu_ns = time.process_time_ns()
+    begin_ns = time.perf_counter_ns()
+    for _ in range(SPANS // 2):
+        with tracing.span("outer"), tracing.span("inner"):
+            pass
+    end_ns = time.perf_counter_ns()
+    tracing.flush()
+    end_cpu_ns = time.process_time_ns()
+    return (end_ns - begin_ns) / SPANS, (end_cpu_ns - begin_cpu_ns) / SPANS
+
+
+def main(runs: int) -> None:
+    with tracing.start(sink=Nowhere()) as session:
+        record_spans()  # the sender imports what it needs
+        for _ in range(runs):
+            print(*record_spans())
+        if session.statistics().dropped_spans:
+            sys.exit("spans were dropped, so nothing was measured")
+
+
+if __name__ == "__main__":
+    main(int(sys.argv[1]))
