@@ -5,7 +5,6 @@ all threads at once -> each thread is a job (`execution.ordered`): wait for its 
 its turn, scan, encode -> pieces come back in thread order and are put together into chunks.
 """
 
-import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
@@ -23,6 +22,7 @@ from udtf.lake.lake import ASYNC_EVENTS, THREAD_SPANS, ProcessTelemetry
 from udtf.lake.metadata import ProcessRow, StreamRow
 from udtf.lake.partition_file import ScopeTable, Summary
 from udtf.lake.process_view import StreamView
+from udtf.lake.runs import Run
 from udtf.lake.thread_spans import ThreadPlan
 from udtf.perfetto.interning import InternedScopes
 from udtf.perfetto.tracks import ProcessTrack, ThreadTrack
@@ -205,8 +205,8 @@ class _Trace:
         )
 
     def _first_time_ns(self, stream: StreamView[Any]) -> int:
-        runs = stream.plan.runs
-        return max(runs[0].begin_time, self.time_range.begin_ns) if runs else time.time_ns()
+        first_run: Run = stream.plan.runs[0]
+        return max(first_run.begin_time, self.time_range.begin_ns)
 
 
 def _definitions(interned: Mapping[int, InternedScopes]) -> Iterator[bytes]:

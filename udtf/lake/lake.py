@@ -8,6 +8,7 @@ from typing import Any
 import pyarrow as pa
 
 from udtf.lake.async_events import AsyncEvents
+from udtf.lake.block_index import BlockIndex
 from udtf.lake.ingestion import Ingestion
 from udtf.lake.jit import JitUpdater
 from udtf.lake.metadata import BlockRow, MetadataStore, ProcessRow, StreamRow
@@ -54,6 +55,7 @@ class Lake:
             # A build on a local disk needs the processor; one on a remote store mostly waits for it.
             max_builds = 2 * (os.cpu_count() or 1) if objects.is_local else 32
         self.jit = JitUpdater(metadata, objects, self.partitions, max_builds=max_builds)
+        self._blocks = BlockIndex(metadata)
         self._ingestion = Ingestion(metadata, objects)
 
     @staticmethod
@@ -104,7 +106,7 @@ class Lake:
         return ProcessTelemetry(
             self.metadata.process(process_id),
             self.metadata.streams_of(process_id, stream_id),
-            self.metadata.blocks_of(process_id, stream_id),
+            self._blocks.blocks_of(process_id) if stream_id is None else self.metadata.blocks_of(process_id, stream_id),
         )
 
     def view(

@@ -147,6 +147,17 @@ class MetadataStore:
             statement = statement.where(blocks.c.stream_id == stream_id)
         return self._database.rows(statement.order_by(blocks.c.stream_id, blocks.c.object_offset), BlockRow)
 
+    def recent_blocks_of(self, process_id: str, since_ns: int) -> tuple[list[BlockRow], int]:
+        """Blocks of a process inserted at a time or later, in no order, and the number of all its blocks as of then.
+
+        The number is not known, and 0, where no block is that recent.
+        """
+        total = sa.select(sa.func.count()).where(blocks.c.process_id == process_id).scalar_subquery()
+        statement = sa.select(blocks, total).where(blocks.c.process_id == process_id, blocks.c.insert_time >= since_ns)
+        with self._database.read() as connection:
+            found = connection.execute(statement).all()
+        return [BlockRow(*row[:-1]) for row in found], found[0][-1] if found else 0
+
     def scan_processes(self) -> Iterator[list[ProcessRow]]:
         """All processes, in pieces."""
         return self._database.scan(

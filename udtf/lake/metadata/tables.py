@@ -40,7 +40,7 @@ blocks = sa.Table(
     TABLES,
     sa.Column("block_id", sa.Text, primary_key=True),
     sa.Column("stream_id", sa.Text, nullable=False),
-    sa.Column("process_id", sa.Text, nullable=False, index=True),
+    sa.Column("process_id", sa.Text, nullable=False),
     sa.Column("begin_time", sa.BigInteger, nullable=False),
     sa.Column("begin_ticks", sa.BigInteger, nullable=False),
     sa.Column("end_time", sa.BigInteger, nullable=False),
@@ -53,6 +53,7 @@ blocks = sa.Table(
     sa.Column("payload_hash", sa.Text, nullable=False),
     sa.Column("unmatched_ends", sa.BigInteger, nullable=False),
     sa.Column("unmatched_begins", sa.BigInteger, nullable=False),
+    sa.Index("blocks_of_a_process_by_insertion", "process_id", "insert_time"),
     sa.UniqueConstraint("stream_id", "object_offset", name="blocks_of_a_stream_do_not_overlap"),
 )
 
