@@ -165,6 +165,9 @@ def start(
     """
     if [url, lake, sink].count(None) != 2:
         raise ValueError("give one of url, lake and sink: where to send what is recorded")
+    # Libraries that the sender imports want this one, which can no longer be imported while the program ends.
+    import concurrent.futures.thread  # noqa: F401
+
     with _state.lock:
         if _state.running is not None:
             _log.warning("tracing was started already, and goes on as it is")

@@ -133,8 +133,19 @@ class Ingestion:
             if stored.payload_hash != blocks[block_id][0].payload_hash:
                 raise InvalidTelemetry(f"block {block_id!r} is stored already, with other content")
         new = [block for block_id, block in blocks.items() if block_id not in known]
-        list(self._uploads.map(lambda block: self._objects.put(block[0].payload_key, block[1], durable=True), new))
+        self._put_payloads(new)
         self._metadata.put_blocks([row for row, _ in new])
+
+    def _put_payloads(self, blocks: list[tuple[BlockRow, bytes]]) -> None:
+        def put(block: tuple[BlockRow, bytes]) -> None:
+            self._objects.put(block[0].payload_key, block[1], durable=True)
+
+        try:
+            list(self._uploads.map(put, blocks))
+        except RuntimeError:
+            # A program that writes its last telemetry while it ends can use no pool any more.
+            for block in blocks:
+                put(block)
 
 
 def read_events(objects: ObjectStore, stream: StreamRow, block: BlockRow) -> Events:
