@@ -13,6 +13,7 @@ from itertools import groupby, pairwise
 
 import numpy as np
 
+from udtf.lake import schemas
 from udtf.lake.matching import fold_unmatched
 from udtf.lake.metadata import BlockRow, StreamRow
 from udtf.time_range import TimeRange
@@ -23,8 +24,11 @@ RUN_EVENTS = 1 << 17
 
 @dataclass(frozen=True)
 class Run:
-    """Contiguous blocks of one stream; `lost_before` counts the events between the previous run and this one that no
-    block holds."""
+    """Contiguous blocks of one stream.
+
+    `lost_before` counts the events between the previous run and this one that no block holds. The unmatched ends and
+    begins are exact for a thread; for async spans some of them may match one another.
+    """
 
     stream: StreamRow
     blocks: tuple[BlockRow, ...]
@@ -65,12 +69,13 @@ def runs_of(stream: StreamRow, blocks: list[BlockRow]) -> list[Run]:
     slots = offsets // RUN_EVENTS
     starts = (lost > 0) | (np.diff(slots, prepend=-1) != 0)
     numbers = np.cumsum(starts) - 1
-    ends, begins = fold_unmatched(
-        np.array([block.unmatched_ends for block in blocks]),
-        np.array([block.unmatched_begins for block in blocks]),
-        numbers,
-        int(numbers[-1]) + 1,
-    )
+    block_ends = np.array([block.unmatched_ends for block in blocks])
+    block_begins = np.array([block.unmatched_begins for block in blocks])
+    if schemas.ASYNC_TAG in stream.tags:
+        # Which end belongs to which begin is not known from numbers, so none is taken to.
+        ends, begins = (np.add.reduceat(counts, np.flatnonzero(starts)) for counts in (block_ends, block_begins))
+    else:
+        ends, begins = fold_unmatched(block_ends, block_begins, numbers, int(numbers[-1]) + 1)
     first_blocks = [*np.flatnonzero(starts).tolist(), len(blocks)]
     return [
         Run(stream, tuple(blocks[first:last]), int(lost[first]), int(ends[number]), int(begins[number]))
