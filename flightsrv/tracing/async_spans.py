@@ -2,12 +2,11 @@
 
 import itertools
 import sys
-from contextvars import ContextVar
+from contextvars import ContextVar, Token
 from types import TracebackType
 
 from flightsrv.tracing.buffers import AsyncBuffer
 from flightsrv.tracing.recorder import Recorder, active
-from flightsrv.tracing.scopes import Scope, sendable
 
 # One sequence for the life of the interpreter, so that ids are never used again after a second `start`.
 _span_ids = itertools.count(1)
@@ -18,11 +17,15 @@ class AsyncSpan:
 
     __slots__ = ("_buffer", "_code", "_recorder", "_token", "depth", "parent_span_id", "span_id")
 
+    span_id: int
+    parent_span_id: int
+    depth: int
+    _token: "Token[AsyncSpan | None]"
+
     def __init__(self, recorder: Recorder | None, code: int) -> None:
         self._recorder = recorder
         self._code = code
         self._buffer: AsyncBuffer | None = None
-        self.span_id = self.parent_span_id = self.depth = 0
 
     def begin(self) -> None:
         """Record the begin, unless nothing is recorded or there is no room."""
@@ -37,6 +40,9 @@ class AsyncSpan:
         if parent is not None and parent._recorder is recorder:
             self.parent_span_id = parent.span_id
             self.depth = parent.depth + 1
+        else:
+            self.parent_span_id = 0
+            self.depth = 0
         self.span_id = next(_span_ids)
         event = (recorder.settings.now(), self._code, self.span_id, self.parent_span_id, self.depth)
         self._buffer = buffer
@@ -78,7 +84,4 @@ def async_span(name: str) -> AsyncSpan:
     recorder = active()
     if recorder is None:
         return AsyncSpan(None, 0)
-    frame = sys._getframe(1)
-    target = frame.f_globals.get("__name__", "")
-    scope = Scope(sendable(name), sendable(target), sendable(frame.f_code.co_filename), frame.f_lineno)
-    return AsyncSpan(recorder, recorder.scopes.code_of(scope))
+    return AsyncSpan(recorder, recorder.span_at(name, sys._getframe(1)).code)

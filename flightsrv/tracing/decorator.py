@@ -86,8 +86,12 @@ def _trace_function(function: Callable[..., Any], place: _Place) -> Callable[...
 
 def _trace_coroutine(function: Callable[..., Any], place: _Place) -> Callable[..., Any]:
     async def traced_coroutine(*args: Any, **kwargs: Any) -> Any:
-        async with place.async_span():
+        span = place.async_span()
+        span.begin()
+        try:
             return await function(*args, **kwargs)
+        finally:
+            span.end()
 
     return traced_coroutine
 

@@ -36,8 +36,7 @@ class Span:
         code = self.code
         if len(events) < thread.roomy_length:
             now = self._now
-            event = (now(), code)
-            events += event
+            events += (now(), code)
             thread.open_codes.append(code)
         else:
             thread.begin_when_crowded(code)

@@ -51,4 +51,6 @@ class ScopeTable:
 
 def sendable(text: object) -> str:
     """Text that can be written as UTF-8: names and file names may hold bytes that are no text."""
+    if isinstance(text, str) and text.isascii():
+        return text
     return str(text).encode("utf-8", "replace").decode()
