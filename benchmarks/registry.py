@@ -10,6 +10,7 @@ from benchmarks.questions import (
     peak_memory,
     slow_store,
     small_trace,
+    span_kinds,
     span_recording,
     warm_trace,
 )
@@ -22,6 +23,7 @@ _MODULES: tuple[ModuleType, ...] = (
     peak_memory,
     slow_store,
     span_recording,
+    span_kinds,
     import_time,
 )
 
