@@ -33,7 +33,9 @@ def local_place(folder: Path, db_url: str | None = None) -> Place:
     """A lake in a folder of this machine."""
 
     def list_files() -> list[str]:
-        return sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file())
+        # What begins with a dot was being written when its writer died, and is no object.
+        files = (path for path in folder.rglob("*") if path.is_file() and not path.name.startswith("."))
+        return sorted(path.relative_to(folder).as_posix() for path in files)
 
     return Place(str(folder), db_url, list_files)
 
