@@ -1,12 +1,16 @@
 """Whatever was recorded, however it came: a trace shows the slices of the model, no more, no less."""
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tests.model import examples as small
+from tests.model.examples import at, task_begin, task_end
 from tests.model.judge import assert_trace_is_model
 from tests.model.lake import Reader, deliver, ingest_blocks, ingest_process, partitioned_like, timestamp
-from tests.model.spans import Span, stream_spans
+from tests.model.spans import Span, TimeRange, stream_spans
 from tests.model.strategies import WHOLE_LIFE, Delivery, deliveries, effort, processes, time_ranges
+from tests.model.telemetry import cut
 from tests.model.trace_reader import read_trace
 from udtf.lake.lake import Lake
 
@@ -33,6 +37,21 @@ def test_a_trace_shows_the_slices_of_the_model(
         time_range = data.draw(st.just(WHOLE_LIFE) | time_ranges(_all_spans(delivery)))
         trace = reader.trace(process.process_id, span_types, time_range)
         assert_trace_is_model(trace, process, delivery.blocks, span_types, time_range)
+
+
+@pytest.mark.parametrize("block_events", [1, 2, 3, 4, 10])
+def test_the_end_of_a_task_is_found_in_a_later_partition(block_events: int, lake: Lake, reader: Reader) -> None:
+    """However the events between are cut: the end of one task says nothing about another's."""
+    begins = (task_begin(100 * i, i + 1, name=f"task {i}") for i in range(9))
+    stream = small.tasks(*begins, task_end(3000, 8, name="task 7"))
+    process = small.process(stream)
+    blocks = cut(stream, range(0, 10, block_events))
+    delivery = Delivery(process, (blocks,), partition_events=4)
+    time_range = TimeRange(at(750), at(760))
+    with partitioned_like(delivery):
+        deliver(lake, delivery)
+        trace = reader.trace(process.process_id, "async", time_range)
+        assert_trace_is_model(trace, process, blocks, "async", time_range)
 
 
 @effort(40)

@@ -1,7 +1,7 @@
 """What an application recorded, as plain values, and how it is cut into blocks."""
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import pairwise
 
 from udtf.lake.block_format import BEGIN, END, Scope
@@ -19,6 +19,11 @@ class Event:
     span_id: int = 0
     parent_span_id: int = 0
     depth: int = 0
+
+    def __repr__(self) -> str:
+        """Short: failing examples print hundreds of events."""
+        task = f" of {self.span_id} under {self.parent_span_id}" if self.span_id else ""
+        return f"<{self.ticks} {'begin' if self.kind == BEGIN else 'end'} {self.scope.name!r}{task}>"
 
 
 @dataclass(frozen=True)
@@ -60,9 +65,9 @@ class Block:
     """A run of one stream's events; `object_offset` is the ordinal of the first."""
 
     block_id: str
-    stream: Stream
+    stream: Stream = field(repr=False)
     object_offset: int
-    events: tuple[Event, ...]
+    events: tuple[Event, ...] = field(repr=False)
 
     @property
     def end_offset(self) -> int:
