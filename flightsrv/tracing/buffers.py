@@ -50,6 +50,7 @@ class Buffer:
     __slots__ = (
         "_full_length",
         "_settings",
+        "_taken_events",
         "_wake_asked",
         "dropped_spans",
         "events",
@@ -57,7 +58,6 @@ class Buffer:
         "owner",
         "roomy_length",
         "stream_id",
-        "taken_events",
         "thread",
         "thread_id",
         "width",
@@ -70,7 +70,7 @@ class Buffer:
         self.thread = threading.current_thread()
         self.thread_id = threading.get_native_id()
         self.stream_id = settings.new_id()
-        self.taken_events = 0
+        self._taken_events = 0
         self.dropped_spans = 0
         self.misplaced_ends = 0
         self._settings = settings
@@ -100,13 +100,15 @@ class Buffer:
         """Whether the thread is over, so that nothing more will come."""
         return self.owner() is None
 
-    def take(self) -> list[int]:
-        """Remove and return all events; for the sender."""
+    def take(self) -> tuple[int, list[int]]:
+        """Remove all events; returns the ordinal of the first, and the events. For the sender."""
+        first_ordinal = self._taken_events
         length = len(self.events)
         taken = self.events[:length]
         del self.events[:length]
+        self._taken_events += length // self.width
         self._wake_asked = False
-        return taken
+        return first_ordinal, taken
 
 
 class ThreadBuffer(Buffer):

@@ -6,7 +6,6 @@ imports it when it starts.
 
 import logging
 from collections import deque
-from collections.abc import Iterator
 from itertools import islice
 
 import numpy as np
@@ -28,7 +27,9 @@ from flightsrv.tracing.scopes import ScopeTable
 from flightsrv.tracing.sinks import RefusedError, Sink
 from udtf.lake.block_format import BEGIN, END, AsyncColumns, Events, Scope, scope_array
 
-MAX_BLOCKS_IN_BATCH = 64
+MAX_BATCH_BYTES = 4 << 20
+"""Of blocks: little enough that a buffer which fills up meanwhile is emptied in time."""
+MAX_STREAMS_IN_BATCH = 1000
 BLOCK_OVERHEAD_BYTES = 1024
 """Counted for a block beside its payload."""
 
@@ -61,13 +62,15 @@ class Outbox:
         # All are emptied before any is encoded, so that a thread which records a lot finds room again at once.
         taken = []
         for buffer in list(self._recorder.buffers):
+            # Asked first, so that nothing can come after what is taken.
             is_abandoned = buffer.is_abandoned()
             if not (is_congested and buffer.events):
-                taken.append((buffer, buffer.take()))
-                if is_abandoned:
-                    self._recorder.retire(buffer)
-        for buffer, events in taken:
-            self._add(buffer, events)
+                taken.append((buffer, is_abandoned, *buffer.take()))
+        for buffer, is_abandoned, first_ordinal, events in taken:
+            self._add(buffer, first_ordinal, events)
+            if is_abandoned:
+                self._recorder.retire(buffer)
+                self._streams.pop(buffer.stream_id, None)
         return not is_congested
 
     def send(self, sink: Sink) -> None:
@@ -82,29 +85,39 @@ class Outbox:
         remaining = len(self._blocks)
         self._send_streams(sink)
         while remaining > 0:
-            batch = list(islice(self._blocks, min(remaining, MAX_BLOCKS_IN_BATCH)))
+            batch = self._next_batch(remaining)
             try:
                 sink.send("blocks", blocks_batch([block for _, block in batch]))
-                self.sent_events += sum(block.nb_objects for _, block in batch)
             except RefusedError:
                 self._send_one_by_one(sink, batch)
-            for _, block in batch:
-                self._blocks.popleft()
-                self.pending_events -= block.nb_objects
-                self._pending_bytes -= _size_bytes(block)
+            else:
+                for _ in batch:
+                    self.sent_events += self._drop_first()
             remaining -= len(batch)
             self.collect()
 
     def _send_streams(self, sink: Sink) -> None:
-        if not self._unsent_streams:
-            return
-        try:
-            sink.send("streams", streams_batch(list(self._unsent_streams.values())))
-        except RefusedError:
-            # A receiver that began anew does not know the process.
-            self._process_is_sent = False
-            raise
-        self._unsent_streams.clear()
+        while self._unsent_streams:
+            batch = list(islice(self._unsent_streams.values(), MAX_STREAMS_IN_BATCH))
+            try:
+                sink.send("streams", streams_batch(batch))
+            except RefusedError:
+                # A receiver that began anew does not know the process.
+                self._process_is_sent = False
+                raise
+            for stream in batch:
+                del self._unsent_streams[stream.stream_id]
+
+    def _next_batch(self, max_blocks: int) -> list[tuple[Stream, Block]]:
+        """The blocks that are sent together: one at least, and no more than are handled quickly."""
+        batch: list[tuple[Stream, Block]] = []
+        size_bytes = 0
+        for stream, block in islice(self._blocks, max_blocks):
+            size_bytes += _size_bytes(block)
+            if batch and size_bytes > MAX_BATCH_BYTES:
+                break
+            batch.append((stream, block))
+        return batch
 
     def _send_one_by_one(self, sink: Sink, batch: list[tuple[Stream, Block]]) -> None:
         """Send what there is to a receiver that may have forgotten whose it is; leave out what it still refuses."""
@@ -113,27 +126,31 @@ class Outbox:
         for _, block in batch:
             try:
                 sink.send("blocks", blocks_batch([block]))
-                self.sent_events += block.nb_objects
             except RefusedError as error:
-                self.refused_events += block.nb_objects
                 _log.warning("a block of %d events was refused: %s", block.nb_objects, error)
+                self.refused_events += self._drop_first()
+            else:
+                self.sent_events += self._drop_first()
 
-    def _add(self, buffer: Buffer, events: list[int]) -> None:
+    def _drop_first(self) -> int:
+        """Forget the first block; returns the number of its events."""
+        _, block = self._blocks.popleft()
+        self.pending_events -= block.nb_objects
+        self._pending_bytes -= _size_bytes(block)
+        return block.nb_objects
+
+    def _add(self, buffer: Buffer, first_ordinal: int, events: list[int]) -> None:
         if not events and buffer.stream_id not in self._streams:
             return
         stream = self._describe(buffer)
         if self._streams.get(buffer.stream_id) != stream:
             self._streams[buffer.stream_id] = self._unsent_streams[buffer.stream_id] = stream
         if events:
-            first_ordinal = buffer.taken_events
-            buffer.taken_events += len(events) // buffer.width
             columns = _columns(events, buffer.width, self._recorder.scopes)
             for block in cut_blocks(stream, columns, first_ordinal, new_id=self._recorder.settings.new_id):
                 self._blocks.append((stream, block))
                 self.pending_events += block.nb_objects
                 self._pending_bytes += _size_bytes(block)
-        if buffer not in self._recorder.buffers:
-            del self._streams[buffer.stream_id]
 
     def _describe(self, buffer: Buffer) -> Stream:
         """The stream's row as of now: threads are renamed, drops are counted."""
@@ -165,11 +182,6 @@ def _columns(events: list[int], width: int, scopes: ScopeTable) -> Events:
         ticks=np.maximum.accumulate(table[:, 0]),
         kinds=np.where(table[:, 1] > 0, BEGIN, END).astype(np.uint8),
         scopes=index_of[codes],
-        scope_table=scope_array(list(_format_scopes(used, scopes))),
+        scope_table=scope_array([Scope(*scopes[code]) for code in used.tolist()]),
         async_columns=async_columns,
     )
-
-
-def _format_scopes(codes: "np.ndarray[tuple[int], np.dtype[np.int64]]", scopes: ScopeTable) -> Iterator[Scope]:
-    for code in codes.tolist():
-        yield Scope(*scopes[code])

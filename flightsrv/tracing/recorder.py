@@ -80,7 +80,8 @@ class Recorder:
     def __init__(self, settings: BufferSettings) -> None:
         self.settings = settings
         self.scopes = ScopeTable()
-        self.buffers: list[Buffer] = []
+        self.buffers: dict[Buffer, None] = {}
+        """As an ordered set: threads add theirs, the sender removes them."""
         self.is_congested = False
         self.threads = Threads(settings, self._register)
         self.retired_drops = self.retired_misplaced_ends = 0
@@ -114,11 +115,11 @@ class Recorder:
         for buffer in (self.threads.spans, self.threads.async_spans):
             if isinstance(buffer, Buffer):
                 buffer.close()
-                self.buffers.remove(buffer)
+                del self.buffers[buffer]
 
     def retire(self, buffer: Buffer) -> None:
         """Forget the buffer of a thread that is over, once it is empty."""
-        self.buffers.remove(buffer)
+        del self.buffers[buffer]
         self.retired_drops += buffer.dropped_spans
         self.retired_misplaced_ends += buffer.misplaced_ends
 
@@ -133,7 +134,7 @@ class Recorder:
         for buffer in buffers:
             if self.is_congested:
                 buffer.close()
-            self.buffers.append(buffer)
+            self.buffers[buffer] = None
 
 
 _active: Recorder | None = None

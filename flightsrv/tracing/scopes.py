@@ -50,7 +50,10 @@ class ScopeTable:
 
 
 def sendable(text: object) -> str:
-    """Text that can be written as UTF-8: names and file names may hold bytes that are no text."""
+    """Text that can be written as UTF-8, of whatever was given: names of files may hold bytes that are no text."""
     if isinstance(text, str) and text.isascii():
         return text
-    return str(text).encode("utf-8", "replace").decode()
+    try:
+        return str(text).encode("utf-8", "replace").decode()
+    except Exception:
+        return f"({type(text).__name__} that has no text)"

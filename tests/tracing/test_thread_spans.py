@@ -91,10 +91,15 @@ def test_more_names_than_are_kept_apart_share_one(sink: MemorySink) -> None:
 
 def test_names_that_are_no_text_are_recorded_as_text(sink: MemorySink) -> None:
     """Whatever is given as a name, the host goes on."""
-    for name in ("日本語 😀", "\ud800", 7, ["a", "list"], None):
+
+    class Mute:
+        def __str__(self) -> str:
+            raise RuntimeError
+
+    for name in ("日本語 😀", "\ud800", 7, ["a", "list"], None, Mute()):
         with tracing.span(name):  # type: ignore[arg-type]
             pass
-    assert recorded_tree(sink) == "日本語 😀\n?\n7\n['a', 'list']\nNone"
+    assert recorded_tree(sink) == "日本語 😀\n?\n7\n['a', 'list']\nNone\n(Mute that has no text)"
 
 
 def test_exceptions_end_spans_and_pass_through(sink: MemorySink) -> None:
