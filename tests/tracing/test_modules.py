@@ -33,7 +33,10 @@ def survive():
 
 def numbers(n):
     for i in range(n):
-        yield i
+        try:
+            yield i
+        finally:
+            len("xyz")
         inner()
 
 def consume(numbers):
