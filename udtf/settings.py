@@ -17,7 +17,7 @@ class QuerySettings:
     """
 
     max_scans: int = max(2, os.cpu_count() or 1)
-    chunk_bytes: int = 512 << 10
+    chunk_bytes: int = 1 << 20
 
     def __post_init__(self) -> None:
         if self.max_scans < 1:

@@ -15,16 +15,24 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Generic, TypeVar
 
+from udtf.execution.cancellation import POLL_SECONDS, Cancellation
+
 T = TypeVar("T")
 
 
-def run_ordered(jobs: Sequence[Callable[[], Iterable[T]]], *, max_jobs: int, max_waiting: int) -> Iterator[T]:
-    """The results of all jobs; see the promises of the module."""
+def run_ordered(
+    jobs: Sequence[Callable[[], Iterable[T]]], *, max_jobs: int, max_waiting: int, cancellation: Cancellation
+) -> Iterator[T]:
+    """The results of all jobs; see the promises of the module.
+
+    Raises:
+        QueryCancelled: the cancellation said so while the reader waited.
+    """
     fan_out = _FanOut(jobs, max_waiting)
     for number in range(min(max_jobs, len(jobs))):
         threading.Thread(target=fan_out.work, name=f"scan-{number}", daemon=True).start()
     try:
-        yield from fan_out.results()
+        yield from fan_out.results(cancellation)
     finally:
         fan_out.stop()
 
@@ -84,7 +92,7 @@ class _FanOut(Generic[T]):
             self._changed.notify_all()
         return True
 
-    def results(self) -> Iterator[T]:
+    def results(self, cancellation: Cancellation) -> Iterator[T]:
         for number, job in enumerate(self._jobs):
             with self._changed:
                 self._next_to_read = number
@@ -92,7 +100,8 @@ class _FanOut(Generic[T]):
             while True:
                 with self._changed:
                     while not job.results and not job.done:
-                        self._changed.wait()
+                        if not self._changed.wait(POLL_SECONDS):
+                            cancellation.check()
                     if not job.results:
                         break
                     result = job.results.popleft()

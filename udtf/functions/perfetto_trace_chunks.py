@@ -88,7 +88,10 @@ class _Trace:
         yield writer.descriptors(threads)
         jobs = self._jobs(telemetry, threads, writer)
         pieces = run_ordered(
-            jobs, max_jobs=self.query.settings.max_scans, max_waiting=4 * self.query.settings.max_scans
+            jobs,
+            max_jobs=self.query.settings.max_scans,
+            max_waiting=4 * self.query.settings.max_scans,
+            cancellation=self.query.cancellation,
         )
         yield from _assemble(pieces, self.query.settings.chunk_bytes)
 

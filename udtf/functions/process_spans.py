@@ -61,7 +61,12 @@ def _batches(query: Query, process_id: str, span_types: str) -> Iterator[pa.Reco
         async_streams = lake.view(ASYNC_EVENTS, telemetry, time_range)
         async_streams.start_update()
         jobs += [partial(_async_spans, stream) for stream in async_streams.streams]
-    yield from run_ordered(jobs, max_jobs=query.settings.max_scans, max_waiting=2 * query.settings.max_scans)
+    yield from run_ordered(
+        jobs,
+        max_jobs=query.settings.max_scans,
+        max_waiting=2 * query.settings.max_scans,
+        cancellation=query.cancellation,
+    )
 
 
 def _thread_spans(stream: StreamView[ThreadPlan]) -> Iterator[pa.RecordBatch]:

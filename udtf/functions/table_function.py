@@ -2,12 +2,13 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Literal
 
 import pyarrow as pa
 
 from udtf.errors import InvalidArgument
+from udtf.execution.cancellation import Cancellation
 from udtf.lake.lake import VIEW_SETS, Lake
 from udtf.lake.view_set import ViewSet
 from udtf.query_context import QueryContext
@@ -29,6 +30,7 @@ class Query:
     lake: Lake
     context: QueryContext
     settings: QuerySettings
+    cancellation: Cancellation = field(default_factory=Cancellation)
 
 
 @dataclass(frozen=True)

@@ -1,21 +1,28 @@
-"""Runs DataFusion queries from one event loop, because only so can a query be stopped between two of its batches."""
+"""Runs DataFusion queries so that they can be stopped.
+
+Most plans only hand through what our tables give, batch by batch. They run on the thread of their reader, and stop
+because our tables do (`Cancellation`). A plan that computes for itself (sorts, joins, aggregates) can
+only be stopped from an event loop, which costs about half a millisecond a batch: too much for a trace
+(benchmarks/README.md).
+"""
 
 import asyncio
 import queue
 import threading
-from collections.abc import Callable, Generator
+from collections.abc import Iterator
 
 import datafusion
 import pyarrow as pa
 
+from udtf.execution.cancellation import POLL_SECONDS, Cancellation, QueryCancelled
+
 BATCHES_AHEAD = 4
 """Batches of a query that may wait for its reader."""
 
-CANCEL_POLL_SECONDS = 0.05
 
-
-class QueryCancelled(Exception):
-    """The caller asked for the query to stop, and it has."""
+_HANDING_THROUGH = frozenset(
+    {"CooperativeExec", "DatasetExec", "FilterExec", "GlobalLimitExec", "LocalLimitExec", "ProjectionExec"}
+)
 
 
 class Driver:
@@ -32,27 +39,26 @@ class Driver:
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join()
 
-    def batches(
-        self, frame: datafusion.DataFrame, is_cancelled: Callable[[], bool] | None = None
-    ) -> Generator[pa.RecordBatch, None, None]:
+    def batches(self, frame: datafusion.DataFrame, cancellation: Cancellation) -> Iterator[pa.RecordBatch]:
         """The batches of a query. Closing the iterator stops the query.
 
-        Args:
-            is_cancelled: asked every 50 ms while waiting; when it says so, the query stops.
-
         Raises:
-            QueryCancelled: `is_cancelled` said so, or the driver was closed.
+            QueryCancelled: the cancellation said so, or the driver was closed.
             Exception: whatever DataFusion makes of a failure.
         """
+        if _hands_through(frame.execution_plan()):
+            return (batch.to_pyarrow() for batch in frame.execute_stream())
+        return self._batches_from_loop(frame, cancellation)
+
+    def _batches_from_loop(self, frame: datafusion.DataFrame, cancellation: Cancellation) -> Iterator[pa.RecordBatch]:
         reading = _Reading(frame)
         pump = asyncio.run_coroutine_threadsafe(reading.pump(), self._loop)
         try:
             while True:
                 try:
-                    batch = reading.ready.get(timeout=CANCEL_POLL_SECONDS)
+                    batch = reading.ready.get(timeout=POLL_SECONDS)
                 except queue.Empty:
-                    if is_cancelled is not None and is_cancelled():
-                        raise QueryCancelled("the query was cancelled") from None
+                    cancellation.check()
                     continue
                 if isinstance(batch, BaseException):
                     raise batch
@@ -62,6 +68,12 @@ class Driver:
                 yield batch
         finally:
             pump.cancel()
+
+
+def _hands_through(plan: datafusion.ExecutionPlan) -> bool:
+    """Whether a plan does no more than pass on the batches of our tables, some of their columns or rows."""
+    operator = plan.display().partition(":")[0].strip()
+    return operator in _HANDING_THROUGH and all(_hands_through(child) for child in plan.children())
 
 
 class _Reading:

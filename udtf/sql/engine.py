@@ -6,6 +6,7 @@ import datafusion
 import pyarrow as pa
 
 from udtf.errors import InvalidArgument
+from udtf.execution.cancellation import Cancellation, QueryCancelled
 from udtf.functions.catalog import TABLE_FUNCTIONS, telemetry_tables
 from udtf.functions.table_function import Query as FunctionQuery
 from udtf.functions.table_function import TableFunction
@@ -13,7 +14,7 @@ from udtf.lake.lake import Lake
 from udtf.query_context import QueryContext
 from udtf.settings import QuerySettings
 from udtf.sql.arguments import bind_arguments
-from udtf.sql.driver import Driver, QueryCancelled
+from udtf.sql.driver import Driver
 from udtf.sql.streamed_table import StreamedTable
 
 __all__ = ["Query", "QueryCancelled", "QueryContext", "QueryEngine"]
@@ -48,7 +49,8 @@ class _Session:
     """A DataFusion session for one statement: its tables and functions know the call that they serve."""
 
     def __init__(self, lake: Lake, settings: QuerySettings, context: QueryContext) -> None:
-        self._query = FunctionQuery(lake, context, settings)
+        self.cancellation = Cancellation()
+        self._query = FunctionQuery(lake, context, settings, self.cancellation)
         self._error: Exception | None = None
         config = datafusion.SessionConfig().with_information_schema(True)
         # In other dialects `SELECT begin, end` does not parse.
@@ -96,7 +98,9 @@ class _Session:
 
         def remembering() -> Iterator[pa.RecordBatch]:
             try:
-                yield from batches()
+                for batch in batches():
+                    self.cancellation.check()
+                    yield batch
             except Exception as error:
                 self._error = error
                 raise
@@ -113,7 +117,7 @@ class Query:
         self._driver = driver
         self.schema = pa.schema([_plain(field) for field in frame.schema()])
 
-    def batches(self, is_cancelled: Callable[[], bool] | None = None) -> Iterator[pa.RecordBatch]:
+    def batches(self, is_cancelled: Callable[[], bool] = lambda: False) -> Iterator[pa.RecordBatch]:
         """The rows, in batches that carry `schema`. Closing the iterator stops the work.
 
         Args:
@@ -123,15 +127,16 @@ class Query:
             QueryCancelled: `is_cancelled` said so.
             UdtfError: the statement failed while it ran.
         """
-        batches = self._driver.batches(self._frame, is_cancelled)
+        cancellation = self._session.cancellation
+        cancellation.is_cancelled = is_cancelled
         try:
-            yield from (self._conform(batch) for batch in batches if batch.num_rows)
+            for batch in self._driver.batches(self._frame, cancellation):
+                if batch.num_rows:
+                    yield self._conform(batch)
         except QueryCancelled:
             raise
         except Exception as error:
             raise self._session.explain(error) from error
-        finally:
-            batches.close()
 
     def _conform(self, batch: pa.RecordBatch) -> pa.RecordBatch:
         """Columns as declared: DataFusion may narrow nullability, and clients do not know views."""
