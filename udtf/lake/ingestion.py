@@ -21,6 +21,7 @@ from udtf.lake.clock import MAX_FREQUENCY, Clock
 from udtf.lake.matching import count_unmatched
 from udtf.lake.metadata import BlockRow, MetadataStore, ProcessRow, StreamRow
 from udtf.lake.objects import ObjectStore
+from udtf.metrics import QueryTally
 
 DECODERS: dict[str, Callable[[bytes], Events]] = {FORMAT: decode_block}
 """How to read the payloads of a stream, by its `format`. A decoder raises InvalidTelemetry for bad bytes."""
@@ -148,13 +149,13 @@ class Ingestion:
                 put(block)
 
 
-def read_events(objects: ObjectStore, stream: StreamRow, block: BlockRow) -> Events:
+def read_events(objects: ObjectStore, stream: StreamRow, block: BlockRow, tally: QueryTally) -> Events:
     """The events of a stored block.
 
     Raises:
         CorruptData: the payload is missing or is not what was acknowledged.
     """
-    payload = objects.get(block.payload_key)
+    payload = tally.read(lambda: objects.get(block.payload_key))
     if payload_hash(payload) != block.payload_hash:
         raise CorruptData(
             f"block {block.block_id} is corrupt: its {len(payload)} bytes are not the {block.payload_size} "

@@ -16,13 +16,20 @@ from udtf.lake.objects import ObjectStore
 from udtf.lake.partition_store import Partition, PartitionStore
 from udtf.lake.runs import Run
 from udtf.lake.view_set import ViewSet
+from udtf.metrics import Metrics, QueryTally
 
 
 class JitUpdater:
     """Builds partitions for every query of this process."""
 
     def __init__(
-        self, metadata: MetadataStore, objects: ObjectStore, partitions: PartitionStore, *, max_builds: int
+        self,
+        metadata: MetadataStore,
+        objects: ObjectStore,
+        partitions: PartitionStore,
+        *,
+        max_builds: int,
+        metrics: Metrics,
     ) -> None:
         self._metadata = metadata
         self._objects = objects
@@ -33,9 +40,10 @@ class JitUpdater:
         self._committing = threading.Lock()
         self._to_commit: list[tuple[Partition, Future[PartitionRow]]] = []
         self._under_way: dict[tuple[str, str, str], Future[Partition]] = {}
+        metrics.builds_under_way.set_function(lambda: len(self._under_way))
 
-    def build(self, view_set: ViewSet[Any], process: ProcessRow, run: Run) -> Future[Partition]:
-        """The partition of a run, once it is stored and visible.
+    def build(self, view_set: ViewSet[Any], process: ProcessRow, run: Run, tally: QueryTally) -> Future[Partition]:
+        """The partition of a run, once it is stored and visible. Whoever wants it first has it on their tally.
 
         The future raises CorruptData when a block of the run is lost or damaged.
         """
@@ -43,16 +51,18 @@ class JitUpdater:
         with self._lock:
             future = self._under_way.get(key)
             if future is None:
-                future = self._builds.submit(self._build, view_set, process, run)
+                future = self._builds.submit(self._build, view_set, process, run, tally)
                 self._under_way[key] = future
                 future.add_done_callback(lambda _: self._finished(key))
         return future
 
-    def rebuild(self, lost: PartitionRow, view_set: ViewSet[Any], process: ProcessRow, run: Run) -> Partition:
+    def rebuild(
+        self, lost: PartitionRow, view_set: ViewSet[Any], process: ProcessRow, run: Run, tally: QueryTally
+    ) -> Partition:
         """A new partition in place of one whose file is gone or unreadable."""
         self._metadata.forget_partition(lost)
         self._partitions.delete([lost])
-        return self.build(view_set, process, run).result()
+        return self.build(view_set, process, run, tally).result()
 
     def close(self) -> None:
         self._builds.shutdown(cancel_futures=True)
@@ -62,9 +72,10 @@ class JitUpdater:
         with self._lock:
             self._under_way.pop(key, None)
 
-    def _build(self, view_set: ViewSet[Any], process: ProcessRow, run: Run) -> Partition:
+    def _build(self, view_set: ViewSet[Any], process: ProcessRow, run: Run, tally: QueryTally) -> Partition:
+        begin_s = tally.clock()
         stream = run.stream
-        blocks = self._fetches.map(lambda block: read_events(self._objects, stream, block), run.blocks)
+        blocks = self._fetches.map(lambda block: read_events(self._objects, stream, block, tally), run.blocks)
         built = view_set.build(run, list(blocks), process.clock)
         partition_id = uuid.uuid4().hex
         instance_id = view_set.instance_id(stream)
@@ -91,6 +102,7 @@ class JitUpdater:
         visible = self._commit(Partition(row, built.summary))
         if visible.row.partition_id != row.partition_id:
             self._partitions.delete([row])
+        tally.partition_built(view_set.name, tally.clock() - begin_s)
         return visible
 
     def _commit(self, partition: Partition) -> Partition:

@@ -18,6 +18,7 @@ from udtf.lake.process_view import ProcessView
 from udtf.lake.runs import runs_by_stream
 from udtf.lake.thread_spans import ThreadSpans
 from udtf.lake.view_set import PlanT, ViewSet
+from udtf.metrics import Metrics, QueryTally
 from udtf.time_range import WHOLE_LIFE, TimeRange
 
 THREAD_SPANS = ThreadSpans()
@@ -47,14 +48,18 @@ class Lake:
         *,
         max_builds: int | None = None,
         partitions: PartitionStore | None = None,
+        metrics: Metrics | None = None,
     ) -> None:
         self.objects = objects
         self.metadata = metadata
+        self.metrics = metrics or Metrics()
         self.partitions = partitions or PartitionStore(objects, metadata)
+        self.metrics.watch_cache("file", self.partitions.files.statistics)
+        self.metrics.watch_cache("summary", self.partitions.summaries.statistics)
         if max_builds is None:
             # A build on a local disk needs the processor; one on a remote store mostly waits for it.
             max_builds = 2 * (os.cpu_count() or 1) if objects.is_local else 32
-        self.jit = JitUpdater(metadata, objects, self.partitions, max_builds=max_builds)
+        self.jit = JitUpdater(metadata, objects, self.partitions, max_builds=max_builds, metrics=self.metrics)
         self._blocks = BlockIndex(metadata)
         self._ingestion = Ingestion(metadata, objects)
 
@@ -115,8 +120,10 @@ class Lake:
         telemetry: ProcessTelemetry,
         time_range: TimeRange,
         stream_id: str | None = None,
+        tally: QueryTally | None = None,
     ) -> ProcessView[PlanT]:
-        """A view set over the streams of a process, for a time range. Nothing is built or read as yet."""
+        """A view set over the streams of a process, for a time range. Nothing is built or read as yet; what will be
+        is counted on the tally of the query that wants it."""
         streams = telemetry.streams_tagged(view_set.stream_tag)
         rows = self.metadata.partitions_of(telemetry.process.process_id, view_set.name, time_range, stream_id)
         return ProcessView(
@@ -126,10 +133,15 @@ class Lake:
             rows,
             self.jit,
             self.partitions,
+            tally or self.metrics.tally(),
         )
 
     def instance(
-        self, view_set: ViewSet[PlanT], instance_id: str, time_range: TimeRange = WHOLE_LIFE
+        self,
+        view_set: ViewSet[PlanT],
+        instance_id: str,
+        time_range: TimeRange = WHOLE_LIFE,
+        tally: QueryTally | None = None,
     ) -> ProcessView[PlanT]:
         """One view instance, by the id that SQL gives it: a stream's or a process's.
 
@@ -138,8 +150,9 @@ class Lake:
         """
         if view_set.instance_of == "stream":
             stream = self.metadata.stream(instance_id)
-            return self.view(view_set, self.telemetry_of(stream.process_id, instance_id), time_range, instance_id)
-        return self.view(view_set, self.telemetry_of(instance_id), time_range)
+            telemetry = self.telemetry_of(stream.process_id, instance_id)
+            return self.view(view_set, telemetry, time_range, instance_id, tally)
+        return self.view(view_set, self.telemetry_of(instance_id), time_range, tally=tally)
 
     def check_instance(self, view_set: ViewSet[Any], instance_id: str) -> None:
         """Raises NotFound if there is no stream or process for this instance."""
@@ -148,9 +161,11 @@ class Lake:
         else:
             self.metadata.process(instance_id)
 
-    def materialize(self, view_set: ViewSet[Any], instance_id: str, time_range: TimeRange) -> int:
+    def materialize(
+        self, view_set: ViewSet[Any], instance_id: str, time_range: TimeRange, tally: QueryTally | None = None
+    ) -> int:
         """Bring up to date what a time range of an instance needs; returns the number of partitions built."""
-        view = self.instance(view_set, instance_id, time_range)
+        view = self.instance(view_set, instance_id, time_range, tally)
         stale = sum(len(stream.stale_runs()) for stream in view.streams)
         view.start_update()
         for stream in view.streams:

@@ -9,6 +9,7 @@ from udtf.lake.cache import ByteBoundedCache
 from udtf.lake.metadata import MetadataStore, PartitionRow
 from udtf.lake.objects import ObjectStore
 from udtf.lake.partition_file import Summary, read_partition
+from udtf.metrics import QueryTally
 
 
 @dataclass(frozen=True)
@@ -48,19 +49,28 @@ class PartitionStore:
         self._objects.put(path, data, durable=False)
         self.files.put(path, data)
 
-    def read(self, row: PartitionRow, columns: Sequence[str]) -> Iterator[pa.RecordBatch]:
+    def read(self, row: PartitionRow, columns: Sequence[str], tally: QueryTally) -> Iterator[pa.RecordBatch]:
         """The rows of a partition, in pieces: the columns named.
 
         Raises:
             CorruptData: the file is missing or unreadable.
         """
-        data = self.files.get(row.path, lambda: self._objects.get(row.path))
+        misses = 0
+
+        def load() -> bytes:
+            nonlocal misses
+            misses = 1
+            return tally.read(lambda: self._objects.get(row.path))
+
+        data = self.files.get(row.path, load)
+        tally.cache_asked(hits=1 - misses, misses=misses)
         return read_partition(data, columns)
 
-    def with_summaries(self, rows: Collection[PartitionRow]) -> list[Partition]:
+    def with_summaries(self, rows: Collection[PartitionRow], tally: QueryTally) -> list[Partition]:
         """Partitions with their summaries, read in one statement. One that has been retired since is left out."""
         summaries = {row.partition_id: self.summaries.peek(row.partition_id) for row in rows}
         missing = [partition_id for partition_id, summary in summaries.items() if summary is None]
+        tally.cache_asked(hits=len(summaries) - len(missing), misses=len(missing))
         if missing:
             for partition_id, encoded in self._metadata.summaries(missing).items():
                 summaries[partition_id] = summary = Summary.decode(encoded)

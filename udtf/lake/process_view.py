@@ -14,6 +14,7 @@ from udtf.lake.partition_file import Summary
 from udtf.lake.partition_store import Partition, PartitionStore
 from udtf.lake.runs import Run
 from udtf.lake.view_set import PlanT, ViewSet
+from udtf.metrics import QueryTally
 
 
 @dataclass(frozen=True)
@@ -55,13 +56,13 @@ class StreamView(Generic[PlanT]):
         row = self._view.fresh_partition(run).row
         read_rows = 0
         try:
-            for batch in self._view.store.read(row, columns):
+            for batch in self._view.read(row, columns):
                 yield batch
                 read_rows += batch.num_rows
         except CorruptData:
             again = self._view.rebuild(row, run)
             # The same blocks give the same rows, so go on after those that are out already.
-            rows = pa.Table.from_batches(self._view.store.read(again.row, columns))
+            rows = pa.Table.from_batches(self._view.read(again.row, columns))
             yield from rows.slice(read_rows).to_batches()
 
 
@@ -76,14 +77,17 @@ class ProcessView(Generic[PlanT]):
         rows: Sequence[PartitionRow],
         jit: JitUpdater,
         store: PartitionStore,
+        tally: QueryTally,
     ) -> None:
         self.view_set = view_set
         self.process = process
-        self.store = store
+        self._store = store
+        self._tally = tally
         self._jit = jit
         self._fresh: dict[tuple[str, str], Partition] = {}
         needed = {self._key(plan.runs[index]) for _, plan in plans for index in plan.needed}
-        for partition in store.with_summaries([row for row in rows if (row.stream_id, row.source_hash) in needed]):
+        fresh_rows = [row for row in rows if (row.stream_id, row.source_hash) in needed]
+        for partition in store.with_summaries(fresh_rows, tally):
             self.add(partition)
         self.streams = [StreamView(stream, plan, self) for stream, plan in plans]
 
@@ -104,13 +108,17 @@ class ProcessView(Generic[PlanT]):
         self._fresh[partition.row.stream_id, partition.row.source_hash] = partition
 
     def build(self, run: Run) -> Future[Partition]:
-        return self._jit.build(self.view_set, self.process, run)
+        return self._jit.build(self.view_set, self.process, run, self._tally)
 
     def rebuild(self, lost: PartitionRow, run: Run) -> Partition:
         """A new partition of a run, in place of one that cannot be read."""
-        partition = self._jit.rebuild(lost, self.view_set, self.process, run)
+        partition = self._jit.rebuild(lost, self.view_set, self.process, run, self._tally)
         self.add(partition)
         return partition
+
+    def read(self, row: PartitionRow, columns: Sequence[str]) -> Iterator[pa.RecordBatch]:
+        """The rows of a partition, in pieces; raises CorruptData when its file is missing or unreadable."""
+        return self._store.read(row, columns, self._tally)
 
     def _key(self, run: Run) -> tuple[str, str]:
         return run.stream.stream_id, self.view_set.source_hash(run)

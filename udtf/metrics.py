@@ -1,0 +1,237 @@
+"""What is measured, and where the numbers go: into metrics for Prometheus, and into the tally of the query at work.
+
+Everything is recorded once for a query, a thread, a partition or a request to the store, never for a span. Times are
+seconds, as Prometheus wants them.
+"""
+
+import threading
+import time
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from typing import TypeVar
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
+from prometheus_client.metrics_core import Metric
+
+from udtf.lake.cache import CacheStatistics
+
+T = TypeVar("T")
+
+TRACE_SECONDS = (0.02, 0.04, 0.075, 0.15, 0.3, 0.7, 1.5, 3.0, 6.0, 12.0, 25.0, 60.0)
+"""Steps of about two. Edges are where somebody notices: 40 ms and 150 ms for a warm trace, 700 ms for a cold one."""
+
+WORK_SECONDS = tuple(0.0005 * 2**step for step in range(16))
+"""0.5 ms to 16 s: a thread of a few spans, up to a partition on a slow store. Doubling each time, a quantile that is
+read from the buckets is wrong by a factor of two at most, whatever the load."""
+
+STORE_SECONDS = (0.0001, 0.0003, 0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1.0, 3.0, 10.0, 30.0)
+"""Half decades: a local file takes 0.1 ms, a remote object 10 to 100 ms, one that is throttled and tried again
+seconds."""
+
+
+class Metrics:
+    """The metrics of one lake and of what is served from it. Two of them in one process share nothing.
+
+    Args:
+        clock: seconds that only rise.
+    """
+
+    def __init__(self, clock: Callable[[], float] = time.perf_counter) -> None:
+        self.clock = clock
+        self.registry = registry = CollectorRegistry()
+        self._caches = _Caches(registry)
+        self.trace_seconds = Histogram(
+            "flightsrv_trace_seconds",
+            "Time from the first look at a trace's telemetry until its last chunk was taken.",
+            buckets=TRACE_SECONDS,
+            registry=registry,
+        )
+        self.thread_seconds = Histogram(
+            "flightsrv_thread_seconds",
+            "Time to scan and encode one stream of a trace; waiting for partitions and for the reader not counted.",
+            ["view_set"],
+            buckets=WORK_SECONDS,
+            registry=registry,
+        )
+        self.failed_threads = Counter(
+            "flightsrv_failed_threads",
+            "Streams that a trace went on without, by error.",
+            ["kind"],
+            registry=registry,
+        )
+        self.build_seconds = Histogram(
+            "flightsrv_partition_build_seconds",
+            "Time to materialize one partition, from its first block read to its committed row.",
+            ["view_set"],
+            buckets=WORK_SECONDS,
+            registry=registry,
+        )
+        self.builds_under_way = Gauge(
+            "flightsrv_builds_under_way", "Partitions that are being materialized or wait for it.", registry=registry
+        )
+        self.results_waiting = Gauge(
+            "flightsrv_results_waiting",
+            "Pieces of results that are made and wait for those before them, or for the reader.",
+            registry=registry,
+        )
+        self.store_read_seconds = Histogram(
+            "flightsrv_store_read_seconds",
+            "Time to read one object, attempts that failed included.",
+            buckets=STORE_SECONDS,
+            registry=registry,
+        )
+        self.store_read_bytes = Counter(
+            "flightsrv_store_read_bytes", "Bytes read from the object store.", registry=registry
+        )
+        self.store_written_bytes = Counter(
+            "flightsrv_store_written_bytes", "Bytes written to the object store.", registry=registry
+        )
+        self.store_retries = Counter(
+            "flightsrv_store_retries", "Requests to the object store that were tried again.", registry=registry
+        )
+        self.queries = Counter(
+            "flightsrv_queries", "Statements that ended, by how they ended.", ["outcome"], registry=registry
+        )
+        self.query_seconds = Histogram(
+            "flightsrv_query_seconds",
+            "Time from a statement's call to the end of its stream, however it ended.",
+            buckets=TRACE_SECONDS,
+            registry=registry,
+        )
+        self.sent_rows = Counter("flightsrv_sent_rows", "Rows sent to clients.", registry=registry)
+        self.sent_bytes = Counter("flightsrv_sent_bytes", "Bytes of rows sent to clients.", registry=registry)
+        self.errors = Counter("flightsrv_errors", "Calls that failed, by error.", ["kind"], registry=registry)
+
+    def watch_cache(self, name: str, statistics: Callable[[], CacheStatistics]) -> None:
+        """Show a cache's own counts, asked for when somebody looks."""
+        self._caches.watched[name] = statistics
+
+    def query_ended(self, outcome: str, seconds: float, rows: int, size_bytes: int) -> None:
+        """A statement's stream has ended: 'ok', 'failed', 'cancelled' or 'abandoned'."""
+        self.queries.labels(outcome).inc()
+        self.query_seconds.observe(seconds)
+        self.sent_rows.inc(rows)
+        self.sent_bytes.inc(size_bytes)
+
+    def tally(self) -> "QueryTally":
+        """A tally for a query that begins."""
+        return QueryTally(self)
+
+
+@dataclass
+class Amounts:
+    """What one query took, in the order in which a log line tells it. `threads_ms` is the sum over threads that ran
+    side by side, and `builds_ms` and `store_ms` are such sums, too."""
+
+    trace_ms: float = 0.0
+    threads: int = 0
+    threads_ms: float = 0.0
+    failed_threads: int = 0
+    partitions_built: int = 0
+    builds_ms: float = 0.0
+    cache_hits: int = 0
+    cache_misses: int = 0
+    store_reads: int = 0
+    store_ms: float = 0.0
+    store_bytes: int = 0
+    max_results_waiting: int = 0
+
+    def __str__(self) -> str:
+        amounts = vars(self).items()
+        return ", ".join(f"{name}={round(amount, 1)}" for name, amount in amounts if amount)
+
+
+class QueryTally:
+    """Records for one query: into its `amounts`, and into the metrics of all. Safe to use from many threads."""
+
+    def __init__(self, metrics: Metrics) -> None:
+        self._metrics = metrics
+        self._lock = threading.Lock()
+        self._results_waiting = 0
+        self.amounts = Amounts()
+        self.clock = metrics.clock
+
+    def trace_made(self, seconds: float) -> None:
+        """A trace is complete."""
+        self._metrics.trace_seconds.observe(seconds)
+        with self._lock:
+            self.amounts.trace_ms += seconds * 1e3
+
+    def thread_made(self, view_set: str, seconds: float) -> None:
+        """A stream of a trace was scanned and encoded."""
+        self._metrics.thread_seconds.labels(view_set).observe(seconds)
+        with self._lock:
+            self.amounts.threads += 1
+            self.amounts.threads_ms += seconds * 1e3
+
+    def thread_failed(self, error: Exception) -> None:
+        """A trace goes on without a stream."""
+        self._metrics.failed_threads.labels(type(error).__name__).inc()
+        with self._lock:
+            self.amounts.failed_threads += 1
+
+    def partition_built(self, view_set: str, seconds: float) -> None:
+        """A partition is visible. Queries that waited for one build leave it to the first."""
+        self._metrics.build_seconds.labels(view_set).observe(seconds)
+        with self._lock:
+            self.amounts.partitions_built += 1
+            self.amounts.builds_ms += seconds * 1e3
+
+    def cache_asked(self, hits: int = 0, misses: int = 0) -> None:
+        """Values were looked up in a cache, which counts for itself."""
+        with self._lock:
+            self.amounts.cache_hits += hits
+            self.amounts.cache_misses += misses
+
+    def read(self, load: Callable[[], bytes]) -> bytes:
+        """The bytes that `load` reads from the object store."""
+        begin = self.clock()
+        data = load()
+        seconds = self.clock() - begin
+        self._metrics.store_read_seconds.observe(seconds)
+        self._metrics.store_read_bytes.inc(len(data))
+        with self._lock:
+            self.amounts.store_reads += 1
+            self.amounts.store_ms += seconds * 1e3
+            self.amounts.store_bytes += len(data)
+        return data
+
+    def results_waiting(self, change: int) -> None:
+        """So many results more, or less, are made and not taken yet."""
+        self._metrics.results_waiting.inc(change)
+        with self._lock:
+            self._results_waiting += change
+            self.amounts.max_results_waiting = max(self.amounts.max_results_waiting, self._results_waiting)
+
+
+def timed(items: Iterable[T], clock: Callable[[], float], tell: Callable[[float], None]) -> Iterator[T]:
+    """The items; in the end `tell` learns how many seconds making them took, without the time until each was taken."""
+    seconds = 0.0
+    begin = clock()
+    for item in items:
+        seconds += clock() - begin
+        yield item
+        begin = clock()
+    tell(seconds + clock() - begin)
+
+
+class _Caches:
+    """A collector that asks caches when somebody looks."""
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        self.watched: dict[str, Callable[[], CacheStatistics]] = {}
+        registry.register(self)
+
+    def collect(self) -> Iterator[Metric]:
+        hits = CounterMetricFamily("flightsrv_cache_hits", "Values that a cache had.", labels=["cache"])
+        misses = CounterMetricFamily("flightsrv_cache_misses", "Values that had to be loaded.", labels=["cache"])
+        entries = GaugeMetricFamily("flightsrv_cache_entries", "Values that a cache holds.", labels=["cache"])
+        size = GaugeMetricFamily("flightsrv_cache_bytes", "Bytes of values that a cache holds.", labels=["cache"])
+        for name, statistics in self.watched.items():
+            now = statistics()
+            hits.add_metric([name], now.hits)
+            misses.add_metric([name], now.misses)
+            entries.add_metric([name], now.entries)
+            size.add_metric([name], now.size_bytes)
+        yield from (hits, misses, entries, size)
