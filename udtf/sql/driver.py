@@ -9,7 +9,7 @@ only be stopped from an event loop, which costs about half a millisecond a batch
 import asyncio
 import queue
 import threading
-from collections.abc import Iterator
+from collections.abc import Generator
 
 import datafusion
 import pyarrow as pa
@@ -39,7 +39,7 @@ class Driver:
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join()
 
-    def batches(self, frame: datafusion.DataFrame, cancellation: Cancellation) -> Iterator[pa.RecordBatch]:
+    def batches(self, frame: datafusion.DataFrame, cancellation: Cancellation) -> Generator[pa.RecordBatch, None, None]:
         """The batches of a query. Closing the iterator stops the query.
 
         Raises:
@@ -50,7 +50,9 @@ class Driver:
             return (batch.to_pyarrow() for batch in frame.execute_stream())
         return self._batches_from_loop(frame, cancellation)
 
-    def _batches_from_loop(self, frame: datafusion.DataFrame, cancellation: Cancellation) -> Iterator[pa.RecordBatch]:
+    def _batches_from_loop(
+        self, frame: datafusion.DataFrame, cancellation: Cancellation
+    ) -> Generator[pa.RecordBatch, None, None]:
         reading = _Reading(frame)
         pump = asyncio.run_coroutine_threadsafe(reading.pump(), self._loop)
         try:

@@ -1,6 +1,7 @@
 """From a statement to its rows: plans and runs SQL over a lake, read-only."""
 
 from collections.abc import Callable, Iterator
+from contextlib import closing
 
 import datafusion
 import pyarrow as pa
@@ -130,9 +131,9 @@ class Query:
         cancellation = self._session.cancellation
         cancellation.is_cancelled = is_cancelled
         try:
-            for batch in self._driver.batches(self._frame, cancellation):
-                if batch.num_rows:
-                    yield self._conform(batch)
+            # Closed here and now: whatever holds on to the generator must not hold on to the query.
+            with closing(self._driver.batches(self._frame, cancellation)) as batches:
+                yield from (self._conform(batch) for batch in batches if batch.num_rows)
         except QueryCancelled:
             raise
         except Exception as error:
