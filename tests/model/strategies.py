@@ -171,7 +171,7 @@ class Delivery:
     process: Process
     batches: tuple[tuple[Block, ...], ...]
     """Blocks may be in more than one batch, but in none twice."""
-    partition_events: int = 1 << 17
+    partition_events: int = 1 << 16
     """About how many events the lake shall put into one partition."""
     row_group_rows: int = 1 << 15
 
@@ -204,7 +204,7 @@ def deliveries(draw: st.DrawFn, of: st.SearchStrategy[Process] | None = None) ->
     sent = [block for batch in batches for block in batch]
     if sent and draw(st.booleans()):
         batches.append(tuple(dice.sample(sent, dice.randint(1, len(sent)))))
-    partition_events = draw(st.sampled_from([1, 4, 16, 64, 1 << 17]))
+    partition_events = draw(st.sampled_from([1, 4, 16, 64, 1 << 16]))
     return Delivery(process, tuple(batches), partition_events, draw(st.sampled_from([1, 5, 1 << 15])))
 
 

@@ -58,7 +58,7 @@ class Lake:
         self.metrics.watch_cache("summary", self.partitions.summaries.statistics)
         if max_builds is None:
             # A build on a local disk needs the processor; one on a remote store mostly waits for it.
-            max_builds = 2 * (os.cpu_count() or 1) if objects.is_local else 32
+            max_builds = max(2, os.cpu_count() or 1) if objects.is_local else 32
         self.jit = JitUpdater(metadata, objects, self.partitions, max_builds=max_builds, metrics=self.metrics)
         self._blocks = BlockIndex(metadata)
         self._ingestion = Ingestion(metadata, objects)
@@ -84,11 +84,10 @@ class Lake:
         Raises:
             ValueError: the store is remote and no database is given.
         """
-        objects = ObjectStore(uri, **(storage_options or {}))
         if db_url is None:
-            if not objects.is_local:
+            folder = local_folder(uri)
+            if folder is None:
                 raise ValueError(f"a lake at {uri} needs a database: give an SQLAlchemy URL")
-            folder = Path(objects.root)
             folder.mkdir(parents=True, exist_ok=True)
             db_url = f"sqlite:///{folder / 'metadata.db'}"
         return Lake(objects, MetadataStore(db_url, pool_size=db_pool_size), max_builds=max_builds)

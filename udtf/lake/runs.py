@@ -18,8 +18,9 @@ from udtf.lake.matching import fold_unmatched
 from udtf.lake.metadata import BlockRow, StreamRow
 from udtf.time_range import TimeRange
 
-RUN_EVENTS = 1 << 17
-"""A run holds the blocks whose first event lies in the same stretch of this many ordinals."""
+RUN_EVENTS = 1 << 16
+"""A run holds the blocks whose first event lies in the same stretch of this many ordinals. Smaller runs cost more
+files; larger ones more memory while they are built, and more work anew for each block of a live process."""
 
 
 @dataclass(frozen=True)
