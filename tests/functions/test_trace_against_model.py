@@ -1,5 +1,7 @@
 """Whatever was recorded, however it came: a trace shows the slices of the model, no more, no less."""
 
+from collections import Counter
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -117,6 +119,25 @@ def test_the_next_query_sees_blocks_that_came_meanwhile(
             time_range = data.draw(st.just(WHOLE_LIFE) | time_ranges(spans))
             trace = reader.trace(process.process_id, "both", time_range)
             assert_trace_is_model(trace, process, stored, "both", time_range)
+
+
+@effort(30)
+@given(delivery=deliveries(processes(max_async_streams=0)))
+def test_losses_are_counted_as_the_model_counts_them(lake: Lake, reader: Reader, delivery: Delivery) -> None:
+    """Events in holes, and ends that close nothing, stream by stream."""
+    process, blocks = delivery.process, delivery.blocks
+    with partitioned_like(delivery):
+        deliver(lake, delivery)
+        reader.trace_bytes(process.process_id, "both", WHOLE_LIFE)
+    told: Counter[object] = Counter()
+    for message in reader.messages:
+        told[message["type"], message["stream_id"]] += int(str(message["nb_events"]))
+    expected: Counter[object] = Counter()
+    for stream in process.streams:
+        model = stream_spans(process, stream, blocks)
+        expected["events_lost", stream.stream_id] = model.lost_events
+        expected["orphan_ends", stream.stream_id] = model.orphan_ends
+    assert told == expected
 
 
 @effort(15)

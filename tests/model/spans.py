@@ -49,7 +49,7 @@ class StreamSpans:
     abandoned: frozenset[int]
     """Ids of spans still open when their run ended at a hole."""
     orphan_ends: int
-    gaps: int
+    lost_events: int
 
 
 def stored_blocks(stream: Stream, blocks: Iterable[Block]) -> list[Block]:
@@ -69,10 +69,10 @@ def runs(stream: Stream, blocks: Iterable[Block]) -> list[list[Block]]:
     return found
 
 
-def gaps(stream: Stream, blocks: Iterable[Block]) -> int:
-    """Holes in front of a stored block, the one at the very start included."""
-    stream_runs = runs(stream, blocks)
-    return sum(1 for run in stream_runs if run[0].object_offset > 0 or run is not stream_runs[0])
+def lost_events(stream: Stream, blocks: Iterable[Block]) -> int:
+    """Events in the holes before, not after, a stored block; the hole at the very start counts."""
+    stored = stored_blocks(stream, blocks)
+    return stored[-1].end_offset - sum(len(block.events) for block in stored) if stored else 0
 
 
 def thread_spans(process: Process, stream: Stream, blocks: Iterable[Block]) -> StreamSpans:
@@ -99,7 +99,7 @@ def thread_spans(process: Process, stream: Stream, blocks: Iterable[Block]) -> S
                 else:
                     orphan_ends += 1
     return StreamSpans(
-        tuple(spans[key] for key in sorted(spans)), frozenset(abandoned), orphan_ends, gaps(stream, blocks)
+        tuple(spans[key] for key in sorted(spans)), frozenset(abandoned), orphan_ends, lost_events(stream, blocks)
     )
 
 
@@ -126,7 +126,7 @@ def async_spans(process: Process, stream: Stream, blocks: Iterable[Block]) -> St
                 spans[event.span_id] = Span(**{**vars(begun), "end_ns": time_ns})
             else:
                 orphan_ends += 1
-    return StreamSpans(tuple(spans.values()), frozenset(), orphan_ends, gaps(stream, blocks))
+    return StreamSpans(tuple(spans.values()), frozenset(), orphan_ends, lost_events(stream, blocks))
 
 
 def stream_spans(process: Process, stream: Stream, blocks: Iterable[Block]) -> StreamSpans:

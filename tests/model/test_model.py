@@ -38,7 +38,7 @@ def test_a_lost_block_leaves_what_was_open_unfinished_and_starts_anew() -> None:
     first, _lost, last = cut(stream, [2, 4])
     model = thread_spans(process, stream, (first, last))
     assert _tree(process, stream, (first, last)) == "0 a 0..\n  1 b 1..\n6 d 6..7"
-    assert (model.gaps, model.orphan_ends, model.abandoned) == (1, 2, {0, 1})
+    assert (model.lost_events, model.orphan_ends, model.abandoned) == (2, 2, {0, 1})
     assert thread_slices(process, stream, (first, last), LIFE) == [
         Slice(at(0), -1, 0, "a"),
         Slice(at(1), -1, 1, "b"),
