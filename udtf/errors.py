@@ -4,7 +4,8 @@
     ├── InvalidArgument      the caller's mistake: an argument, a statement, a time
     │   └── InvalidTelemetry     telemetry that is malformed or contradicts what is stored
     ├── NotFound             a process, stream or block that the lake does not have
-    └── CorruptData          stored bytes are not what was acknowledged (a failure of ours or of the store)
+    ├── CorruptData          stored bytes are not what was acknowledged (a failure of ours or of the store)
+    └── StoreUnavailable     the object store or the metadata database does not answer; later it may
 
 Every message is written for the caller: what, which, what was expected. It never holds a server path.
 """
@@ -28,3 +29,7 @@ class NotFound(UdtfError):
 
 class CorruptData(UdtfError):
     """Stored bytes cannot be read back as what they were when they were acknowledged."""
+
+
+class StoreUnavailable(UdtfError):
+    """The object store or the metadata database failed for longer than we are patient; the same may work later."""

@@ -4,7 +4,7 @@ QueryCancelled                      CANCELLED
 UnsupportedMessage, NotOffered      UNIMPLEMENTED
 NotFound                            NOT_FOUND
 other InvalidArgument               INVALID_ARGUMENT
-Draining                            UNAVAILABLE
+Draining, StoreUnavailable          UNAVAILABLE
 other UdtfError                     INTERNAL, with the error's own message and a query id
 anything else                       INTERNAL, with a query id; the story is in the log under that id
 """
@@ -21,7 +21,7 @@ import pyarrow as pa
 from pyarrow import flight
 
 from flightsrv.wire.commands import UnsupportedMessage
-from udtf.errors import InvalidArgument, NotFound, UdtfError
+from udtf.errors import InvalidArgument, NotFound, StoreUnavailable, UdtfError
 from udtf.sql.engine import QueryCancelled
 
 log = logging.getLogger(__name__)
@@ -50,7 +50,7 @@ def to_flight_error(error: BaseException, query_id: str) -> Exception:
             return pa.ArrowKeyError(client_message(error))  # type: ignore[no-any-return]
         case InvalidArgument():
             return pa.ArrowInvalid(client_message(error))  # type: ignore[no-any-return]
-        case Draining():
+        case Draining() | StoreUnavailable():
             return flight.FlightUnavailableError(client_message(error))  # type: ignore[no-any-return]
     log.error("query %s failed", query_id, exc_info=error)
     message = client_message(error) if isinstance(error, UdtfError) else "internal error"

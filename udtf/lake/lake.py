@@ -1,8 +1,8 @@
 """A lake: one object store and one metadata database, and what can be asked of them together."""
 
 import os
+from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
@@ -12,10 +12,11 @@ from udtf.lake.block_index import BlockIndex
 from udtf.lake.ingestion import Ingestion
 from udtf.lake.jit import JitUpdater
 from udtf.lake.metadata import BlockRow, MetadataStore, ProcessRow, StreamRow
-from udtf.lake.objects import ObjectStore
+from udtf.lake.objects import ObjectStore, local_folder
 from udtf.lake.partition_store import PartitionStore
 from udtf.lake.process_view import ProcessView
 from udtf.lake.runs import runs_by_stream
+from udtf.lake.settings import LakeSettings
 from udtf.lake.thread_spans import ThreadSpans
 from udtf.lake.view_set import PlanT, ViewSet
 from udtf.metrics import Metrics, QueryTally
@@ -45,17 +46,18 @@ class Lake:
         self,
         objects: ObjectStore,
         metadata: MetadataStore,
+        settings: LakeSettings | None = None,
         *,
-        max_builds: int | None = None,
-        partitions: PartitionStore | None = None,
         metrics: Metrics | None = None,
     ) -> None:
+        settings = settings or LakeSettings()
         self.objects = objects
         self.metadata = metadata
         self.metrics = metrics or Metrics()
-        self.partitions = partitions or PartitionStore(objects, metadata)
+        self.partitions = PartitionStore(objects, metadata, settings.caches)
         self.metrics.watch_cache("file", self.partitions.files.statistics)
         self.metrics.watch_cache("summary", self.partitions.summaries.statistics)
+        max_builds = settings.max_builds
         if max_builds is None:
             # A build on a local disk needs the processor; one on a remote store mostly waits for it.
             max_builds = max(2, os.cpu_count() or 1) if objects.is_local else 32
@@ -67,32 +69,33 @@ class Lake:
     def open(
         uri: str,
         db_url: str | None = None,
+        settings: LakeSettings | None = None,
         *,
-        max_builds: int | None = None,
-        db_pool_size: int = 8,
-        storage_options: dict[str, Any] | None = None,
+        storage_options: Mapping[str, Any] | None = None,
     ) -> "Lake":
         """Open a lake, or begin one.
 
         Args:
             uri: a folder, or a URL that fsspec knows, such as `s3://bucket/prefix`.
             db_url: an SQLAlchemy URL; by default an SQLite file in the folder.
-            max_builds: most partitions built at once; by default as suits the store.
-            db_pool_size: most connections to the database at once.
-            storage_options: handed to the file system.
+            storage_options: handed to the file system of a remote store.
 
         Raises:
             ValueError: the store is remote and no database is given.
+            StoreUnavailable: the database does not answer.
         """
+        settings = settings or LakeSettings()
         if db_url is None:
             folder = local_folder(uri)
             if folder is None:
                 raise ValueError(f"a lake at {uri} needs a database: give an SQLAlchemy URL")
             folder.mkdir(parents=True, exist_ok=True)
             db_url = f"sqlite:///{folder / 'metadata.db'}"
-        return Lake(objects, MetadataStore(db_url, pool_size=db_pool_size), max_builds=max_builds)
+        objects = ObjectStore.open(uri, settings.store, storage_options)
+        return Lake(objects, MetadataStore(db_url, settings.database), settings)
 
     def close(self) -> None:
+        self.objects.close()
         self._ingestion.close()
         self.jit.close()
         self.metadata.close()

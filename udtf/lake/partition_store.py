@@ -9,6 +9,7 @@ from udtf.lake.cache import ByteBoundedCache
 from udtf.lake.metadata import MetadataStore, PartitionRow
 from udtf.lake.objects import ObjectStore
 from udtf.lake.partition_file import Summary, read_partition
+from udtf.lake.settings import CacheSettings
 from udtf.metrics import QueryTally
 
 
@@ -21,27 +22,14 @@ class Partition:
 
 
 class PartitionStore:
-    """Safe to use from many threads.
+    """Safe to use from many threads."""
 
-    Args:
-        file_cache_bytes, max_file_bytes: what the cache of files holds, and up to which size it keeps one.
-        summary_cache_bytes: what the cache of decoded summaries holds.
-    """
-
-    def __init__(
-        self,
-        objects: ObjectStore,
-        metadata: MetadataStore,
-        *,
-        file_cache_bytes: int = 500 << 20,
-        max_file_bytes: int = 20 << 20,
-        summary_cache_bytes: int = 100 << 20,
-    ) -> None:
+    def __init__(self, objects: ObjectStore, metadata: MetadataStore, caches: CacheSettings) -> None:
         self._objects = objects
         self._metadata = metadata
-        self.files: ByteBoundedCache[str, bytes] = ByteBoundedCache(file_cache_bytes, max_file_bytes, len)
+        self.files: ByteBoundedCache[str, bytes] = ByteBoundedCache(caches.file_bytes, caches.max_file_bytes, len)
         self.summaries: ByteBoundedCache[str, Summary] = ByteBoundedCache(
-            summary_cache_bytes, summary_cache_bytes, lambda summary: summary.size_bytes
+            caches.summary_bytes, caches.summary_bytes, lambda summary: summary.size_bytes
         )
 
     def write(self, path: str, data: bytes) -> None:

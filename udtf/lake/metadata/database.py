@@ -8,7 +8,9 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql, sqlite
 
+from udtf.errors import StoreUnavailable
 from udtf.lake.metadata.tables import TABLES
+from udtf.lake.settings import DatabaseSettings
 
 
 class Database:
@@ -16,18 +18,18 @@ class Database:
 
     Args:
         url: an SQLAlchemy URL, `sqlite:///FILE` or `postgresql+psycopg://...`.
-        pool_size: most connections that are ever open at once.
     """
 
-    def __init__(self, url: str, *, pool_size: int) -> None:
+    def __init__(self, url: str, settings: DatabaseSettings) -> None:
+        self._settings = settings
         parsed = sa.make_url(url)
         if parsed.drivername == "postgresql":
             parsed = parsed.set(drivername="postgresql+psycopg")
         self._engine = sa.create_engine(
             parsed,
-            pool_size=pool_size,
+            pool_size=settings.max_connections,
             max_overflow=0,
-            pool_timeout=60,
+            pool_timeout=settings.max_wait_s,
             pool_pre_ping=parsed.host is not None,
         )
         self.is_sqlite = self._engine.dialect.name == "sqlite"
@@ -43,14 +45,18 @@ class Database:
     @contextmanager
     def read(self) -> Iterator[sa.Connection]:
         """A connection to read from."""
-        with self._engine.connect() as connection:
+        with self._explained(), self._engine.connect() as connection:
             yield connection
 
     @contextmanager
     def write(self, *, durable: bool = True) -> Iterator[sa.Connection]:
         """A transaction that changes something; it has reached the disk at its end, unless that does not matter."""
         options = {"flightsrv_write": True, "flightsrv_durable": durable}
-        with self._engine.connect().execution_options(**options) as connection, connection.begin():
+        with (
+            self._explained(),
+            self._engine.connect().execution_options(**options) as connection,
+            connection.begin(),
+        ):
             yield connection
 
     def rows(self, statement: sa.Select[Any], row_type: type[Any]) -> list[Any]:
@@ -65,13 +71,26 @@ class Database:
             for piece in result.partitions():
                 yield [row_type(*row) for row in piece]
 
+    @contextmanager
+    def _explained(self) -> Iterator[None]:
+        """Failures of the database that pass, in our words."""
+        try:
+            yield
+        except sa.exc.TimeoutError as error:
+            raise StoreUnavailable(
+                f"all {self._settings.max_connections} connections to the metadata database were in use "
+                f"for {self._settings.max_wait_s:g} s"
+            ) from error
+        except (sa.exc.OperationalError, sa.exc.InterfaceError) as error:
+            raise StoreUnavailable("the metadata database does not answer as it should") from error
+
     def _create_tables(self) -> None:
         for attempt in range(10):
             try:
                 with self.write() as connection:
                     TABLES.create_all(connection)
                 return
-            except (sa.exc.ProgrammingError, sa.exc.IntegrityError, sa.exc.OperationalError):
+            except (sa.exc.ProgrammingError, sa.exc.IntegrityError, StoreUnavailable):
                 # Another server may create the same tables at this moment.
                 if attempt == 9:
                     raise

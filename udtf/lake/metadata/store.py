@@ -14,19 +14,21 @@ from udtf.lake.metadata.database import Database, rows_of
 from udtf.lake.metadata.neighbours import check_neighbours
 from udtf.lake.metadata.rows import BlockRow, PartitionRow, ProcessRow, StreamRow
 from udtf.lake.metadata.tables import PARTITION_COLUMNS, blocks, partitions, processes, streams
+from udtf.lake.settings import DatabaseSettings
 from udtf.time_range import TimeRange
 
 
 class MetadataStore:
     """The four tables, in SQLite or PostgreSQL. Safe to use from many threads.
 
+    All methods raise StoreUnavailable when the database does not answer.
+
     Args:
         url: an SQLAlchemy URL, `sqlite:///FILE` or `postgresql+psycopg://...`.
-        pool_size: most connections that are ever open at once.
     """
 
-    def __init__(self, url: str, *, pool_size: int = 8) -> None:
-        self._database = Database(url, pool_size=pool_size)
+    def __init__(self, url: str, settings: DatabaseSettings | None = None) -> None:
+        self._database = Database(url, settings or DatabaseSettings())
 
     def close(self) -> None:
         self._database.close()

@@ -1,0 +1,18 @@
+"""The object store: whole objects by key, wherever they are kept. The only package that knows fsspec."""
+
+from udtf.lake.objects.backend import Backend, ObjectMissing, PassingFailure, StoreRefused
+from udtf.lake.objects.local_folder import LocalFolder
+from udtf.lake.objects.remote_folder import RemoteFolder
+from udtf.lake.objects.store import ObjectStore, StoreStatistics, local_folder
+
+__all__ = [
+    "Backend",
+    "LocalFolder",
+    "ObjectMissing",
+    "ObjectStore",
+    "PassingFailure",
+    "RemoteFolder",
+    "StoreRefused",
+    "StoreStatistics",
+    "local_folder",
+]

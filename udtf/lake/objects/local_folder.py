@@ -1,0 +1,86 @@
+"""Objects as files in a folder of this machine."""
+
+import errno
+import os
+import uuid
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+from udtf.lake.objects.backend import ObjectMissing, PassingFailure, StoreRefused
+
+_PASSING = {errno.EMFILE, errno.ENFILE, errno.EAGAIN, errno.ETIMEDOUT, errno.ESTALE}
+
+
+class LocalFolder:
+    """A `Backend`."""
+
+    is_local = True
+
+    def __init__(self, root: Path) -> None:
+        self._root = root
+
+    def read(self, key: str) -> bytes:
+        with _translated(key):
+            return (self._root / key).read_bytes()
+
+    def read_range(self, key: str, begin: int, end: int) -> bytes:
+        with _translated(key), (self._root / key).open("rb", buffering=0) as file:
+            return os.pread(file.fileno(), end - begin, begin)
+
+    def write(self, key: str, data: bytes, *, durable: bool) -> None:
+        """Writes beside and renames, so that no reader and no crash ever sees half a file."""
+        path = self._root / key
+        partial = path.with_name(f".{path.name}.{uuid.uuid4().hex}")
+        with _translated(key):
+            try:
+                file = partial.open("xb")
+            except FileNotFoundError:
+                path.parent.mkdir(parents=True, exist_ok=True)
+                file = partial.open("xb")
+            try:
+                with file:
+                    file.write(data)
+                    if durable:
+                        file.flush()
+                        os.fsync(file.fileno())
+                partial.replace(path)
+            except BaseException:
+                partial.unlink(missing_ok=True)
+                raise
+            if durable:
+                _sync_folder(path.parent)
+
+    def delete(self, key: str) -> None:
+        with _translated(key):
+            (self._root / key).unlink(missing_ok=True)
+
+    def written_at(self, prefix: str) -> Mapping[str, float]:
+        times: dict[str, float] = {}
+        with _translated(prefix):
+            for folder, _, names in os.walk(self._root / prefix):
+                for name in names:
+                    path = Path(folder, name)
+                    with suppress(FileNotFoundError):
+                        times[path.relative_to(self._root).as_posix()] = path.stat().st_mtime
+        return times
+
+
+@contextmanager
+def _translated(key: str) -> Iterator[None]:
+    try:
+        yield
+    except FileNotFoundError as error:
+        raise ObjectMissing(f"object {key} is missing from the store") from error
+    except OSError as error:
+        if error.errno in _PASSING:
+            raise PassingFailure(f"object {key}: {error.strerror}") from error
+        raise StoreRefused(f"object {key} cannot be read or written: {error.strerror}") from error
+
+
+def _sync_folder(path: Path) -> None:
+    folder = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(folder)
+    finally:
+        os.close(folder)
