@@ -130,8 +130,10 @@ class Amounts:
     failed_threads: int = 0
     partitions_built: int = 0
     builds_ms: float = 0.0
-    cache_hits: int = 0
-    cache_misses: int = 0
+    file_hits: int = 0
+    file_misses: int = 0
+    summary_hits: int = 0
+    summary_misses: int = 0
     store_reads: int = 0
     store_ms: float = 0.0
     store_bytes: int = 0
@@ -178,11 +180,17 @@ class QueryTally:
             self.amounts.partitions_built += 1
             self.amounts.builds_ms += seconds * 1e3
 
-    def cache_asked(self, hits: int = 0, misses: int = 0) -> None:
-        """Values were looked up in a cache, which counts for itself."""
+    def file_asked(self, *, hit: bool) -> None:
+        """A file was looked up in its cache, which counts for all queries."""
         with self._lock:
-            self.amounts.cache_hits += hits
-            self.amounts.cache_misses += misses
+            self.amounts.file_hits += hit
+            self.amounts.file_misses += not hit
+
+    def summaries_asked(self, hits: int, misses: int) -> None:
+        """Summaries were looked up in their cache, which counts for all queries."""
+        with self._lock:
+            self.amounts.summary_hits += hits
+            self.amounts.summary_misses += misses
 
     def read(self, load: Callable[[], bytes]) -> bytes:
         """The bytes that `load` reads from the object store."""

@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from udtf.metrics import QueryTally
 from udtf.time_range import WHOLE_LIFE, TimeRange
 
 
@@ -19,11 +20,13 @@ class QueryContext:
         strict: whether a thread that fails fails the trace.
         on_message: takes what is worth telling while the statement runs, as values that JSON can hold. Called from
             any thread.
+        tally: where what the statement takes is added up; None is a new one.
     """
 
     time_range: TimeRange | None = None
     strict: bool = False
     on_message: Callable[[dict[str, object]], None] = _ignore
+    tally: QueryTally | None = None
 
     @property
     def range(self) -> TimeRange:

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from queue import Empty, SimpleQueue
 from threading import Lock
+from typing import Literal
 
 from flightsrv.server.errors import Draining, to_flight_error
 from flightsrv.server.handles import BoundParameters
@@ -20,6 +21,7 @@ log = logging.getLogger(__name__)
 
 MAX_LOGGED_CHARS = 200
 
+Outcome = Literal["ok", "failed", "cancelled", "abandoned"]
 ProgressMessage = dict[str, object]
 """A small JSON object with a `type`, from the plan of a query to the client."""
 
@@ -36,8 +38,8 @@ class Services:
 class Call:
     """A call in flight.
 
-    Handlers note what the call is about: `statement`, `rows`, `size_bytes`. Its `outcome` stays None for a call that
-    planned a statement without running it.
+    Handlers note what the call is about: `statement`, `rows`, `size_bytes`; queries add to its `tally`. Its `outcome`
+    stays None for a call that planned a statement without running it.
 
     `is_cancelled` may be asked from any thread and at any time: the transport's own answer is only asked while the
     call lasts.
@@ -58,7 +60,9 @@ class Call:
         self.statement: str | None = None
         self.rows = 0
         self.size_bytes = 0
-        self.outcome: str | None = None
+        self.tally = services.lake.metrics.tally()
+        self.outcome: Outcome | None = None
+        self._cause = ""
         self._peer = peer
         self._begin_s = time.monotonic()
         self._is_left = is_cancelled
@@ -74,8 +78,8 @@ class Call:
     def query_context(self, time_range: TimeRange | None, *, strict: bool) -> QueryContext:
         """The context to plan a statement in. Its messages are kept for a caller who asked for progress."""
         if not self.options.progress:
-            return QueryContext(time_range=time_range, strict=strict)
-        return QueryContext(time_range=time_range, strict=strict, on_message=self._messages.put)
+            return QueryContext(time_range=time_range, strict=strict, tally=self.tally)
+        return QueryContext(time_range=time_range, strict=strict, on_message=self._messages.put, tally=self.tally)
 
     def pending_messages(self) -> list[ProgressMessage]:
         """Take the messages that came since the last time."""
@@ -90,27 +94,41 @@ class Call:
         """Note that all has been done."""
         self.outcome = "ok"
 
+    def abandon(self) -> None:
+        """Note that the client left before the end."""
+        self.outcome, self._cause = "abandoned", " by the client"
+
     def failure(self, error: Exception) -> Exception:
         """The exception to raise into Flight for one that ended this call."""
         if isinstance(error, QueryCancelled) and self._is_stopping():
             error = Draining("the server is stopping and could not finish the query; try again in a moment")
-        self.outcome = "cancelled" if isinstance(error, QueryCancelled) else f"failed, {type(error).__name__}"
+        kind = type(error).__name__
+        if isinstance(error, QueryCancelled):
+            self.outcome, self._cause = "cancelled", ""
+        else:
+            self.outcome, self._cause = "failed", f", {kind}"
+            self.services.lake.metrics.errors.labels(kind).inc()
         return to_flight_error(error, self.query_id)
 
     def finish(self) -> None:
-        """Mark the end of the call, and log the statement that it was about."""
+        """Mark the end of the call; count and log the statement that it was about."""
         with self._lock:
             if self._finished:
                 return
             self._finished = True
         if self.statement is not None and self.outcome is not None:
+            seconds = time.monotonic() - self._begin_s
+            self.services.lake.metrics.query_ended(self.outcome, seconds, self.rows, self.size_bytes)
+            amounts = str(self.tally.amounts)
             log.info(
-                "query %s from %s: %s, %d rows, %d bytes, %.1f ms: %s",
+                "query %s from %s: %s%s, %d rows, %d bytes, %.1f ms%s: %s",
                 self.query_id,
                 self._peer,
                 self.outcome,
+                self._cause,
                 self.rows,
                 self.size_bytes,
-                (time.monotonic() - self._begin_s) * 1e3,
+                seconds * 1e3,
+                f" ({amounts})" if amounts else "",
                 " ".join(self.statement[: MAX_LOGGED_CHARS * 2].split())[:MAX_LOGGED_CHARS],
             )

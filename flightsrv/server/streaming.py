@@ -38,8 +38,9 @@ def stream(call: Call, answer: Answer) -> Iterator[StreamItem]:
     """Make the rows of an answer and send them.
 
     The record batches have `stream_schema(answer)`. For a caller who asked for progress, messages of the plan travel
-    between them as zero-row batches with JSON metadata; the last one, of type `summary`, counts rows and bytes and
-    repeats what failed. (Not where dictionaries are kept: they would have to go before each message.)
+    between them, or while there are none, as zero-row batches with JSON metadata; the last one, of type `summary`,
+    counts rows and bytes and repeats what failed. (Not where dictionaries are kept: they would have to go before each
+    message.)
 
     Raises:
         Exception: one that Flight turns into a status.
@@ -50,12 +51,14 @@ def stream(call: Call, answer: Answer) -> Iterator[StreamItem]:
     try:
         with closing(answer.batches(call.is_cancelled)) as batches:
             for batch in batches:
+                if progress:
+                    yield from progress.pending()
+                if not batch.num_rows:
+                    continue
                 for part in _slices(_with_schema(batch, schema)):
                     # A plan that never waits never asks.
                     if call.is_cancelled():
                         raise QueryCancelled("the query was cancelled")
-                    if progress:
-                        yield from progress.pending()
                     call.rows += part.num_rows
                     call.size_bytes += part.nbytes
                     yield pa.Table.from_batches([part]) if has_dictionaries else part
@@ -64,7 +67,7 @@ def stream(call: Call, answer: Answer) -> Iterator[StreamItem]:
             yield progress.summary()
         call.succeed()
     except GeneratorExit:
-        call.outcome = "abandoned by the client"
+        call.abandon()
         raise
     except Exception as e:
         raise call.failure(e) from e

@@ -146,12 +146,12 @@ def text_literal(text: str) -> str:
 
 @dataclass
 class Reader:
-    """SQL over a lake; remembers what queries said beside their rows."""
+    """SQL over a lake; remembers what the last query said beside its rows: how far it was, and all else."""
 
     engine: QueryEngine
 
     def __post_init__(self) -> None:
-        self.messages: list[dict[str, object]] = []
+        self._forget()
 
     @classmethod
     def of(cls, lake: Lake) -> "Reader":
@@ -162,9 +162,15 @@ class Reader:
         bounds = None
         if time_range is not None:
             bounds = udtf_time_range.TimeRange(time_range.begin_ns, time_range.end_ns)
-        self.messages = []
-        context = QueryContext(time_range=bounds, strict=strict, on_message=self.messages.append)
-        return self.engine.plan(sql, context)
+        self._forget()
+        return self.engine.plan(sql, QueryContext(time_range=bounds, strict=strict, on_message=self._hear))
+
+    def _forget(self) -> None:
+        self.messages: list[dict[str, object]] = []
+        self.progress: list[dict[str, object]] = []
+
+    def _hear(self, message: dict[str, object]) -> None:
+        (self.progress if message["type"] == "progress" else self.messages).append(message)
 
     def query(self, sql: str, time_range: TimeRange | None = None, strict: bool = False) -> pa.Table:
         """All rows of a statement."""

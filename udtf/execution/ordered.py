@@ -5,6 +5,8 @@ Promises:
 - results come in the order of the jobs, and within a job in the order it gave them;
 - at most `max_waiting` results (and one more for each running job) wait to be taken; jobs that are ahead of the
   reader wait, the job that the reader waits for never does;
+- while there is no result to hand on, `pause` comes out every 50 ms, if there is one, so that the reader may do
+  something else;
 - an error of a job comes out in its place, after the results before it, and ends everything;
 - closing the iterator stops the jobs at their next result and waits for none of them.
 """
@@ -21,18 +23,27 @@ T = TypeVar("T")
 
 
 def run_ordered(
-    jobs: Sequence[Callable[[], Iterable[T]]], *, max_jobs: int, max_waiting: int, cancellation: Cancellation
+    jobs: Sequence[Callable[[], Iterable[T]]],
+    *,
+    max_jobs: int,
+    max_waiting: int,
+    cancellation: Cancellation,
+    on_waiting: Callable[[int], None],
+    pause: T | None = None,
 ) -> Iterator[T]:
     """The results of all jobs; see the promises of the module.
+
+    Args:
+        on_waiting: told how many results more, or less, wait to be taken.
 
     Raises:
         QueryCancelled: the cancellation said so while the reader waited.
     """
-    fan_out = _FanOut(jobs, max_waiting)
+    fan_out = _FanOut(jobs, max_waiting, on_waiting)
     for number in range(min(max_jobs, len(jobs))):
         threading.Thread(target=fan_out.work, name=f"scan-{number}", daemon=True).start()
     try:
-        yield from fan_out.results(cancellation)
+        yield from fan_out.results(cancellation, pause)
     finally:
         fan_out.stop()
 
@@ -44,11 +55,18 @@ class _Job(Generic[T]):
     done: bool = False
     error: BaseException | None = None
 
+    def has_news(self) -> bool:
+        """Whether its reader has something to do."""
+        return self.done or bool(self.results)
+
 
 class _FanOut(Generic[T]):
-    def __init__(self, jobs: Sequence[Callable[[], Iterable[T]]], max_waiting: int) -> None:
+    def __init__(
+        self, jobs: Sequence[Callable[[], Iterable[T]]], max_waiting: int, on_waiting: Callable[[int], None]
+    ) -> None:
         self._jobs = [_Job(job) for job in jobs]
         self._max_waiting = max_waiting
+        self._on_waiting = on_waiting
         self._changed = threading.Condition()
         self._next_to_start = 0
         self._next_to_read = 0
@@ -88,32 +106,40 @@ class _FanOut(Generic[T]):
             if self._stopped:
                 return False
             job.results.append(result)
-            self._waiting += 1
+            self._count(1)
             self._changed.notify_all()
         return True
 
-    def results(self, cancellation: Cancellation) -> Iterator[T]:
+    def _count(self, change: int) -> None:
+        self._waiting += change
+        self._on_waiting(change)
+
+    def results(self, cancellation: Cancellation, pause: T | None) -> Iterator[T]:
         for number, job in enumerate(self._jobs):
             with self._changed:
                 self._next_to_read = number
                 self._changed.notify_all()
             while True:
+                result = pause
                 with self._changed:
-                    while not job.results and not job.done:
-                        if not self._changed.wait(POLL_SECONDS):
-                            cancellation.check()
-                    if not job.results:
+                    self._changed.wait_for(job.has_news, POLL_SECONDS)
+                    if job.results:
+                        result = job.results.popleft()
+                        self._count(-1)
+                        self._changed.notify_all()
+                    elif job.done:
                         break
-                    result = job.results.popleft()
-                    self._waiting -= 1
-                    self._changed.notify_all()
-                yield result
+                    else:
+                        cancellation.check()
+                if result is not None:
+                    yield result
             if job.error is not None:
                 raise job.error
 
     def stop(self) -> None:
         with self._changed:
             self._stopped = True
+            self._count(-self._waiting)
             for job in self._jobs:
                 job.results.clear()
             self._changed.notify_all()

@@ -8,6 +8,7 @@ from udtf.functions.partition_functions import (
 )
 from udtf.functions.perfetto_trace_chunks import PerfettoTraceChunks
 from udtf.functions.process_spans import ProcessSpans
+from udtf.functions.server_metrics import ServerMetrics
 from udtf.functions.table_function import TableFunction
 from udtf.functions.telemetry_tables import telemetry_tables
 from udtf.functions.view_instance import ViewInstance
@@ -20,6 +21,7 @@ TABLE_FUNCTIONS: tuple[TableFunction, ...] = (
     ListPartitions(),
     MaterializePartitions(),
     RetirePartitions(),
+    ServerMetrics(),
 )
 
 __all__ = ["TABLE_FUNCTIONS", "telemetry_tables"]

@@ -113,7 +113,7 @@ class MaterializePartitions(_ChangePartitions):
     name = "materialize_partitions"
 
     def change(self, query: Query, view_set: Any, instance: str, time_range: TimeRange) -> int:
-        return query.lake.materialize(view_set, instance, time_range)
+        return query.lake.materialize(view_set, instance, time_range, query.tally)
 
 
 class RetirePartitions(_ChangePartitions):

@@ -15,7 +15,9 @@ import pyarrow as pa
 from udtf.errors import UdtfError
 from udtf.execution.ordered import run_ordered
 from udtf.execution.turns import Turns
+from udtf.functions.losses import tell, tell_losses
 from udtf.functions.process_spans import SPAN_TYPES
+from udtf.functions.progress import TraceProgress
 from udtf.functions.table_function import Parameter, Query, Rows, TableFunction, choose
 from udtf.lake.async_events import AsyncPlan
 from udtf.lake.lake import ASYNC_EVENTS, THREAD_SPANS, ProcessTelemetry
@@ -24,7 +26,10 @@ from udtf.lake.partition_file import ScopeTable, Summary
 from udtf.lake.process_view import StreamView
 from udtf.lake.runs import Run
 from udtf.lake.thread_spans import ThreadPlan
+from udtf.metrics import timed
+from udtf.perfetto.async_spans import AsyncEncoder
 from udtf.perfetto.interning import InternedScopes
+from udtf.perfetto.threads import ThreadEncoder
 from udtf.perfetto.tracks import ProcessTrack, ThreadTrack
 from udtf.perfetto.writer import TraceWriter
 from udtf.time_range import TimeRange
@@ -35,6 +40,9 @@ CHUNKS = pa.schema(
 
 Piece = bytes | memoryview
 """Some whole packets."""
+
+_NOTHING: Piece = b""
+"""In place of a piece: there is none yet."""
 
 
 class PerfettoTraceChunks(TableFunction):
@@ -59,16 +67,22 @@ class PerfettoTraceChunks(TableFunction):
         schema = self.schema(arguments)
         query.lake.metadata.process(arguments["process_id"])
         time_range = TimeRange(arguments["begin"], arguments["end"])
-        trace = _Trace(query, arguments["process_id"], arguments["span_types"], time_range)
+        progress = TraceProgress(query.context.on_message, query.tally.clock)
+        trace = _Trace(query, arguments["process_id"], arguments["span_types"], time_range, progress)
         return Rows(schema, lambda: _numbered(trace.chunks()))
 
 
 def _numbered(chunks: Iterable[bytes]) -> Iterator[pa.RecordBatch]:
-    for chunk_id, chunk in enumerate(chunks):
+    chunk_id = 0
+    for chunk in chunks:
+        if not chunk:
+            yield pa.RecordBatch.from_pylist([], CHUNKS)
+            continue
         offsets = pa.array([0, len(chunk)], pa.int32()).buffers()[1]
         # The bytes as they are: pa.array would copy them.
         data = pa.Array.from_buffers(pa.binary(), 1, [None, offsets, pa.py_buffer(chunk)])
         yield pa.record_batch([pa.array([chunk_id], pa.int32()), data], schema=CHUNKS)
+        chunk_id += 1
 
 
 @dataclass(frozen=True)
@@ -79,21 +93,30 @@ class _Trace:
     process_id: str
     span_types: str
     time_range: TimeRange
+    progress: TraceProgress
     turns: Turns = field(default_factory=Turns)
 
     def chunks(self) -> Iterator[bytes]:
+        """The chunks; an empty one says that there is nothing new yet."""
+        begin_s = self.query.tally.clock()
         telemetry = self.query.lake.telemetry_of(self.process_id)
         threads = self._threads(telemetry)
         writer = TraceWriter(_process_track(telemetry.process))
-        yield writer.descriptors(threads)
+        descriptors = writer.descriptors(threads)
+        self.progress.begin(len(threads), len(descriptors))
+        yield descriptors
         jobs = self._jobs(telemetry, threads, writer)
-        pieces = run_ordered(
+        pieces: Iterator[Piece] = run_ordered(
             jobs,
             max_jobs=self.query.settings.max_scans,
             max_waiting=4 * self.query.settings.max_scans,
             cancellation=self.query.cancellation,
+            on_waiting=self.query.tally.results_waiting,
+            pause=_NOTHING,
         )
         yield from _assemble(pieces, self.query.settings.chunk_bytes)
+        self.progress.finish()
+        self.query.tally.trace_made(self.query.tally.clock() - begin_s)
 
     def _threads(self, telemetry: ProcessTelemetry) -> list[ThreadTrack]:
         if self.span_types == "async":
@@ -107,12 +130,12 @@ class _Trace:
         jobs: list[Callable[[], Iterator[Piece]]] = []
         lake = self.query.lake
         if self.span_types in ("thread", "both"):
-            thread_spans = lake.view(THREAD_SPANS, telemetry, self.time_range)
+            thread_spans = lake.view(THREAD_SPANS, telemetry, self.time_range, tally=self.query.tally)
             thread_spans.start_update()
             for stream, thread in zip(thread_spans.streams, threads, strict=True):
                 jobs.append(partial(self._thread_pieces, len(jobs), stream, thread, writer))
         if self.span_types in ("async", "both"):
-            async_events = lake.view(ASYNC_EVENTS, telemetry, self.time_range)
+            async_events = lake.view(ASYNC_EVENTS, telemetry, self.time_range, tally=self.query.tally)
             async_events.start_update()
             for async_stream in async_events.streams:
                 jobs.append(partial(self._async_pieces, len(jobs), async_stream, writer))
@@ -123,29 +146,25 @@ class _Trace:
     ) -> Iterator[Piece]:
         """The packets of one thread."""
         encoder = writer.thread(thread)
-        try:
-            summaries, interned = self._prepare(turn, stream, writer)
-            yield from _definitions(interned)
-            yield encoder.start()
+
+        def encode(summaries: dict[int, Summary], interned: dict[int, InternedScopes]) -> Iterator[Piece]:
             for spans in stream.plan.scan(summaries, stream.read, with_parents=False):
+                self.progress.made(nb_spans=len(spans))
                 scopes = interned[id(spans.scope_table)]
                 yield from encoder.encode(spans.begins_ns, spans.ends_ns, spans.depths, spans.scopes, scopes)
-        except UdtfError as error:
-            yield from encoder.finish()
-            yield from self._failure(error, stream, thread, writer)
-        else:
-            yield from encoder.finish()
-            yield from self._losses(stream, thread, writer)
+
+        self.progress.begin_thread(thread.name)
+        yield from self._counted(self._stream_pieces(turn, stream, thread, writer, encoder, encode))
+        self.progress.made(threads=1)
 
     def _async_pieces(self, turn: int, stream: StreamView[AsyncPlan], writer: TraceWriter) -> Iterator[Piece]:
         """The packets of one async stream."""
         encoder = writer.async_stream(stream.stream.stream_id)
-        try:
-            summaries, interned = self._prepare(turn, stream, writer)
-            yield from _definitions(interned)
-            yield encoder.start()
+
+        def encode(summaries: dict[int, Summary], interned: dict[int, InternedScopes]) -> Iterator[Piece]:
             for events in stream.plan.scan(summaries, stream.read):
                 begins = events.where(events.is_begin)
+                self.progress.made(nb_spans=len(begins))
                 yield from encoder.encode(
                     begins.event_ids,
                     begins.other_event_ids,
@@ -156,12 +175,38 @@ class _Trace:
                     begins.scopes,
                     interned[id(events.scope_table)],
                 )
+
+        self.progress.begin_async()
+        yield from self._counted(self._stream_pieces(turn, stream, None, writer, encoder, encode))
+
+    def _counted(self, pieces: Iterable[Piece]) -> Iterator[Piece]:
+        for piece in pieces:
+            self.progress.made(size_bytes=len(piece))
+            yield piece
+
+    def _stream_pieces(
+        self,
+        turn: int,
+        stream: StreamView[Any],
+        thread: ThreadTrack | None,
+        writer: TraceWriter,
+        encoder: ThreadEncoder | AsyncEncoder,
+        encode: Callable[[dict[int, Summary], dict[int, InternedScopes]], Iterator[Piece]],
+    ) -> Iterator[Piece]:
+        """All packets of a stream: what goes before its spans, what `encode` makes of them, and what went wrong."""
+        tally = self.query.tally
+        try:
+            summaries, interned = self._prepare(turn, stream, writer)
+            yield from _definitions(interned)
+            yield encoder.start()
+            view_set = THREAD_SPANS.name if thread else ASYNC_EVENTS.name
+            yield from timed(encode(summaries, interned), tally.clock, partial(tally.thread_made, view_set))
         except UdtfError as error:
             yield from encoder.finish()
-            yield from self._failure(error, stream, None, writer)
+            yield from self._failure(error, stream, thread, writer)
         else:
             yield from encoder.finish()
-            yield from self._losses(stream, None, writer)
+            yield from self._losses(stream, thread, writer)
 
     def _prepare(
         self, turn: int, stream: StreamView[Any], writer: TraceWriter
@@ -188,24 +233,15 @@ class _Trace:
         """Says on a thread's track, and to the caller, that it failed; or fails, if the caller is strict."""
         if self.query.context.strict:
             raise error
-        self._tell("thread_failed", stream, message=str(error))
+        self.query.tally.thread_failed(error)
+        tell(self.query, "thread_failed", stream, message=str(error))
         yield writer.instant(thread, self._first_time_ns(stream), "thread failed", {"error": str(error)})
 
     def _losses(self, stream: StreamView[Any], thread: ThreadTrack | None, writer: TraceWriter) -> Iterator[bytes]:
         """Says on a thread's track, and to the caller, where telemetry is missing."""
-        for run in stream.plan.runs:
-            if run.lost_before and self.time_range.begin_ns <= run.begin_time <= self.time_range.end_ns:
-                self._tell("events_lost", stream, nb_events=run.lost_before, time_ns=run.begin_time)
-                name = f"{run.lost_before} events lost"
-                yield writer.instant(thread, run.begin_time, name, {"lost before event": str(run.begin_offset)})
-        if stream.plan.orphan_ends:
-            self._tell("orphan_ends", stream, nb_events=stream.plan.orphan_ends)
-
-    def _tell(self, kind: str, stream: StreamView[Any], **details: object) -> None:
-        name = stream.stream.properties.get("thread-name", "")
-        self.query.context.on_message(
-            {"type": kind, "stream_id": stream.stream.stream_id, "thread_name": name, **details}
-        )
+        for run in tell_losses(self.query, stream, self.time_range):
+            name = f"{run.lost_before} events lost"
+            yield writer.instant(thread, run.begin_time, name, {"lost before event": str(run.begin_offset)})
 
     def _first_time_ns(self, stream: StreamView[Any]) -> int:
         first_run: Run = stream.plan.runs[0]
@@ -218,10 +254,14 @@ def _definitions(interned: Mapping[int, InternedScopes]) -> Iterator[bytes]:
 
 
 def _assemble(pieces: Iterable[Piece], chunk_bytes: int) -> Iterator[bytes]:
-    """Pieces put together into chunks of about `chunk_bytes`. Where they are cut depends on the pieces alone."""
+    """Pieces put together into chunks of about `chunk_bytes`. Where they are cut depends on the pieces alone, and an
+    empty piece is handed on at once."""
     waiting: list[Piece] = []
     size_bytes = 0
     for piece in pieces:
+        if not piece:
+            yield b""
+            continue
         if waiting and size_bytes + len(piece) > chunk_bytes:
             yield b"".join(waiting)
             waiting, size_bytes = [], 0

@@ -12,6 +12,7 @@ import pyarrow as pa
 
 from udtf.execution.ordered import run_ordered
 from udtf.functions import span_columns
+from udtf.functions.losses import tell_losses
 from udtf.functions.table_function import Parameter, Query, Rows, TableFunction, choose
 from udtf.lake.async_events import AsyncBatch, AsyncPlan
 from udtf.lake.lake import ASYNC_EVENTS, THREAD_SPANS
@@ -54,31 +55,34 @@ def _batches(query: Query, process_id: str, span_types: str) -> Iterator[pa.Reco
     telemetry = lake.telemetry_of(process_id)
     jobs: list[Callable[[], Iterator[pa.RecordBatch]]] = []
     if span_types in ("thread", "both"):
-        threads = lake.view(THREAD_SPANS, telemetry, time_range)
+        threads = lake.view(THREAD_SPANS, telemetry, time_range, tally=query.tally)
         threads.start_update()
-        jobs += [partial(_thread_spans, stream) for stream in threads.streams]
+        jobs += [partial(_thread_spans, query, stream) for stream in threads.streams]
     if span_types in ("async", "both"):
-        async_streams = lake.view(ASYNC_EVENTS, telemetry, time_range)
+        async_streams = lake.view(ASYNC_EVENTS, telemetry, time_range, tally=query.tally)
         async_streams.start_update()
-        jobs += [partial(_async_spans, stream) for stream in async_streams.streams]
+        jobs += [partial(_async_spans, query, stream) for stream in async_streams.streams]
     yield from run_ordered(
         jobs,
         max_jobs=query.settings.max_scans,
         max_waiting=2 * query.settings.max_scans,
         cancellation=query.cancellation,
+        on_waiting=query.tally.results_waiting,
     )
 
 
-def _thread_spans(stream: StreamView[ThreadPlan]) -> Iterator[pa.RecordBatch]:
+def _thread_spans(query: Query, stream: StreamView[ThreadPlan]) -> Iterator[pa.RecordBatch]:
     for spans in stream.plan.scan(stream.finish_update(), stream.read):
         yield _with_stream(stream.stream, span_columns.span_batch(spans))
+    tell_losses(query, stream, query.context.range)
 
 
-def _async_spans(stream: StreamView[AsyncPlan]) -> Iterator[pa.RecordBatch]:
+def _async_spans(query: Query, stream: StreamView[AsyncPlan]) -> Iterator[pa.RecordBatch]:
     for events in stream.plan.scan(stream.finish_update(), stream.read):
         begins = events.where(events.is_begin)
         if len(begins):
             yield _with_stream(stream.stream, span_columns.span_batch(_as_spans(begins)))
+    tell_losses(query, stream, query.context.range)
 
 
 def _as_spans(begins: AsyncBatch) -> SpanBatch:

@@ -11,6 +11,7 @@ from udtf.errors import InvalidArgument
 from udtf.execution.cancellation import Cancellation
 from udtf.lake.lake import VIEW_SETS, Lake
 from udtf.lake.view_set import ViewSet
+from udtf.metrics import QueryTally
 from udtf.query_context import QueryContext
 from udtf.settings import QuerySettings
 
@@ -30,6 +31,7 @@ class Query:
     lake: Lake
     context: QueryContext
     settings: QuerySettings
+    tally: QueryTally
     cancellation: Cancellation = field(default_factory=Cancellation)
 
 

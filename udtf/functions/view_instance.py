@@ -9,6 +9,7 @@ import pyarrow as pa
 
 from udtf.errors import InvalidArgument
 from udtf.functions import span_columns
+from udtf.functions.losses import tell_losses
 from udtf.functions.table_function import Parameter, Query, Rows, TableFunction, view_set_named
 from udtf.lake import schemas
 from udtf.lake.async_events import AsyncBatch, AsyncPlan
@@ -56,22 +57,26 @@ class ViewInstance(TableFunction):
         lake, time_range = query.lake, query.context.range
         if view_set is THREAD_SPANS:
             lake.metadata.stream(instance_id)
-            return Rows(schema, lambda: _spans(lake.instance(THREAD_SPANS, instance_id, time_range)))
+            return Rows(
+                schema, lambda: _spans(query, lake.instance(THREAD_SPANS, instance_id, time_range, query.tally))
+            )
         lake.metadata.process(instance_id)
-        return Rows(schema, lambda: _events(lake.instance(ASYNC_EVENTS, instance_id, time_range)))
+        return Rows(schema, lambda: _events(query, lake.instance(ASYNC_EVENTS, instance_id, time_range, query.tally)))
 
 
-def _spans(view: ProcessView[Any]) -> Iterator[pa.RecordBatch]:
+def _spans(query: Query, view: ProcessView[Any]) -> Iterator[pa.RecordBatch]:
     for stream in view.streams:
         for spans in stream.plan.scan(stream.finish_update(), stream.read):
             yield span_columns.span_batch(spans)
+        tell_losses(query, stream, query.context.range)
 
 
-def _events(view: ProcessView[AsyncPlan]) -> Iterator[pa.RecordBatch]:
+def _events(query: Query, view: ProcessView[AsyncPlan]) -> Iterator[pa.RecordBatch]:
     view.start_update()
     for stream in view.streams:
         to_batch = partial(_event_batch, stream)
         yield from map(to_batch, stream.plan.scan(stream.finish_update(), stream.read))
+        tell_losses(query, stream, query.context.range)
 
 
 def _event_batch(stream: StreamView[AsyncPlan], events: AsyncBatch) -> pa.RecordBatch:

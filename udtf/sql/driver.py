@@ -39,8 +39,11 @@ class Driver:
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join()
 
-    def batches(self, frame: datafusion.DataFrame, cancellation: Cancellation) -> Generator[pa.RecordBatch, None, None]:
-        """The batches of a query. Closing the iterator stops the query.
+    def batches(
+        self, frame: datafusion.DataFrame, cancellation: Cancellation
+    ) -> Generator[pa.RecordBatch | None, None, None]:
+        """The batches of a query; None, or an empty one, where none has come for 50 ms. Closing the iterator stops the
+        query.
 
         Raises:
             QueryCancelled: the cancellation said so, or the driver was closed.
@@ -52,7 +55,7 @@ class Driver:
 
     def _batches_from_loop(
         self, frame: datafusion.DataFrame, cancellation: Cancellation
-    ) -> Generator[pa.RecordBatch, None, None]:
+    ) -> Generator[pa.RecordBatch | None, None, None]:
         reading = _Reading(frame)
         pump = asyncio.run_coroutine_threadsafe(reading.pump(), self._loop)
         try:
@@ -61,6 +64,7 @@ class Driver:
                     batch = reading.ready.get(timeout=POLL_SECONDS)
                 except queue.Empty:
                     cancellation.check()
+                    yield None
                     continue
                 if isinstance(batch, BaseException):
                     raise batch

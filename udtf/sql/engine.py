@@ -51,7 +51,8 @@ class _Session:
 
     def __init__(self, lake: Lake, settings: QuerySettings, context: QueryContext) -> None:
         self.cancellation = Cancellation()
-        self._query = FunctionQuery(lake, context, settings, self.cancellation)
+        tally = context.tally or lake.metrics.tally()
+        self._query = FunctionQuery(lake, context, settings, tally, self.cancellation)
         self._error: Exception | None = None
         config = datafusion.SessionConfig().with_information_schema(True)
         # In other dialects `SELECT begin, end` does not parse.
@@ -117,9 +118,11 @@ class Query:
         self._frame = frame
         self._driver = driver
         self.schema = pa.schema([_plain(field) for field in frame.schema()])
+        self._nothing = pa.RecordBatch.from_pylist([], self.schema)
 
     def batches(self, is_cancelled: Callable[[], bool] = lambda: False) -> Iterator[pa.RecordBatch]:
-        """The rows, in batches that carry `schema`. Closing the iterator stops the work.
+        """The rows, in batches that carry `schema`; an empty one says that there is nothing new yet. Closing the
+        iterator stops the work.
 
         Args:
             is_cancelled: asked every 50 ms while waiting; when it says so, the work stops.
@@ -133,7 +136,7 @@ class Query:
         try:
             # Closed here and now: whatever holds on to the generator must not hold on to the query.
             with closing(self._driver.batches(self._frame, cancellation)) as batches:
-                yield from (self._conform(batch) for batch in batches if batch.num_rows)
+                yield from (self._nothing if batch is None else self._conform(batch) for batch in batches)
         except QueryCancelled:
             raise
         except Exception as error:
