@@ -4,13 +4,18 @@ from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 
 import pyarrow as pa
+import pyarrow.parquet as pq
 
 from udtf.lake.cache import ByteBoundedCache
 from udtf.lake.metadata import MetadataStore, PartitionRow
 from udtf.lake.objects import ObjectStore
-from udtf.lake.partition_file import Summary, read_partition
+from udtf.lake.partition_file import Summary, read_footer, read_partition, read_partition_in_ranges
+from udtf.lake.ranged_file import RangedFile
 from udtf.lake.settings import CacheSettings
 from udtf.metrics import QueryTally
+
+FOOTER_FACTOR = 10
+"""How much more memory a parsed footer takes than its bytes in the file, about."""
 
 
 @dataclass(frozen=True)
@@ -27,9 +32,14 @@ class PartitionStore:
     def __init__(self, objects: ObjectStore, metadata: MetadataStore, caches: CacheSettings) -> None:
         self._objects = objects
         self._metadata = metadata
+        self._max_file_bytes = caches.max_file_bytes
         self.files: ByteBoundedCache[str, bytes] = ByteBoundedCache(caches.file_bytes, caches.max_file_bytes, len)
         self.summaries: ByteBoundedCache[str, Summary] = ByteBoundedCache(
             caches.summary_bytes, caches.summary_bytes, lambda summary: summary.size_bytes
+        )
+        # Of files that are not kept whole. To parse a footer takes 30 us; what it saves is a request.
+        self.footers: ByteBoundedCache[str, pq.FileMetaData] = ByteBoundedCache(
+            caches.footer_bytes, caches.footer_bytes, lambda footer: FOOTER_FACTOR * footer.serialized_size
         )
 
     def write(self, path: str, data: bytes) -> None:
@@ -43,31 +53,43 @@ class PartitionStore:
         Raises:
             CorruptData: the file is missing or unreadable.
         """
-        misses = 0
+        if row.size_bytes > self._max_file_bytes:
+            return self._read_in_ranges(row, columns, tally)
+        hit = True
 
         def load() -> bytes:
-            nonlocal misses
-            misses = 1
+            nonlocal hit
+            hit = False
             return tally.read(lambda: self._objects.get(row.path))
 
         data = self.files.get(row.path, load)
-        tally.cache_asked(hits=1 - misses, misses=misses)
+        tally.file_asked(hit=hit)
         return read_partition(data, columns)
 
     def with_summaries(self, rows: Collection[PartitionRow], tally: QueryTally) -> list[Partition]:
         """Partitions with their summaries, read in one statement. One that has been retired since is left out."""
-        summaries = {row.partition_id: self.summaries.peek(row.partition_id) for row in rows}
-        missing = [partition_id for partition_id, summary in summaries.items() if summary is None]
-        tally.cache_asked(hits=len(summaries) - len(missing), misses=len(missing))
-        if missing:
-            for partition_id, encoded in self._metadata.summaries(missing).items():
-                summaries[partition_id] = summary = Summary.decode(encoded)
-                self.summaries.put(partition_id, summary)
-        found = ((row, summaries[row.partition_id]) for row in rows)
-        return [Partition(row, summary) for row, summary in found if summary is not None]
+        nb_missing = 0
+
+        def load(missing: list[str]) -> dict[str, Summary]:
+            nonlocal nb_missing
+            nb_missing = len(missing)
+            return {key: Summary.decode(encoded) for key, encoded in self._metadata.summaries(missing).items()}
+
+        summaries = self.summaries.get_all([row.partition_id for row in rows], load)
+        tally.summaries_asked(len(rows) - nb_missing, nb_missing)
+        return [Partition(row, summaries[row.partition_id]) for row in rows if row.partition_id in summaries]
 
     def delete(self, rows: Sequence[PartitionRow]) -> None:
         """Remove the files of partitions that are no longer visible. A reader that still wants one rebuilds it."""
         for row in rows:
             self.files.drop(row.path)
+            self.footers.drop(row.path)
             self._objects.delete(row.path)
+
+    def _read_in_ranges(self, row: PartitionRow, columns: Sequence[str], tally: QueryTally) -> Iterator[pa.RecordBatch]:
+        tally.file_asked(hit=False)
+        file = RangedFile(
+            lambda begin, end: tally.read(lambda: self._objects.get_range(row.path, begin, end)), row.size_bytes
+        )
+        footer = self.footers.get(row.path, lambda: read_footer(file))
+        return read_partition_in_ranges(file, footer, columns)
