@@ -27,7 +27,7 @@ def _all_spans(delivery: Delivery) -> list[Span]:
     ]
 
 
-@effort(60)
+@effort(45)
 @given(delivery=deliveries(), span_types=SPAN_TYPES, data=st.data())
 def test_a_trace_shows_the_slices_of_the_model(
     lake: Lake, reader: Reader, delivery: Delivery, span_types: str, data: st.DataObject
@@ -66,7 +66,7 @@ def test_lanes_are_true_to_begin_end_and_parent(lake: Lake, reader: Reader, deli
         assert_trace_is_model(trace, delivery.process, delivery.blocks, "async", WHOLE_LIFE)
 
 
-@effort(40)
+@effort(25)
 @given(delivery=deliveries(), data=st.data())
 def test_the_same_lake_gives_the_same_bytes_whatever_is_materialized(
     lake: Lake, reader: Reader, delivery: Delivery, data: st.DataObject
@@ -100,7 +100,7 @@ def _stir(reader: Reader, delivery: Delivery, spans: list[Span], data: st.DataOb
             )
 
 
-@effort(40)
+@effort(25)
 @given(delivery=deliveries(), data=st.data())
 def test_the_next_query_sees_blocks_that_came_meanwhile(
     lake: Lake, reader: Reader, delivery: Delivery, data: st.DataObject
@@ -121,7 +121,7 @@ def test_the_next_query_sees_blocks_that_came_meanwhile(
             assert_trace_is_model(trace, process, stored, "both", time_range)
 
 
-@effort(30)
+@effort(20)
 @given(delivery=deliveries(processes(max_async_streams=0)))
 def test_losses_are_counted_as_the_model_counts_them(lake: Lake, reader: Reader, delivery: Delivery) -> None:
     """Events in holes, and ends that close nothing, stream by stream."""

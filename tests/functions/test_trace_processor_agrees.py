@@ -45,7 +45,7 @@ def _assert_all_agree(trace_processor: TraceProcessor, reader: Reader, process: 
     assert_trace_is_model(trace, process, delivery.blocks, "both", WHOLE_LIFE)
 
 
-@effort(15)
+@effort(10)
 @given(delivery=deliveries(processes(min_streams=2)))
 def test_the_trace_processor_agrees_about_random_traces(
     lake: Lake, reader: Reader, trace_processor: TraceProcessor, delivery: Delivery

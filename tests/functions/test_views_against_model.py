@@ -37,7 +37,7 @@ def _check_hashes(rows: Sequence[Row]) -> None:
         assert hashes.setdefault(scope, row["hash"]) == row["hash"]
 
 
-@effort(60)
+@effort(45)
 @given(delivery=deliveries(processes(max_threads=2, max_async_streams=0, min_streams=1)), data=st.data())
 def test_thread_spans_are_those_of_the_model(
     lake: Lake, reader: Reader, delivery: Delivery, data: st.DataObject
