@@ -4,5 +4,6 @@ pytest_plugins = [
     "tests.support.perfetto_ui",
     "tests.support.postgresql",
     "tests.support.s3",
+    "tests.support.scripted_s3",
     "tests.support.trace_processor",
 ]

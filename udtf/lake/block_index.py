@@ -20,7 +20,7 @@ class BlockIndex:
     def __init__(self, metadata: MetadataStore, *, max_bytes: int = 100 << 20) -> None:
         self._metadata = metadata
         self._known: ByteBoundedCache[str, list[BlockRow]] = ByteBoundedCache(
-            max_bytes, max_bytes, lambda rows: ROW_BYTES * len(rows)
+            max_bytes, max_bytes, lambda rows: ROW_BYTES * (1 + len(rows))
         )
 
     def blocks_of(self, process_id: str) -> list[BlockRow]:

@@ -5,6 +5,7 @@ the rows whose other half is in another partition, and the ends whose begin is.
 """
 
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 import numpy as np
@@ -14,10 +15,14 @@ import pyarrow.parquet as pq
 
 from udtf.errors import CorruptData
 from udtf.lake.block_format import SCOPE
+from udtf.lake.ranged_file import RangedFile
 from udtf.lake.schemas import TIMESTAMP
 
 ROW_GROUP_ROWS = 1 << 15
 """Rows that a reader holds at once."""
+
+WINDOW_BYTES = 4 << 20
+"""What a reader of a large file fetches at once: enough that the wait for a remote store is not felt."""
 
 OPEN = np.iinfo(np.int64).max
 """In place of a time or ordinal that is not known: the span has not ended."""
@@ -114,11 +119,75 @@ def read_partition(data: bytes, columns: Sequence[str]) -> Iterator[pa.RecordBat
     Raises:
         CorruptData: the bytes are not the file that was written.
     """
-    try:
+    with _explained():
         file = pq.ParquetFile(pa.BufferReader(data))
         for group in range(file.num_row_groups):
-            table = file.read_row_group(group, columns=list(columns), use_threads=False)
-            yield from table.combine_chunks().to_batches()
+            yield from _read_row_group(file, group, columns)
+
+
+def read_footer(file: RangedFile) -> pq.FileMetaData:
+    """What a large Parquet file says of its row groups.
+
+    Raises:
+        CorruptData: the object is not the file that was written.
+    """
+    with _explained():
+        return pq.read_metadata(file)
+
+
+def read_partition_in_ranges(
+    file: RangedFile, footer: pq.FileMetaData, columns: Sequence[str]
+) -> Iterator[pa.RecordBatch]:
+    """As `read_partition`, of a large file: fetches the columns named, `WINDOW_BYTES` at a time."""
+    with _explained():
+        parquet = pq.ParquetFile(file, metadata=footer)
+        for window in _windows(footer, columns):
+            file.prefetch(part for _, parts in window for part in parts)
+            for group, _ in window:
+                yield from _read_row_group(parquet, group, columns)
+
+
+def _read_row_group(file: pq.ParquetFile, group: int, columns: Sequence[str]) -> list[pa.RecordBatch]:
+    table = file.read_row_group(group, columns=list(columns), use_threads=False)
+    batches: list[pa.RecordBatch] = table.combine_chunks().to_batches()
+    return batches
+
+
+_RowGroup = tuple[int, list[tuple[int, int]]]
+"""The number of a row group, and the byte ranges of its columns that are wanted."""
+
+
+def _windows(footer: pq.FileMetaData, columns: Sequence[str]) -> Iterator[list[_RowGroup]]:
+    """Consecutive row groups that are fetched together."""
+    window: list[_RowGroup] = []
+    size_bytes = 0
+    for group in range(footer.num_row_groups):
+        parts = _column_ranges(footer.row_group(group), columns)
+        group_bytes = sum(end - begin for begin, end in parts)
+        if window and size_bytes + group_bytes > WINDOW_BYTES:
+            yield window
+            window, size_bytes = [], 0
+        window.append((group, parts))
+        size_bytes += group_bytes
+    if window:
+        yield window
+
+
+def _column_ranges(row_group: pq.RowGroupMetaData, columns: Sequence[str]) -> list[tuple[int, int]]:
+    ranges = []
+    for index in range(row_group.num_columns):
+        chunk = row_group.column(index)
+        if chunk.path_in_schema.partition(".")[0] in columns:
+            begin = chunk.dictionary_page_offset if chunk.has_dictionary_page else chunk.data_page_offset
+            ranges.append((begin, begin + chunk.total_compressed_size))
+    return ranges
+
+
+@contextmanager
+def _explained() -> Iterator[None]:
+    """What Parquet has to complain of, in our words."""
+    try:
+        yield
     except (pa.ArrowException, OSError) as error:
         raise CorruptData(f"a partition is unreadable: {str(error)[:200]}") from error
 

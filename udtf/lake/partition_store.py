@@ -60,7 +60,7 @@ class PartitionStore:
         def load() -> bytes:
             nonlocal hit
             hit = False
-            return tally.read(lambda: self._objects.get(row.path))
+            return tally.read(lambda: self._objects.get(row.path, tally.store_retried))
 
         data = self.files.get(row.path, load)
         tally.file_asked(hit=hit)

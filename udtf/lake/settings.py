@@ -35,11 +35,13 @@ class CacheSettings:
         file_bytes: all files together.
         max_file_bytes: a file larger than that is not kept: it is read in ranges, as far as it is needed.
         summary_bytes: all decoded summaries together.
+        footer_bytes: all parsed footers of files read in ranges together.
     """
 
     file_bytes: int = 500 * MIB
     max_file_bytes: int = 20 * MIB
     summary_bytes: int = 100 * MIB
+    footer_bytes: int = 20 * MIB
 
 
 TRACE_GENERATION = CacheSettings(file_bytes=1024 * MIB, max_file_bytes=50 * MIB)

@@ -8,6 +8,7 @@ from typing import Any
 
 import fsspec
 
+from udtf.errors import CorruptData
 from udtf.lake.objects import s3
 from udtf.lake.objects.backend import ObjectMissing, PassingFailure, StoreRefused
 
@@ -74,7 +75,10 @@ class RemoteFolder:
         except PermissionError as error:
             raise StoreRefused(f"the store gives no access to object {key}") from error
         except Exception as error:
-            reason = f"{type(error).__name__}: {error}"[:200]
+            if s3.is_beyond_the_end(error):
+                raise CorruptData(f"object {key} is shorter than it was when it was written") from error
+            # Without an answer of the store, the text of an error is of addresses and sockets: not for a caller.
+            reason = str(error)[:200] if s3.is_answer(error) else type(error).__name__
             if self._passes(error):
                 raise PassingFailure(f"object {key}: {reason}") from error
             raise StoreRefused(f"the store refused a request for object {key}: {reason}") from error

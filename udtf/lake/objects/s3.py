@@ -47,11 +47,25 @@ def passing_errors() -> tuple[type[Exception], ...]:
     return (*S3_RETRYABLE_ERRORS, botocore.exceptions.ConnectionError, aiohttp.ClientError)
 
 
+def is_answer(error: Exception) -> bool:
+    """Whether the store answered at all."""
+    return _answer(error)[0] != 0
+
+
 def is_passing_answer(error: Exception) -> bool:
-    """Whether a store's answer asks for patience. s3fs keeps the answer in the cause of its own exceptions."""
+    """Whether a store's answer asks for patience."""
+    status, code = _answer(error)
+    return status in (408, 429) or (status >= 500 and status != 501) or code in _PASSING_CODES
+
+
+def is_beyond_the_end(error: Exception) -> bool:
+    """Whether a store's answer says that an object has no such range."""
+    return _answer(error)[0] == 416
+
+
+def _answer(error: Exception) -> tuple[int, str]:
+    """HTTP status and error code; 0 and nothing without an answer. s3fs keeps it in the cause of its exceptions."""
     answer = getattr(error.__cause__, "response", None)
     if not isinstance(answer, dict):
-        return False
-    status = answer.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
-    passing_status = status in (408, 429) or (status >= 500 and status != 501)
-    return passing_status or answer.get("Error", {}).get("Code") in _PASSING_CODES
+        return 0, ""
+    return answer.get("ResponseMetadata", {}).get("HTTPStatusCode", 0), answer.get("Error", {}).get("Code", "")

@@ -28,6 +28,10 @@ class StoreStatistics:
     written_bytes: int = 0
 
 
+def _ignore() -> None:
+    pass
+
+
 class ObjectStore:
     """Objects under one root. They are never changed once written. Safe to use from many threads.
 
@@ -69,23 +73,23 @@ class ObjectStore:
             return ObjectStore(LocalFolder(folder), settings)
         return ObjectStore(RemoteFolder(uri, settings.max_requests, storage_options or {}), settings)
 
-    def get(self, key: str) -> bytes:
-        """All bytes of an object.
+    def get(self, key: str, on_retry: Callable[[], None] = _ignore) -> bytes:
+        """All bytes of an object; `on_retry` is called whenever a request failed and is tried again.
 
         Raises:
             ObjectMissing: there is no such object.
         """
-        data = self._request(lambda: self._backend.read(key))
+        data = self._request(lambda: self._backend.read(key), on_retry)
         self._count(read_bytes=len(data))
         return data
 
-    def get_range(self, key: str, begin: int, end: int) -> bytes:
-        """The bytes of an object from `begin` to `end`, the last not included.
+    def get_range(self, key: str, begin: int, end: int, on_retry: Callable[[], None] = _ignore) -> bytes:
+        """The bytes of an object from `begin` to `end`, the last not included; `on_retry` as in `get`.
 
         Raises:
             ObjectMissing: there is no such object.
         """
-        data = self._request(lambda: self._backend.read_range(key, begin, end))
+        data = self._request(lambda: self._backend.read_range(key, begin, end), on_retry)
         self._count(read_bytes=len(data))
         return data
 
@@ -117,11 +121,16 @@ class ObjectStore:
         with self._lock:
             return StoreStatistics(**self._counts)
 
-    def _request(self, send: Callable[[], T]) -> T:
+    def _request(self, send: Callable[[], T], on_retry: Callable[[], None] = _ignore) -> T:
         """What all requests go through. Pauses take none of the places."""
+        tries = 0
 
         def try_once() -> T:
+            nonlocal tries
             self._count(requests=1)
+            tries += 1
+            if tries > 1:
+                on_retry()
             with self._slots:
                 return send()
 
