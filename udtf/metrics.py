@@ -15,6 +15,7 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
 from prometheus_client.metrics_core import Metric
 
 from udtf.lake.cache import CacheStatistics
+from udtf.lake.objects import StoreStatistics
 
 T = TypeVar("T")
 
@@ -40,7 +41,8 @@ class Metrics:
     def __init__(self, clock: Callable[[], float] = time.perf_counter) -> None:
         self.clock = clock
         self.registry = registry = CollectorRegistry()
-        self._caches = _Caches(registry)
+        self._watched = _Watched()
+        registry.register(self._watched)
         self.trace_seconds = Histogram(
             "flightsrv_trace_seconds",
             "Time from the first look at a trace's telemetry until its last chunk was taken.",
@@ -81,38 +83,37 @@ class Metrics:
             buckets=STORE_SECONDS,
             registry=registry,
         )
-        self.store_read_bytes = Counter(
-            "flightsrv_store_read_bytes", "Bytes read from the object store.", registry=registry
+        self.calls = Counter(
+            "flightsrv_calls",
+            "Queries and ingestions that ended, by how they ended.",
+            ["kind", "outcome"],
+            registry=registry,
         )
-        self.store_written_bytes = Counter(
-            "flightsrv_store_written_bytes", "Bytes written to the object store.", registry=registry
-        )
-        self.store_retries = Counter(
-            "flightsrv_store_retries", "Requests to the object store that were tried again.", registry=registry
-        )
-        self.queries = Counter(
-            "flightsrv_queries", "Statements that ended, by how they ended.", ["outcome"], registry=registry
-        )
-        self.query_seconds = Histogram(
-            "flightsrv_query_seconds",
-            "Time from a statement's call to the end of its stream, however it ended.",
+        self.call_seconds = Histogram(
+            "flightsrv_call_seconds",
+            "Time from a call's arrival to the end of its stream, however it ended.",
+            ["kind"],
             buckets=TRACE_SECONDS,
             registry=registry,
         )
-        self.sent_rows = Counter("flightsrv_sent_rows", "Rows sent to clients.", registry=registry)
-        self.sent_bytes = Counter("flightsrv_sent_bytes", "Bytes of rows sent to clients.", registry=registry)
+        self.rows = Counter("flightsrv_rows", "Rows that left, or came by ingestion.", ["kind"], registry=registry)
+        self.row_bytes = Counter("flightsrv_row_bytes", "Bytes of those rows.", ["kind"], registry=registry)
         self.errors = Counter("flightsrv_errors", "Calls that failed, by error.", ["kind"], registry=registry)
 
     def watch_cache(self, name: str, statistics: Callable[[], CacheStatistics]) -> None:
         """Show a cache's own counts, asked for when somebody looks."""
-        self._caches.watched[name] = statistics
+        self._watched.caches[name] = statistics
 
-    def query_ended(self, outcome: str, seconds: float, rows: int, size_bytes: int) -> None:
-        """A statement's stream has ended: 'ok', 'failed', 'cancelled' or 'abandoned'."""
-        self.queries.labels(outcome).inc()
-        self.query_seconds.observe(seconds)
-        self.sent_rows.inc(rows)
-        self.sent_bytes.inc(size_bytes)
+    def watch_store(self, statistics: Callable[[], StoreStatistics]) -> None:
+        """Show an object store's own counts, asked for when somebody looks."""
+        self._watched.stores.append(statistics)
+
+    def call_ended(self, kind: str, outcome: str, seconds: float, rows: int, size_bytes: int) -> None:
+        """A 'query' or an 'ingestion' has ended: 'ok', 'failed', 'cancelled' or 'abandoned'."""
+        self.calls.labels(kind, outcome).inc()
+        self.call_seconds.labels(kind).observe(seconds)
+        self.rows.labels(kind).inc(rows)
+        self.row_bytes.labels(kind).inc(size_bytes)
 
     def tally(self) -> "QueryTally":
         """A tally for a query that begins."""
@@ -135,6 +136,7 @@ class Amounts:
     summary_hits: int = 0
     summary_misses: int = 0
     store_reads: int = 0
+    store_retries: int = 0
     store_ms: float = 0.0
     store_bytes: int = 0
     max_results_waiting: int = 0
@@ -198,12 +200,16 @@ class QueryTally:
         data = load()
         seconds = self.clock() - begin
         self._metrics.store_read_seconds.observe(seconds)
-        self._metrics.store_read_bytes.inc(len(data))
         with self._lock:
             self.amounts.store_reads += 1
             self.amounts.store_ms += seconds * 1e3
             self.amounts.store_bytes += len(data)
         return data
+
+    def store_retried(self) -> None:
+        """A request to the store failed and is tried again; the store counts that for all queries."""
+        with self._lock:
+            self.amounts.store_retries += 1
 
     def results_waiting(self, change: int) -> None:
         """So many results more, or less, are made and not taken yet."""
@@ -224,22 +230,36 @@ def timed(items: Iterable[T], clock: Callable[[], float], tell: Callable[[float]
     tell(seconds + clock() - begin)
 
 
-class _Caches:
-    """A collector that asks caches when somebody looks."""
+class _Watched:
+    """A collector of what others count for themselves; they are asked when somebody looks."""
 
-    def __init__(self, registry: CollectorRegistry) -> None:
-        self.watched: dict[str, Callable[[], CacheStatistics]] = {}
-        registry.register(self)
+    def __init__(self) -> None:
+        self.caches: dict[str, Callable[[], CacheStatistics]] = {}
+        self.stores: list[Callable[[], StoreStatistics]] = []
 
     def collect(self) -> Iterator[Metric]:
+        yield from self._of_caches()
+        yield from self._of_stores()
+
+    def _of_caches(self) -> Iterator[Metric]:
         hits = CounterMetricFamily("flightsrv_cache_hits", "Values that a cache had.", labels=["cache"])
         misses = CounterMetricFamily("flightsrv_cache_misses", "Values that had to be loaded.", labels=["cache"])
         entries = GaugeMetricFamily("flightsrv_cache_entries", "Values that a cache holds.", labels=["cache"])
         size = GaugeMetricFamily("flightsrv_cache_bytes", "Bytes of values that a cache holds.", labels=["cache"])
-        for name, statistics in self.watched.items():
+        for name, statistics in self.caches.items():
             now = statistics()
             hits.add_metric([name], now.hits)
             misses.add_metric([name], now.misses)
             entries.add_metric([name], now.entries)
             size.add_metric([name], now.size_bytes)
         yield from (hits, misses, entries, size)
+
+    def _of_stores(self) -> Iterator[Metric]:
+        now = [statistics() for statistics in self.stores]
+        for name, help_, value in (
+            ("requests", "Requests to the object store, each try counted.", sum(each.requests for each in now)),
+            ("retries", "Requests that were tried again after a failure.", sum(each.retries for each in now)),
+            ("read_bytes", "Bytes read from the object store.", sum(each.read_bytes for each in now)),
+            ("written_bytes", "Bytes written to the object store.", sum(each.written_bytes for each in now)),
+        ):
+            yield CounterMetricFamily(f"flightsrv_store_{name}", help_, value)

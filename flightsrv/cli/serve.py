@@ -57,8 +57,25 @@ DEFAULTS = QuerySettings()
     show_default=True,
     help="About how large the chunks of a trace are.",
 )
+@click.option(
+    "--metrics-port",
+    type=click.IntRange(0, 65535),
+    envvar="FLIGHTSRV_METRICS_PORT",
+    show_envvar=True,
+    help="Serve metrics for Prometheus on this port of the same address, as http://HOST:PORT/metrics; 0 is a free one, "
+    "told in the log. Without it, not at all.",
+)
 @click.option("-v", "--verbose", is_flag=True, help="Log details, too.")
-def serve(lake: str, db: str | None, host: str, port: int, max_scans: int, chunk_bytes: int, verbose: bool) -> None:
+def serve(
+    lake: str,
+    db: str | None,
+    host: str,
+    port: int,
+    max_scans: int,
+    chunk_bytes: int,
+    metrics_port: int | None,
+    verbose: bool,
+) -> None:
     """Serve a lake over Flight SQL until SIGTERM or Ctrl-C.
 
     Prints one line, "listening on grpc://HOST:PORT", when clients may come. The log goes to standard error, one line a
@@ -71,4 +88,4 @@ def serve(lake: str, db: str | None, host: str, port: int, max_scans: int, chunk
         logging.getLogger("flightsrv").setLevel(logging.DEBUG)
         logging.getLogger("udtf").setLevel(logging.DEBUG)
     queries = QuerySettings(max_scans=max_scans, chunk_bytes=chunk_bytes)
-    lifecycle.serve(lake, db, host, port, lifecycle.ServerSettings(queries=queries))
+    lifecycle.serve(lake, db, host, port, lifecycle.ServerSettings(queries=queries, metrics_port=metrics_port))

@@ -90,27 +90,28 @@ def _progress_display() -> "Iterator[ProgressCallback | None]":
         yield None
         return
     from rich.console import Console
-    from rich.progress import BarColumn, DownloadColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+    from rich.filesize import decimal
+    from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
     with Progress(
         SpinnerColumn(),
-        TextColumn("{task.description}"),
+        TextColumn("{task.description}", markup=False),
         BarColumn(),
-        DownloadColumn(),
+        TextColumn("{task.fields[come]}", markup=False),
         TimeElapsedColumn(),
         console=Console(stderr=True),
         transient=True,
     ) as display:
-        task = display.add_task("trace", total=None)
+        task = display.add_task("Waiting for the server", total=None, come="")
 
         def show(progress: "TraceProgress") -> None:
-            description = "trace"
-            total_bytes = None
-            if progress.threads_total:
-                description = f"thread {progress.threads_done} of {progress.threads_total}"
-                if progress.threads_done:
-                    # Bytes of the threads to come are unknown; those that came tell what to expect.
-                    total_bytes = progress.size_bytes * progress.threads_total / progress.threads_done
-            display.update(task, description=description, completed=progress.size_bytes, total=total_bytes)
+            display.update(
+                task,
+                description=progress.message or "Waiting for the server",
+                completed=progress.threads_done or 0,
+                # Without threads there is nothing to count: the bar only shows that something goes on.
+                total=progress.threads_total or None,
+                come=f"{progress.nb_spans:,} spans, {decimal(progress.size_bytes)}",
+            )
 
         yield show

@@ -39,7 +39,8 @@ class TraceResult:
 
 @dataclass(frozen=True)
 class TraceProgress:
-    """How far a trace has come; the numbers of threads are unknown until the server tells them."""
+    """How far a trace has come: `size_bytes` and `chunks` are here; the server says how many threads are done, how many
+    spans it has encoded, and in `message` what it is doing. The numbers of threads are unknown until it does."""
 
     size_bytes: int = 0
     chunks: int = 0
@@ -47,6 +48,8 @@ class TraceProgress:
     threads_total: int | None = None
     failed_threads: tuple[FailedThread, ...] = ()
     lost_events: int = 0
+    message: str = ""
+    nb_spans: int = 0
 
 
 ProgressCallback = Callable[[TraceProgress], None]
@@ -169,6 +172,12 @@ def _after_message(progress: TraceProgress, message: dict[str, Any]) -> TracePro
             return replace(progress, failed_threads=(*progress.failed_threads, FailedThread(stream_id, text)))
         case {"type": "events_lost", "nb_events": int(number)}:
             return replace(progress, lost_events=progress.lost_events + number)
-        case {"type": "progress", "threads_done": int(done), "threads_total": int(total)}:
-            return replace(progress, threads_done=done, threads_total=total)
+        case {
+            "type": "progress",
+            "message": str(text),
+            "threads_done": int(done),
+            "threads_total": int(total),
+            "nb_spans": int(spans),
+        }:
+            return replace(progress, message=text, threads_done=done, threads_total=total, nb_spans=spans)
     return progress

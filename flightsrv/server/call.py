@@ -38,8 +38,8 @@ class Services:
 class Call:
     """A call in flight.
 
-    Handlers note what the call is about: `statement`, `rows`, `size_bytes`; queries add to its `tally`. Its `outcome`
-    stays None for a call that planned a statement without running it.
+    Handlers note what the call is about: `kind`, `statement`, `rows`, `size_bytes`; queries add to its `tally`. Its
+    `outcome` stays None for a call that planned a statement without running it.
 
     `is_cancelled` may be asked from any thread and at any time: the transport's own answer is only asked while the
     call lasts.
@@ -57,6 +57,7 @@ class Call:
         self.options = CallOptions()
         self.query_id = uuid.uuid4().hex[:16]
         self._messages: SimpleQueue[ProgressMessage] = SimpleQueue()
+        self.kind: Literal["query", "ingestion"] = "query"
         self.statement: str | None = None
         self.rows = 0
         self.size_bytes = 0
@@ -118,7 +119,7 @@ class Call:
             self._finished = True
         if self.statement is not None and self.outcome is not None:
             seconds = time.monotonic() - self._begin_s
-            self.services.lake.metrics.query_ended(self.outcome, seconds, self.rows, self.size_bytes)
+            self.services.lake.metrics.call_ended(self.kind, self.outcome, seconds, self.rows, self.size_bytes)
             amounts = str(self.tally.amounts)
             log.info(
                 "query %s from %s: %s%s, %d rows, %d bytes, %.1f ms%s: %s",

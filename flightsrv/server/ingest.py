@@ -24,6 +24,7 @@ def ingest(call: Call, command: CommandStatementIngest, upload: Upload) -> DoPut
         InvalidTelemetry: a record batch was refused; those before it are stored, and the message says how many rows.
         NotFound: no such table.
     """
+    call.kind = "ingestion"
     call.statement = f"ingest into {command.table}"
     _check_target(command)
     for batch in upload.batches():

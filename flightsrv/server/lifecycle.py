@@ -13,6 +13,7 @@ import pyarrow as pa
 from flightsrv.server.call import Services
 from flightsrv.server.gate import Gate
 from flightsrv.server.handles import BoundParameters
+from flightsrv.server.metrics_endpoint import MetricsEndpoint
 from flightsrv.server.service import FlightSqlService
 from udtf.errors import InvalidArgument
 from udtf.lake.lake import Lake
@@ -30,11 +31,14 @@ class ServerSettings:
         drain_s: seconds that streams in flight may go on after the server was told to stop.
         grace_s: seconds that they may take to end after that, once they are cancelled.
         queries: limits and sizes of queries.
+        metrics_port: where metrics are served over HTTP, on the same address as queries; 0 is a free port, None is not
+            at all.
     """
 
     drain_s: float = 30.0
     grace_s: float = 5.0
     queries: QuerySettings = field(default_factory=QuerySettings)
+    metrics_port: int | None = None
 
 
 class RunningServer:
@@ -46,12 +50,18 @@ class RunningServer:
         self._settings = settings
         self._stopped = False
         self.gate = Gate()
+        self._metrics = None
+        if settings.metrics_port is not None:
+            self._metrics = MetricsEndpoint(services.lake.metrics, host, settings.metrics_port)
         try:
             self._service = FlightSqlService((host, port), services, self.gate)
         except (pa.ArrowException, OSError) as e:
+            if self._metrics is not None:
+                self._metrics.close()
             raise InvalidArgument(f"cannot listen on {host}:{port}; the port may be taken") from e
         self.port: int = self._service.port
         self.url = f"grpc://{host}:{self.port}"
+        self.metrics_url = None if self._metrics is None else self._metrics.url
 
     def stop(self) -> bool:
         """Refuse new calls, let those in flight finish, cancel what takes too long, close the lake.
@@ -66,6 +76,8 @@ class RunningServer:
             if not self.gate.close(self._settings.grace_s):
                 return False
         self._service.shutdown()
+        if self._metrics is not None:
+            self._metrics.close()
         self._services.engine.close()
         self._services.lake.close()
         self._stopped = True
@@ -134,6 +146,8 @@ def serve(
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: told_to_stop.set())
     server = start(lake_uri, db_url, host, port, settings)
+    if server.metrics_url is not None:
+        log.info("metrics on %s", server.metrics_url)
     print(f"listening on {server.url}", flush=True)
     told_to_stop.wait()
     log.info("stopping: new calls are refused, those in flight may finish")

@@ -69,16 +69,28 @@ def test_a_missing_chunk_is_an_error():
         client.trace("p")
 
 
+def working(threads_done: int, nb_spans: int) -> dict[str, object]:
+    """What a server says while it makes a trace of two threads."""
+    return {
+        "type": "progress",
+        "message": f"{threads_done} done",
+        "threads_done": threads_done,
+        "threads_total": 2,
+        "nb_spans": nb_spans,
+        "size_bytes": 1 << 20,
+    }
+
+
 def test_progress_tells_bytes_threads_and_failures():
     """The callback gets a new state for each chunk and for each message that says something."""
     script = (
-        Message({"type": "progress", "threads_done": 0, "threads_total": 2}),
+        Message(working(0, 10)),
         Chunk(0, b"abc"),
         Message({"type": "thread_failed", "stream_id": "s1", "message": "block b1 is corrupt"}),
         Message({"type": "something newer"}),
         Message({"type": "events_lost", "stream_id": "s2", "nb_events": 7}),
         Chunk(1, b"de"),
-        Message({"type": "progress", "threads_done": 2, "threads_total": 2}),
+        Message(working(2, 30)),
     )
     seen: list[TraceProgress] = []
     with (
@@ -89,12 +101,12 @@ def test_progress_tells_bytes_threads_and_failures():
         assert b"".join(chunks) == b"abcde"
     failed = (FailedThread("s1", "block b1 is corrupt"),)
     assert seen == [
-        TraceProgress(0, 0, 0, 2),
-        TraceProgress(3, 1, 0, 2),
-        TraceProgress(3, 1, 0, 2, failed),
-        TraceProgress(3, 1, 0, 2, failed, 7),
-        TraceProgress(5, 2, 0, 2, failed, 7),
-        TraceProgress(5, 2, 2, 2, failed, 7),
+        TraceProgress(0, 0, 0, 2, message="0 done", nb_spans=10),
+        TraceProgress(3, 1, 0, 2, message="0 done", nb_spans=10),
+        TraceProgress(3, 1, 0, 2, failed, message="0 done", nb_spans=10),
+        TraceProgress(3, 1, 0, 2, failed, 7, message="0 done", nb_spans=10),
+        TraceProgress(5, 2, 0, 2, failed, 7, message="0 done", nb_spans=10),
+        TraceProgress(5, 2, 2, 2, failed, 7, message="2 done", nb_spans=30),
     ]
     assert chunks.result == TraceResult(5, 2, failed, 7)
 

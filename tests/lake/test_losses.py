@@ -29,6 +29,23 @@ def test_lost_events_are_counted_and_shown_on_their_thread(lost: int, lake: Lake
         assert [(instant.begin_ns, instant.name) for instant in track.instants] == [(after, "20 events lost")]
 
 
+def test_views_tell_of_losses_as_traces_do(lake: Lake, reader: Reader) -> None:
+    """The same messages, whoever shows the stream."""
+    stream = examples.thread(*calls(15), *(end(500 + number) for number in range(3)), name="holed")
+    process = examples.process(stream)
+    ingest_process(lake, process)
+    ingest_blocks(lake, [block for index, block in enumerate(cut(stream, [20, 40])) if index != 1])
+    reader.trace(process.process_id, "thread", WHOLE_LIFE)
+    told = reader.messages
+    assert [message["type"] for message in told] == ["events_lost", "orphan_ends"]
+    for table in (
+        f"process_spans('{process.process_id}', 'both')",
+        f"view_instance('thread_spans', '{stream.stream_id}')",
+    ):
+        reader.rows(f"SELECT id FROM {table}")
+        assert reader.messages == told
+
+
 def test_nothing_is_told_when_nothing_is_lost(lake: Lake, reader: Reader) -> None:
     """A span that is still open is no loss."""
     stream = examples.thread(begin(0, "open"), *calls(5, 1))

@@ -153,7 +153,7 @@ class _Trace:
                 scopes = interned[id(spans.scope_table)]
                 yield from encoder.encode(spans.begins_ns, spans.ends_ns, spans.depths, spans.scopes, scopes)
 
-        self.progress.begin_thread(thread.name)
+        self.progress.begin_thread(turn + 1, thread.name)
         yield from self._counted(self._stream_pieces(turn, stream, thread, writer, encoder, encode))
         self.progress.made(threads=1)
 

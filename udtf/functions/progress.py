@@ -21,7 +21,7 @@ class TraceProgress:
         self._lock = threading.Lock()
         self._told_s: float | None = None
         self._doing = ""
-        self._threads_begun = 0
+        self._last_begun = 0
         self._threads_done = 0
         self._threads_total = 0
         self._nb_spans = 0
@@ -33,11 +33,12 @@ class TraceProgress:
             self._threads_total = threads_total
             self._size_bytes = size_bytes
 
-    def begin_thread(self, name: str) -> None:
-        """Work on the next thread begins."""
+    def begin_thread(self, number: int, name: str) -> None:
+        """Work on a thread begins; they are numbered from 1. Of those under way, the last one is told."""
         with self._lock:
-            self._threads_begun += 1
-            self._doing = f"Processing thread {self._threads_begun}/{self._threads_total}: {name}"
+            if number > self._last_begun:
+                self._last_begun = number
+                self._doing = f"Processing thread {number}/{self._threads_total}: {name}"
             self._tell()
 
     def begin_async(self) -> None:

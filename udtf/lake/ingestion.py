@@ -155,7 +155,7 @@ def read_events(objects: ObjectStore, stream: StreamRow, block: BlockRow, tally:
     Raises:
         CorruptData: the payload is missing or is not what was acknowledged.
     """
-    payload = tally.read(lambda: objects.get(block.payload_key))
+    payload = tally.read(lambda: objects.get(block.payload_key, tally.store_retried))
     if payload_hash(payload) != block.payload_hash:
         raise CorruptData(
             f"block {block.block_id} is corrupt: its {len(payload)} bytes are not the {block.payload_size} "

@@ -55,6 +55,7 @@ class Lake:
         self.metadata = metadata
         self.metrics = metrics or Metrics()
         self.partitions = PartitionStore(objects, metadata, settings.caches)
+        self.metrics.watch_store(objects.statistics)
         self.metrics.watch_cache("file", self.partitions.files.statistics)
         self.metrics.watch_cache("summary", self.partitions.summaries.statistics)
         max_builds = settings.max_builds
