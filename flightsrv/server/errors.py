@@ -50,7 +50,10 @@ def to_flight_error(error: BaseException, query_id: str) -> Exception:
             return pa.ArrowKeyError(client_message(error))  # type: ignore[no-any-return]
         case InvalidArgument():
             return pa.ArrowInvalid(client_message(error))  # type: ignore[no-any-return]
-        case Draining() | StoreUnavailable():
+        case StoreUnavailable():
+            log.warning("query %s: %s: %r", query_id, error, error.__cause__)
+            return flight.FlightUnavailableError(client_message(error))  # type: ignore[no-any-return]
+        case Draining():
             return flight.FlightUnavailableError(client_message(error))  # type: ignore[no-any-return]
     log.error("query %s failed", query_id, exc_info=error)
     message = client_message(error) if isinstance(error, UdtfError) else "internal error"

@@ -31,8 +31,8 @@ def lake(place: Place) -> Iterator[Lake]:
 
 @pytest.fixture
 def spoiled(place: Place, lake: Lake) -> tuple[Process, list[Block]]:
-    """Three threads; a block of the second was overwritten on disk."""
-    process = examples.process(*(examples.thread(*calls(10), name=f"worker {i}") for i in range(3)))
+    """Fifty threads; a block of the second was overwritten on disk."""
+    process = examples.process(*(examples.thread(*calls(10), name=f"worker {i}") for i in range(50)))
     ingest_process(lake, process)
     blocks = [block for stream in process.streams for block in cut(stream, [15])]
     ingest_blocks(lake, blocks)

@@ -20,7 +20,7 @@ from flightsrv.server.errors import (
 from flightsrv.server.lifecycle import RunningServer
 from flightsrv.wire.commands import MalformedMessage, UnsupportedMessage
 from tests.server.clients import Client, Refused
-from udtf.errors import CorruptData, InvalidArgument, InvalidTelemetry, NotFound
+from udtf.errors import CorruptData, InvalidArgument, InvalidTelemetry, NotFound, StoreUnavailable
 from udtf.functions.table_function import Query, Rows, TableFunction
 from udtf.sql import engine
 from udtf.sql.engine import QueryCancelled
@@ -37,6 +37,7 @@ from udtf.sql.engine import QueryCancelled
         (NotOffered("m"), pa.ArrowNotImplementedError),
         (QueryCancelled("m"), flight.FlightCancelledError),
         (Draining("m"), flight.FlightUnavailableError),
+        (StoreUnavailable("m"), flight.FlightUnavailableError),
         (CorruptData("m"), flight.FlightInternalError),
         (ValueError("m"), flight.FlightInternalError),
         (OSError("m"), flight.FlightInternalError),

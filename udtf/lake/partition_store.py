@@ -89,7 +89,8 @@ class PartitionStore:
     def _read_in_ranges(self, row: PartitionRow, columns: Sequence[str], tally: QueryTally) -> Iterator[pa.RecordBatch]:
         tally.file_asked(hit=False)
         file = RangedFile(
-            lambda begin, end: tally.read(lambda: self._objects.get_range(row.path, begin, end)), row.size_bytes
+            lambda begin, end: tally.read(lambda: self._objects.get_range(row.path, begin, end, tally.store_retried)),
+            row.size_bytes,
         )
         footer = self.footers.get(row.path, lambda: read_footer(file))
         return read_partition_in_ranges(file, footer, columns)

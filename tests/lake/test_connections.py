@@ -1,0 +1,127 @@
+"""The metadata database sees no more connections than it was promised, and who gets none is told so."""
+
+import threading
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from pathlib import Path
+
+import psycopg
+import pytest
+
+from tests.model import examples
+from tests.model.examples import calls
+from tests.model.lake import Reader, ingest_blocks, ingest_process
+from tests.model.places import local_place
+from tests.model.strategies import WHOLE_LIFE
+from tests.model.telemetry import Process, cut
+from udtf.errors import StoreUnavailable
+from udtf.lake.lake import Lake
+from udtf.lake.metadata import MetadataStore
+from udtf.lake.settings import DatabaseSettings, LakeSettings
+
+NB_QUERIES = 64
+MAX_CONNECTIONS = 4
+
+
+class ConnectionWatch:
+    """How many others are connected to a database, looked up over and over from a connection of its own."""
+
+    def __init__(self, url: str) -> None:
+        self._url = url.replace("+psycopg", "")
+        self._stopped = threading.Event()
+        self.most = 0
+        self.looks = 0
+
+    @contextmanager
+    def watching(self) -> Iterator[None]:
+        with psycopg.connect(self._url, autocommit=True) as connection:
+            thread = threading.Thread(target=self._look, args=(connection,))
+            thread.start()
+            try:
+                yield
+            finally:
+                self._stopped.set()
+                thread.join()
+
+    def _look(self, connection: psycopg.Connection) -> None:
+        others = (
+            "SELECT count(*) FROM pg_stat_activity "
+            "WHERE datname = current_database() AND pid <> pg_backend_pid() AND backend_type = 'client backend'"
+        )
+        while not self._stopped.wait(0.005):
+            row = connection.execute(others).fetchone()
+            assert row is not None
+            self.most = max(self.most, row[0])
+            self.looks += 1
+
+
+def _ingest(lake: Lake) -> Process:
+    process = examples.process(*(examples.thread(*calls(20), name=f"worker {i}") for i in range(5)))
+    ingest_process(lake, process)
+    ingest_blocks(lake, [block for stream in process.streams for block in cut(stream, [30])])
+    return process
+
+
+@pytest.mark.postgresql
+def test_many_queries_share_few_connections(postgresql_url: str, tmp_path: Path) -> None:
+    """Traces that build partitions, and statements over tables, all at once."""
+    settings = LakeSettings(database=DatabaseSettings(max_connections=MAX_CONNECTIONS))
+    lake = Lake.open(str(tmp_path), postgresql_url, settings)
+    watch = ConnectionWatch(postgresql_url)
+    try:
+        processes = [_ingest(lake) for _ in range(8)]
+        reader = Reader.of(lake)
+        first = {
+            process.process_id: reader.trace_bytes(process.process_id, "both", WHOLE_LIFE) for process in processes[:2]
+        }
+
+        def query(number: int) -> bool:
+            process_id = processes[number % len(processes)].process_id
+            if number % 4 == 0:
+                return len(Reader(reader.engine).rows("SELECT * FROM processes")) == len(processes)
+            trace = Reader(reader.engine).trace_bytes(process_id, "both", WHOLE_LIFE)
+            return trace == first.get(process_id, trace)
+
+        with watch.watching(), ThreadPoolExecutor(NB_QUERIES) as pool:
+            assert all(pool.map(query, range(NB_QUERIES)))
+    finally:
+        lake.close()
+    assert watch.looks > 10
+    assert 1 <= watch.most <= MAX_CONNECTIONS
+
+
+@pytest.mark.parametrize("database", ["sqlite", pytest.param("postgresql", marks=pytest.mark.postgresql)])
+def test_who_gets_no_connection_is_told(request: pytest.FixtureRequest, tmp_path: Path, database: str) -> None:
+    """After a while, in words for a caller; and once one is free, all goes on."""
+    url = request.getfixturevalue("postgresql_url") if database == "postgresql" else None
+    settings = LakeSettings(database=DatabaseSettings(max_connections=1, max_wait_s=0.1))
+    lake = Lake.open(str(tmp_path), url, settings)
+    try:
+        process = _ingest(lake)
+        reader = Reader.of(lake)
+        pieces = lake.metadata.scan_processes()
+        next(pieces)
+        with pytest.raises(StoreUnavailable, match="all 1 connections to the metadata database were in use"):
+            reader.rows("SELECT * FROM processes")
+        with pytest.raises(StoreUnavailable, match=r"in use for 0\.1 s"):
+            reader.trace_bytes(process.process_id, "both", WHOLE_LIFE)
+        pieces.close()
+        assert len(reader.rows("SELECT * FROM processes")) == 1
+    finally:
+        lake.close()
+
+
+@pytest.mark.postgresql
+def test_a_database_that_goes_away_is_unavailable(postgresql_url: str, tmp_path: Path) -> None:
+    """Its password, host and folders are nobody's business."""
+    place = local_place(tmp_path / "lake", postgresql_url)
+    lake = place.open()
+    try:
+        nowhere = postgresql_url.replace("/test_", "/missing_")
+        with pytest.raises(StoreUnavailable) as failure:
+            MetadataStore(nowhere)
+        assert "missing_" not in str(failure.value)
+        assert place.uri not in str(failure.value)
+    finally:
+        lake.close()
