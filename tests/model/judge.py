@@ -6,12 +6,21 @@ from collections.abc import Iterable
 from tests.model.slices import Slice, async_shown, thread_slices
 from tests.model.spans import Span, TimeRange
 from tests.model.telemetry import Block, Process
+from tests.model.trace_reader import MAX_DEPTH, Trace, Track
 from tests.model.trace_reader import Slice as ReadSlice
-from tests.model.trace_reader import Trace, Track
 
 
-def _slice(read: ReadSlice) -> Slice:
-    return Slice(read.begin_ns, read.duration_ns, read.depth, read.name)
+def _slice(read: ReadSlice, depth_of_track: int = 0) -> Slice:
+    return Slice(read.begin_ns, read.duration_ns, depth_of_track + read.depth, read.name)
+
+
+def _thread_slices(trace: Trace, track: Track) -> list[Slice]:
+    """What a thread's track shows, with those tracks below it that say at which depth they begin."""
+    found = [_slice(read) for read in track.slices]
+    for deeper in trace.tracks_below(track):
+        depth = int(deeper.name.removeprefix("deeper than "))
+        found += [_slice(read, depth) for read in deeper.slices]
+    return sorted(found)
 
 
 def assert_trace_is_model(
@@ -39,8 +48,8 @@ def assert_threads_are_model(
             assert expected == [], f"thread {stream.thread_id} is missing"
             continue
         assert track.thread_name == stream.thread_name
-        assert sorted(map(_slice, track.slices)) == expected
-        for read in track.slices:
+        assert _thread_slices(trace, track) == expected
+        for read in (read for part in (track, *trace.tracks_below(track)) for read in part.slices):
             if read.source is not None:
                 assert any(
                     read.source == (event.scope.filename, event.scope.line) and read.name == event.scope.name
@@ -74,8 +83,10 @@ def _duration(span: Span) -> int:
 
 
 def _must_nest(span: Span, parent: Span, parent_place: tuple[Track, ReadSlice]) -> bool:
-    """The span lies inside of its parent, whose lane has nothing else above the parent all that time."""
+    """The span lies inside of its parent, whose lane has room and nothing else above the parent all that time."""
     if span.end_ns is None or parent.begin_ns > span.begin_ns:
+        return False
+    if parent_place[1].depth == MAX_DEPTH - 1:
         return False
     if parent.end_ns is not None and (parent.end_ns <= span.end_ns or parent.end_ns <= span.begin_ns):
         return False

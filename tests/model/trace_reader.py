@@ -1,7 +1,7 @@
 """Perfetto bytes to slices by the official message classes: a strict stand-in for the trace processor.
 
 It knows what our traces may use: interned names and source locations, packet defaults, incremental clocks, tracks
-of processes and threads and lanes below them, begin and end events and instants. Anything dubious raises, where
+of processes and threads and those below them, begin and end events and instants. Anything dubious raises, where
 the trace processor would drop it silently: an id that was not interned before, an end with nothing open, a clock
 without a snapshot, an event on a track that nobody described.
 """
@@ -42,7 +42,7 @@ class Slice:
 
 @dataclass
 class Track:
-    """A described track. `thread_id` is None for tracks that are not a thread's."""
+    """A described track. `thread_id` is None for tracks that are neither a thread's nor below that of one."""
 
     uuid: int
     name: str = ""
@@ -51,6 +51,7 @@ class Track:
     thread_id: int | None = None
     thread_name: str | None = None
     process_name: str | None = None
+    is_below_thread: bool = False
     slices: list[Slice] = field(default_factory=list)
     instants: list[Slice] = field(default_factory=list)
     """Remarks at a point of time; their duration is 0."""
@@ -64,7 +65,11 @@ class Trace:
 
     @property
     def thread_tracks(self) -> list[Track]:
-        return [track for track in self.tracks.values() if track.thread_id is not None]
+        return [t for t in self.tracks.values() if t.thread_id is not None and not t.is_below_thread]
+
+    def tracks_below(self, thread_track: Track) -> list[Track]:
+        """The tracks of slices that a thread's own track has no room for."""
+        return [t for t in self.tracks.values() if t.is_below_thread and t.parent_uuid == thread_track.uuid]
 
     @property
     def lanes(self) -> list[Track]:
@@ -178,6 +183,9 @@ def _describe(descriptor: pb.TrackDescriptor, tracks: dict[int, Track]) -> None:
         track.process_id = descriptor.thread.pid
         track.thread_id = descriptor.thread.tid
         track.thread_name = descriptor.thread.thread_name
+    elif (parent := tracks.get(descriptor.parent_uuid)) and parent.thread_id is not None:
+        track.process_id, track.thread_id, track.thread_name = parent.process_id, parent.thread_id, parent.thread_name
+        track.is_below_thread = True
     if descriptor.HasField("process"):
         track.process_id = descriptor.process.pid
         track.process_name = descriptor.process.process_name
@@ -243,6 +251,7 @@ def _stack(track: Track, events: list[_Event]) -> None:
             ended.end_index = index
         elif event.kind == pb.TrackEvent.TYPE_INSTANT:
             parent = stack[-1] if stack else None
-            track.instants.append(Slice(event.time_ns, event.name, len(stack), parent, event.source, 0, index))
+            depth = len(stack) % MAX_DEPTH  # On a full stack the trace processor shows it at the bottom.
+            track.instants.append(Slice(event.time_ns, event.name, depth, parent, event.source, 0, index))
         else:
             raise TraceError(f"an event of type {event.kind}")

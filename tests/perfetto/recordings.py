@@ -1,7 +1,7 @@
 """Random spans of a thread in plain Python, and the way from there through the encoder."""
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import TypeVar
 
@@ -9,13 +9,13 @@ import numpy as np
 import pytest
 from hypothesis import strategies as st
 
-from tests.model.trace_reader import Track
+from tests.model.trace_reader import MAX_DEPTH, Trace, Track
 from udtf.lake.block_format import Scope, scope_array
 from udtf.lake.scopes import scope_hashes
 from udtf.perfetto import pieces
 from udtf.perfetto.interning import InternedScopes
 from udtf.perfetto.kernels import OPEN
-from udtf.perfetto.messages import Trace
+from udtf.perfetto.messages import Trace as Packets
 from udtf.perfetto.tracks import ProcessTrack, ThreadTrack
 from udtf.perfetto.writer import TraceWriter
 
@@ -29,6 +29,8 @@ texts = st.text(st.characters(exclude_categories=["Cs"]), max_size=12)
 scopes = st.builds(Scope, texts, texts, texts, st.integers(0, 2**32 - 1))
 scope_lists = st.lists(scopes, min_size=1, max_size=6)
 gaps_ns = st.sampled_from([0, 0, 1, 127, 128, 16_383, 16_384, 2**21, 2**28 - 1, 2**28, 2**40])
+MAX_DESCRIPTOR_BYTES = 100
+"""More than the descriptor of a track below a process or a thread takes."""
 piece_sizes = st.sampled_from([pieces.MAX_EVENT_BYTES, 150, pieces.PIECE_BYTES])
 
 
@@ -56,6 +58,14 @@ class Shown:
 def shown(track: Track) -> list[Shown]:
     """The slices of a track, in order of their begins."""
     return [Shown(s.begin_ns, s.duration_ns, s.depth, s.name, s.source) for s in track.slices]
+
+
+def shown_of_thread(trace: Trace, thread: ThreadTrack) -> list[list[Shown]]:
+    """The slices of a thread's track, then those of each track below it, which are named in order."""
+    track = trace.tracks[thread.uuid]
+    below = trace.tracks_below(track)
+    assert [t.name for t in below] == [f"deeper than {MAX_DEPTH * (i + 1)}" for i in range(len(below))]
+    return [shown(t) for t in (track, *below)]
 
 
 def expected(spans: Iterable[Span]) -> list[Shown]:
@@ -89,6 +99,54 @@ def thread_spans(draw: st.DrawFn) -> list[Span]:
         elif stack:
             ends[stack.pop()] = now_ns
     return [Span(begin_ns, ends.get(i), depth, scope) for i, (begin_ns, depth, scope) in enumerate(begun)]
+
+
+@dataclass(frozen=True)
+class Placed:
+    """A span of a thread, the ordinals of its events, and how many spans were open below it, lost ones among them."""
+
+    span: Span
+    begin_id: int
+    end_id: int | None
+    place: int
+
+
+@st.composite
+def deep_spans(draw: st.DrawFn) -> list[Placed]:
+    """What a thread recorded that went down and up around the depths where tracks are full, losing ends at times."""
+    choices = draw(scope_lists)
+    places = st.sampled_from([0, 1, 300, *range(510, 516), *range(1023, 1027)])
+    gaps = st.sampled_from([0, 0, 1, 2**21])
+    legs = draw(st.lists(st.tuples(places, gaps, st.sampled_from([False, False, False, True])), max_size=8))
+    begun: list[Placed] = []
+    stack: list[int] = []
+    lost = ordinal = 0
+    now_ns = START_NS
+    for place, gap_ns, loses in legs:
+        while lost + len(stack) != place and (stack or lost < place):
+            now_ns += gap_ns
+            if lost + len(stack) < place:
+                span = Span(now_ns, None, len(stack), choices[len(begun) % len(choices)])
+                begun.append(Placed(span, ordinal, None, lost + len(stack)))
+                stack.append(len(begun) - 1)
+            else:
+                ended = stack.pop()
+                begun[ended] = replace(begun[ended], end_id=ordinal, span=replace(begun[ended].span, end_ns=now_ns))
+            ordinal += 1
+        if loses:
+            lost += len(stack)
+            stack = []
+    return begun
+
+
+def expected_on_tracks(recording: Iterable[Placed]) -> list[list[Shown]]:
+    """What the tracks of a thread must show: each only as many open spans as the trace processor takes."""
+    tracks: list[list[Shown]] = [[]]
+    for placed in recording:
+        number, depth = divmod(placed.place, MAX_DEPTH)
+        tracks += [[] for _ in range(len(tracks), number + 1)]
+        tracks[number] += expected([replace(placed.span, depth=depth)])
+    return tracks
 
 
 @st.composite
@@ -131,7 +189,7 @@ def _thread_pieces(
                 np.array([table.index(span.scope) for span in batch], np.int32),
                 interned,
             ),
-            piece_bytes,
+            max(piece_bytes, MAX_DESCRIPTOR_BYTES),
         )
     yield from whole_pieces(encoder.finish(), piece_bytes)
 
@@ -140,5 +198,5 @@ def whole_pieces(parts: Iterable[memoryview], piece_bytes: int) -> Iterator[byte
     """The pieces, each checked to hold some packets, all of them whole, and no more bytes than allowed."""
     for part in parts:
         assert 0 < len(part) <= piece_bytes
-        assert Trace.FromString(part).packet
+        assert Packets.FromString(part).packet
         yield bytes(part)

@@ -8,11 +8,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.model.trace_reader import Trace, read_trace
+from tests.model.strategies import effort
+from tests.model.trace_reader import MAX_DEPTH, Trace, read_trace
 from tests.perfetto.recordings import (
+    MAX_DESCRIPTOR_BYTES,
     PROCESS,
     START_NS,
+    Placed,
     cut,
+    deep_spans,
     gaps_ns,
     intern,
     piece_sizes,
@@ -67,6 +71,29 @@ def recordings(draw: st.DrawFn) -> list[AsyncSpan]:
     return begun
 
 
+def nested(recording: Sequence[Placed]) -> list[AsyncSpan]:
+    """What a thread recorded as spans that name their parents; where ends were lost, the next span has no parent."""
+    spans: list[AsyncSpan] = []
+    innermost: list[int] = []
+    for number, placed in enumerate(recording, 1):
+        span = placed.span
+        del innermost[span.depth :]
+        parent = innermost[-1] if innermost else 0
+        innermost.append(number)
+        spans.append(
+            AsyncSpan(
+                number,
+                parent,
+                placed.begin_id,
+                span.begin_ns,
+                span.scope.name,
+                OPEN if placed.end_id is None else placed.end_id,
+                OPEN if span.end_ns is None else span.end_ns,
+            )
+        )
+    return spans
+
+
 def plain_lanes(spans: Sequence[AsyncSpan]) -> dict[int, tuple[int, int | None]]:
     """The lane of each span, and the span that it is on top of, by looking at everything every time."""
     lanes: list[list[AsyncSpan]] = []
@@ -76,7 +103,7 @@ def plain_lanes(spans: Sequence[AsyncSpan]) -> dict[int, tuple[int, int | None]]
             while lane and lane[-1].end_id < span.begin_id:
                 lane.pop()
         own = [i for i, lane in enumerate(lanes) if lane and lane[-1].span_id == span.parent_span_id]
-        if own and span.fits_on(lanes[own[0]][-1]):
+        if own and span.fits_on(lanes[own[0]][-1]) and len(lanes[own[0]]) < MAX_DEPTH:
             number = own[0]
         else:
             number = next((i for i, lane in enumerate(lanes) if not lane), len(lanes))
@@ -113,7 +140,7 @@ def _parts(batches: Sequence[Sequence[AsyncSpan]], piece_bytes: int, stream_id: 
             for name in ("begin_id", "end_id", "begin_ns", "end_ns", "span_id", "parent_span_id")
         ]
         parts = encoder.encode(*columns, np.arange(len(batch), dtype=np.int32), interned)  # type: ignore[call-arg, arg-type]
-        yield from whole_pieces(parts, max(piece_bytes, 100))
+        yield from whole_pieces(parts, max(piece_bytes, MAX_DESCRIPTOR_BYTES))
     yield from whole_pieces(encoder.finish(), piece_bytes)
 
 
@@ -135,7 +162,19 @@ def test_every_span_is_shown_once_on_its_lane(
     spans: list[AsyncSpan], data: st.DataObject, piece_bytes: int, rows_at_once: int
 ) -> None:
     """With its own times, name and lane, on top of its own parent or of nothing, however the spans are cut."""
-    trace = read_trace(encode(data.draw(cut(spans)), piece_bytes, rows_at_once))
+    assert_all_on_their_lanes(read_trace(encode(data.draw(cut(spans)), piece_bytes, rows_at_once)), spans)
+
+
+@effort(15)
+@given(deep_spans().map(nested), st.data(), piece_sizes, st.sampled_from([100, 8192]))
+def test_a_span_too_deep_for_its_lane_begins_another(
+    spans: list[AsyncSpan], data: st.DataObject, piece_bytes: int, rows_at_once: int
+) -> None:
+    """As if it had no parent; its own children are on top of it again."""
+    assert_all_on_their_lanes(read_trace(encode(data.draw(cut(spans)), piece_bytes, rows_at_once)), spans)
+
+
+def assert_all_on_their_lanes(trace: Trace, spans: Sequence[AsyncSpan]) -> None:
     found = [s for track in trace.lanes for s in track.slices]
     assert sorted((s.source, s.begin_ns, s.duration_ns, s.name) for s in found) == [
         (("file.py", span.span_id), span.begin_ns, span.duration_ns, span.name) for span in spans

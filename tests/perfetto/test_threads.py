@@ -5,19 +5,24 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.model.trace_reader import read_trace
+from tests.model.strategies import effort
+from tests.model.trace_reader import MAX_DEPTH, Trace, read_trace
 from tests.perfetto.recordings import (
     PROCESS,
     START_NS,
     THREAD,
+    Placed,
     Shown,
     Span,
     cut,
+    deep_spans,
     encode_thread,
     expected,
+    expected_on_tracks,
     intern,
     piece_sizes,
     shown,
+    shown_of_thread,
     thread_spans,
 )
 from udtf.errors import CorruptData
@@ -30,11 +35,21 @@ from udtf.perfetto.writer import TraceWriter
 SCOPE = Scope("work", "module", "file.py", 7)
 
 
-def slices_of(spans: list[list[Span]], piece_bytes: int = pieces.PIECE_BYTES) -> list[Shown]:
-    """The slices of a trace of one thread."""
+def trace_of(spans: list[list[Span]], piece_bytes: int = pieces.PIECE_BYTES) -> Trace:
+    """A trace of one thread."""
     writer = TraceWriter(PROCESS)
-    data = writer.descriptors([THREAD]) + encode_thread(writer, THREAD, spans, piece_bytes)
-    return shown(read_trace(data).tracks[THREAD.uuid])
+    return read_trace(writer.descriptors([THREAD]) + encode_thread(writer, THREAD, spans, piece_bytes))
+
+
+def slices_of(spans: list[list[Span]], piece_bytes: int = pieces.PIECE_BYTES) -> list[Shown]:
+    """The slices of a trace of one thread that is never deep."""
+    (slices,) = shown_of_thread(trace_of(spans, piece_bytes), THREAD)
+    return slices
+
+
+def recursion(depth: int) -> list[Span]:
+    """Calls within calls, begun and ended one every nanosecond."""
+    return [Span(START_NS + i, START_NS + 2 * depth - i, i, SCOPE) for i in range(depth)]
 
 
 @given(thread_spans(), st.data(), piece_sizes)
@@ -64,10 +79,58 @@ def test_depth_tells_a_zero_length_child_from_a_zero_length_sibling() -> None:
 
 
 def test_a_stack_of_any_depth_is_unwound() -> None:
-    """A recursion of 10,000 calls, in batches that grow the stack twice, ends call by call."""
-    depth = 10_000
-    spans = [Span(START_NS + i, START_NS + 2 * depth - i, i, SCOPE) for i in range(depth)]
-    assert slices_of([spans[:100], spans[100:]], 4096) == expected(spans)
+    """A recursion of 10,000 calls ends call by call, on as many tracks as it takes."""
+    spans = recursion(10_000)
+    assert shown_of_thread(trace_of([spans[:100], spans[100:]], 4096), THREAD) == expected_on_tracks(
+        Placed(span, 0, 0, span.depth) for span in spans
+    )
+
+
+@effort(25)
+@given(deep_spans(), st.data(), piece_sizes)
+def test_spans_that_are_too_deep_for_a_track_are_on_tracks_below_it(
+    recording: list[Placed], data: st.DataObject, piece_bytes: int
+) -> None:
+    """With their times, under those that were open on the track before; no track is there that shows nothing."""
+    trace = trace_of(data.draw(cut([placed.span for placed in recording])), piece_bytes)
+    assert shown_of_thread(trace, THREAD) == expected_on_tracks(recording)
+
+
+@effort(10)
+@given(deep_spans(), st.data(), piece_sizes)
+def test_a_cut_leaves_no_mark_where_tracks_are_added(
+    recording: list[Placed], data: st.DataObject, piece_bytes: int
+) -> None:
+    """Batches and pieces may end just where another track begins."""
+    spans = [Span(placed.span.begin_ns, placed.span.end_ns, placed.span.depth, SCOPE) for placed in recording]
+    batches = [batch for batch in data.draw(cut(spans)) if batch]
+    assert encode_thread(TraceWriter(PROCESS), THREAD, batches, piece_bytes) == encode_thread(
+        TraceWriter(PROCESS), THREAD, [spans] if spans else []
+    )
+
+
+def test_a_thread_has_a_track_below_it_only_where_its_own_is_full() -> None:
+    """Calls that come and go where one more would be too deep need no other track."""
+    spans = recursion(MAX_DEPTH - 1)
+    bottom_ns = START_NS + MAX_DEPTH
+    calls = [Span(bottom_ns, bottom_ns, MAX_DEPTH - 1, SCOPE)] * 100
+    assert slices_of([[*spans, *calls]]) == expected([*spans, *calls])
+    one_more = Span(bottom_ns, bottom_ns, MAX_DEPTH, SCOPE)
+    assert shown_of_thread(trace_of([[*spans, *calls, one_more]]), THREAD) == [
+        expected([*spans, *calls]),
+        expected([Span(bottom_ns, bottom_ns, 0, SCOPE)]),
+    ]
+
+
+def test_tracks_below_two_threads_stay_apart() -> None:
+    """They have the same name, but not the same uuid."""
+    writer = TraceWriter(PROCESS)
+    threads = [THREAD, ThreadTrack("stream-2", "other", "17")]
+    spans = recursion(MAX_DEPTH + 1)
+    data = writer.descriptors(threads) + b"".join(encode_thread(writer, thread, [spans]) for thread in threads)
+    trace = read_trace(data)
+    for thread in threads:
+        assert [len(slices) for slices in shown_of_thread(trace, thread)] == [MAX_DEPTH, 1]
 
 
 def test_spans_before_a_loss_stay_open_and_the_next_ones_are_shown_below() -> None:

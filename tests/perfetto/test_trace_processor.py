@@ -1,9 +1,26 @@
 """Perfetto's own trace processor understands all of a trace, and shows what went in."""
 
-import pytest
+from dataclasses import replace
 
-from tests.perfetto.recordings import PROCESS, START_NS, THREAD, Span, encode_thread
-from tests.perfetto.test_async_spans import AsyncSpan
+import pytest
+from hypothesis import assume, given
+from hypothesis import strategies as st
+
+from tests.model.strategies import effort
+from tests.model.trace_reader import MAX_DEPTH
+from tests.perfetto.recordings import (
+    PROCESS,
+    START_NS,
+    THREAD,
+    Placed,
+    Shown,
+    Span,
+    cut,
+    deep_spans,
+    encode_thread,
+    expected_on_tracks,
+)
+from tests.perfetto.test_async_spans import AsyncSpan, nested, plain_lanes
 from tests.perfetto.test_async_spans import encode as encode_async
 from tests.support.trace_processor import LoadedTrace, TraceProcessor
 from udtf.lake.block_format import Scope
@@ -109,6 +126,58 @@ def test_lanes_of_two_streams_stay_apart(trace_processor: TraceProcessor) -> Non
     assert trace.errors() == []
     assert [(s.track_name, s.depth, s.duration_ns) for s in trace.slices()] == [("async 1", 0, 10)] * 2
     assert len({s.track_id for s in trace.slices()}) == 2
+
+
+@effort(10)
+@given(recording=deep_spans(), data=st.data())
+def test_slices_are_exact_however_deep(
+    trace_processor: TraceProcessor, recording: list[Placed], data: st.DataObject
+) -> None:
+    """Times, names and nesting of every span around the depths where tracks are full, with spans that never end."""
+    assume(all("\0" not in p.span.scope.name + p.span.scope.filename for p in recording))  # Answers cannot hold it.
+    writer = TraceWriter(PROCESS)
+    batches = data.draw(cut([placed.span for placed in recording]))
+    trace = trace_processor.load(writer.descriptors([THREAD]) + encode_thread(writer, THREAD, batches))
+    assert trace.errors() == []
+    found: dict[str | None, list[Shown]] = {}
+    for s in trace.slices():
+        assert (s.thread_name, s.process_name) == (THREAD.name, PROCESS.name)
+        slice_ = Shown(s.begin_ns, s.duration_ns, s.depth, s.name or "", (s.file or "", s.line or 0))
+        found.setdefault(s.track_name, []).append(slice_)
+    tracks = expected_on_tracks(recording)
+    names = [None, *(f"deeper than {MAX_DEPTH * i}" for i in range(1, len(tracks)))]
+    assert found == {
+        name: list(map(_as_answered, slices)) for name, slices in zip(names, tracks, strict=True) if slices
+    }
+
+
+def _as_answered(slice_: Shown) -> Shown:
+    """The trace processor turns backslashes in names of files."""
+    file, line = slice_.source or ("", 0)
+    return replace(slice_, source=(file.replace("\\", "/"), line))
+
+
+@effort(5)
+@given(spans=deep_spans().map(nested))
+def test_async_spans_are_exact_however_deep(trace_processor: TraceProcessor, spans: list[AsyncSpan]) -> None:
+    """Each on its lane, with its times."""
+    trace = trace_processor.load(encode_async([spans]))
+    assert trace.errors() == []
+    lanes = plain_lanes(spans)
+    found = sorted((s.line or 0, s.begin_ns, s.duration_ns, s.track_name) for s in trace.slices())
+    assert found == [(s.span_id, s.begin_ns, s.duration_ns, f"async {lanes[s.span_id][0] + 1}") for s in spans]
+
+
+def test_an_instant_on_a_full_track_is_shown(trace_processor: TraceProcessor) -> None:
+    """It takes no room, and nobody's end."""
+    spans = [Span(START_NS + i, START_NS + 5000 - i, i, OUTER) for i in range(MAX_DEPTH + 1)]
+    writer = TraceWriter(PROCESS)
+    data = writer.descriptors([THREAD]) + encode_thread(writer, THREAD, [spans])
+    trace = trace_processor.load(data + writer.instant(THREAD, START_NS + 2000, "events lost", {}))
+    assert trace.errors() == []
+    assert sorted((s.begin_ns, s.duration_ns, s.name) for s in trace.slices()) == sorted(
+        [(s.begin_ns, 5000 - 2 * s.depth, OUTER.name) for s in spans] + [(START_NS + 2000, 0, "events lost")]
+    )
 
 
 def test_an_instant_marks_its_track_and_disturbs_nothing(trace_processor: TraceProcessor) -> None:

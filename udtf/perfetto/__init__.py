@@ -1,10 +1,10 @@
 """Perfetto traces: the one place that writes their bytes.
 
     writer.py        what a caller uses: the packets of one process, and their order in the file
-    threads.py       spans of one thread -> packets on its track
+    threads.py       spans of one thread -> packets on its track and on tracks below it
     async_spans.py   spans of one async stream -> packets on lanes, laid out by lanes.py
     interning.py     scopes -> ids and their definitions
-    tracks.py        processes, threads and lanes: uuids, pids, tids, descriptions
+    tracks.py        processes, threads and tracks below them: uuids, pids, tids, descriptions
     sequence.py      clocks, packet defaults, instants
     kernels.py       compiled loops from columns to bytes, which pieces.py calls for buffers of whole packets
     messages.py      message classes of proto/perfetto_trace.proto, for packets that are rare
@@ -20,7 +20,9 @@ All packets are of one sequence, so that all threads share interned ids and the 
    - definitions of scopes and categories that no thread before it used
    - a clock snapshot, where BOOTTIME and the sequence's own incremental clock read 0, and packet defaults: that
      clock, and the thread's track
-   - events: a BEGIN holds type, name, category and source location by id; an END holds its type
+   - events: a BEGIN holds type, name, category and source location by id; an END holds its type. Where 512 spans are
+     open, which is all that a track takes, the ones above them are on a track below the thread's, which their events
+     name and whose descriptor stands before its first event
 4. for each async stream the same, but its events name their lane, whose descriptor stands before its first event
 
 A timestamp counts from the event before, so it takes two bytes up to 16 us, three up to 2 ms, four up to 268 ms. That

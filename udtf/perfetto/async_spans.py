@@ -6,18 +6,14 @@ import numpy as np
 import numpy.typing as npt
 
 from udtf.errors import CorruptData
-from udtf.perfetto.interning import Bodies, InternedScopes
-from udtf.perfetto.kernels import TRACK_FIELD_BYTES
+from udtf.perfetto.interning import END_BODIES, Bodies, InternedScopes
 from udtf.perfetto.lanes import AsyncSpans, Lanes
-from udtf.perfetto.messages import TrackEvent
-from udtf.perfetto.pieces import Events, Tracks, check_columns, write_events
+from udtf.perfetto.pieces import Events, check_columns, track_fields, write_events
 from udtf.perfetto.sequence import events_start
-from udtf.perfetto.tracks import ProcessTrack, lane_descriptor, track_uuid
+from udtf.perfetto.tracks import ProcessTrack, child_descriptor, track_uuid
 
 _ROWS_AT_ONCE = 8192
 """Spans that are laid out together, or as many as are open: each open span is carried on no more than it has to."""
-
-_END_BODIES = Bodies.of_ends(TRACK_FIELD_BYTES)
 
 
 class AsyncEncoder:
@@ -27,7 +23,7 @@ class AsyncEncoder:
         self._process = process
         self._stream_id = stream_id
         self._lanes = Lanes()
-        self._tracks = Tracks(np.empty((0, 2), np.uint64), TRACK_FIELD_BYTES)
+        self._tracks = track_fields([])
         self._last_ns = 0
 
     def start(self) -> bytes:
@@ -72,12 +68,12 @@ class AsyncEncoder:
             next_row = row + max(_ROWS_AT_ONCE, self._lanes.open_count)
             events = self._lanes.lay_out(spans.slice(row, next_row))
             yield from self._new_tracks()
-            yield from self._write(events, scopes.lane_bodies)
+            yield from self._write(events, scopes.bodies)
             row = next_row
 
     def finish(self) -> Iterator[memoryview]:
         """The ends that are still due."""
-        yield from self._write(self._lanes.close(), _END_BODIES)
+        yield from self._write(self._lanes.close(), END_BODIES)
 
     def _write(self, events: Events, bodies: Bodies) -> Iterator[memoryview]:
         yield from write_events(events, self._last_ns, bodies, self._tracks)
@@ -88,10 +84,8 @@ class AsyncEncoder:
         """Descriptors of the lanes that are used for the first time."""
         uuids = [
             track_uuid("lane", self._stream_id, str(lane + 1))
-            for lane in range(len(self._tracks.words), self._lanes.lane_count)
+            for lane in range(len(self._tracks), self._lanes.lane_count)
         ]
-        for lane, uuid in enumerate(uuids, len(self._tracks.words) + 1):
-            yield lane_descriptor(self._process, uuid, f"async {lane}")
-        fields = b"".join(TrackEvent(track_uuid=uuid).SerializeToString().ljust(16, b"\0") for uuid in uuids)
-        words = np.frombuffer(fields, np.uint64).reshape(-1, 2)
-        self._tracks = Tracks(np.concatenate((self._tracks.words, words)), TRACK_FIELD_BYTES)
+        for lane, uuid in enumerate(uuids, len(self._tracks) + 1):
+            yield child_descriptor(self._process.uuid, uuid, f"async {lane}")
+        self._tracks = np.concatenate((self._tracks, track_fields(uuids)))

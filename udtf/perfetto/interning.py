@@ -17,7 +17,7 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from udtf.lake.scopes import ScopeHashes
-from udtf.perfetto.kernels import MAX_IID, SEQUENCE_ID, TRACK_FIELD_BYTES, Lengths, Words, event_bodies
+from udtf.perfetto.kernels import MAX_IID, SEQUENCE_ID, Lengths, Words, event_bodies
 from udtf.perfetto.messages import Trace, TracePacket
 
 _SCOPES_PER_PACKET = 1000
@@ -34,15 +34,9 @@ class Bodies:
     lengths: Lengths
 
     @classmethod
-    def of(cls, iids: Int32s, category_iids: Int32s, track_bytes: int) -> "Bodies":
-        table, lengths = event_bodies(iids, category_iids, track_bytes)
+    def of(cls, iids: Int32s, category_iids: Int32s) -> "Bodies":
+        table, lengths = event_bodies(iids, category_iids)
         return cls(table.view(np.uint64), lengths)
-
-    @classmethod
-    def of_ends(cls, track_bytes: int) -> "Bodies":
-        """Enough for ends, whatever began."""
-        nothing = np.empty(0, np.int32)
-        return cls.of(nothing, nothing, track_bytes)
 
 
 @dataclass(frozen=True)
@@ -59,13 +53,12 @@ class InternedScopes:
 
     @cached_property
     def bodies(self) -> Bodies:
-        """For events on the default track."""
-        return Bodies.of(self.iids, self.category_iids, 0)
+        return Bodies.of(self.iids, self.category_iids)
 
-    @cached_property
-    def lane_bodies(self) -> Bodies:
-        """For events that name their lane."""
-        return Bodies.of(self.iids, self.category_iids, TRACK_FIELD_BYTES)
+
+_NOTHING = np.empty(0, np.int32)
+END_BODIES = Bodies.of(_NOTHING, _NOTHING)
+"""Enough for ends, whatever began."""
 
 
 class Interner:

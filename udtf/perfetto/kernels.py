@@ -8,8 +8,10 @@ One event becomes one `TracePacket`. In bytes, with the field each tag stands fo
 All but the timestamp is the same for every event of a kind, so it is laid out once per scope in a table of *bodies*:
 row `END_ROW` ends a slice, row 1 + code begins a slice of the scope with that code in its batch. A body is three
 words of eight bytes, stored whole and then cut to its length: what is written beyond is overwritten by the next
-packet. Stores go byte by byte because the position is not aligned; the compiler makes one instruction of each eight,
-as long as positions are unsigned (a signed one could count from the end of the array).
+packet. An event that is not on the default track has its `track_uuid` after the body, and sizes that count it.
+
+Stores go byte by byte because the position is not aligned; the compiler makes one instruction of each eight, as long
+as positions are unsigned (a signed one could count from the end of the array).
 
 A kernel stops when the buffer may not hold one more packet, and goes on from there in the next.
 """
@@ -27,6 +29,11 @@ MAX_EVENT_BYTES = 64
 """Room that one event needs: 2 + 1 + 10 before the body, 24 of body, 16 of track, and some."""
 TRACK_FIELD_BYTES = 10
 """Length of a `track_uuid` field with one of our uuids."""
+DEFAULT_TRACK = -1
+"""Stands for the track of events that name none."""
+MAX_OPEN = 512
+"""Most spans that are open on one track. The trace processor drops what begins above them, silently, and then takes its
+end for that of the span below."""
 MAX_IID = (1 << 28) - 1
 """Greatest interned id whose varint takes four bytes, as bodies assume."""
 
@@ -39,8 +46,10 @@ _WORDS = "Array(uint64, 2, 'C', readonly=True)"
 _INT64S = "Array(int64, 1, 'C', readonly=True)"
 _INT32S = "Array(int32, 1, 'C', readonly=True)"
 _UINT32S = "Array(uint32, 1, 'C', readonly=True)"
-_STACK_DEPTHS = "Array(uint32, 1, 'C')"
-_STACK_ENDS = "Array(int64, 1, 'C')"
+_STACK = "Array(int64, 1, 'C')"
+
+_ABANDONED = -1
+"""Instead of the depth of the topmost span of those that were abandoned: less than every depth."""
 
 _ONE = np.uint64(1)
 _WORD = np.uint64(8)
@@ -121,16 +130,27 @@ def _put_event(out, packet, delta_ns, bodies, lengths, row):  # type: ignore[no-
     return position
 
 
+@numba.njit(nogil=True)
+def _put_track(out, packet, position, body_length, tracks, track):  # type: ignore[no-untyped-def]
+    """Adds the `track_uuid` field to the packet that ends at `position`; returns the position after it."""
+    event_size = position - np.uint64(body_length) + np.uint64(3)
+    out[event_size] = np.uint8(out[event_size] + np.uint8(TRACK_FIELD_BYTES))
+    _put_word(out, position, tracks[track, 0])
+    _put_word(out, position + _WORD, tracks[track, 1])
+    position += np.uint64(TRACK_FIELD_BYTES)
+    out[packet + _ONE] = np.uint8(position - packet - np.uint64(2))
+    return position
+
+
 @numba.njit(
-    f"Tuple(({_TABLE}, {_STACK_ENDS}))({_INT32S}, {_INT32S}, int64)",
+    f"Tuple(({_TABLE}, {_STACK}))({_INT32S}, {_INT32S})",
     nogil=True,
     cache=True,
 )
-def event_bodies(iids, category_iids, track_bytes):  # type: ignore[no-untyped-def]
+def event_bodies(iids, category_iids):  # type: ignore[no-untyped-def]
     """The bodies of the events of scopes, and their lengths in bytes; rows as the module describes.
 
-    Args: the interned ids of each scope and of its category, 1 to `MAX_IID`; the bytes that follow a body within its
-        track_event.
+    Args: the interned ids of each scope and of its category, 1 to `MAX_IID`.
     """
     bodies = np.zeros((len(iids) + 1, 24), np.uint8)
     lengths = np.empty(len(iids) + 1, np.int64)
@@ -153,46 +173,74 @@ def event_bodies(iids, category_iids, track_bytes):  # type: ignore[no-untyped-d
             body[position] = 0x90  # source_location_iid: (34 << 3) is 0x110
             body[position + _ONE] = 0x02
             position = _put_varint(body, position + np.uint64(2), iid)
-        body[3] = np.uint8(position - np.uint64(4) + np.uint64(track_bytes))
+        body[3] = np.uint8(position - np.uint64(4))
         lengths[row] = np.int64(position)
     return bodies, lengths
 
 
 @numba.njit(
     f"UniTuple(int64, 4)({_INT64S}, {_INT64S}, {_UINT32S}, {_INT32S}, int64,"
-    f" {_STACK_DEPTHS}, {_STACK_ENDS}, int64, int64, {_WORDS}, {_INT64S}, {_BYTES})",
+    f" {_STACK}, {_STACK}, int64, int64, {_WORDS}, {_INT64S}, {_WORDS}, {_BYTES})",
     nogil=True,
     cache=True,
 )
 def encode_spans(  # type: ignore[no-untyped-def]
-    begin_ns, end_ns, depths, codes, first, stack_depths, stack_ends, stack_size, last_ns, bodies, lengths, out
+    begin_ns,
+    end_ns,
+    depths,
+    codes,
+    first,
+    stack_depths,
+    stack_ends,
+    stack_size,
+    last_ns,
+    bodies,
+    lengths,
+    tracks,
+    out,
 ):
     """Begins and ends of spans that come in order of their begins.
 
     A begin first ends the open spans at its depth or deeper, the deepest first. Depth decides, never time: a child
     and a sibling may begin at the nanosecond where the span before ends.
 
-    Args: the spans, of which those before row `first` are done; the open spans, bottom first, with room for those to
-        come; the time of the event before; bodies and lengths of the events; the buffer.
+    A span that is due to end but has no end is abandoned, and with it those below it, which have none either. They
+    stay open in the trace, so they stay on the stack: a place on it is the place that the trace shows. Each
+    `MAX_OPEN` of these places are a track, the lowest ones the default track.
 
-    Returns: the first row that is not done (its ends may be), bytes written, time of the last event, open spans.
+    Args: the spans, of which those before row `first` are done; depths and ends of the open spans, bottom first, with
+        room for all that the tracks hold; how many there are; the time of the event before; bodies and lengths of
+        the events; the tracks after the default one; the buffer.
+
+    Returns: the first row that is not done (its ends may be), bytes written, time of the last event, open spans. If
+        rows are left and the buffer has room, the next begin needs one more track.
     """
     limit = np.uint64(len(out) - MAX_EVENT_BYTES)
+    room = MAX_OPEN * (len(tracks) + 1)
     position = np.uint64(0)
     for row in range(first, len(begin_ns)):
         depth = depths[row]
         while stack_size > 0 and stack_depths[stack_size - 1] >= depth:
             if position > limit:
                 return row, np.int64(position), last_ns, stack_size
+            time_ns = stack_ends[stack_size - 1]
+            if time_ns == OPEN:
+                stack_depths[stack_size - 1] = _ABANDONED
+                break
             stack_size -= 1
-            time_ns = stack_ends[stack_size]
-            if time_ns != OPEN:
-                position = _put_event(out, position, time_ns - last_ns, bodies, lengths, END_ROW)
-                last_ns = time_ns
-        if position > limit:
+            packet = position
+            position = _put_event(out, packet, time_ns - last_ns, bodies, lengths, END_ROW)
+            if stack_size >= MAX_OPEN:
+                position = _put_track(out, packet, position, lengths[END_ROW], tracks, stack_size // MAX_OPEN - 1)
+            last_ns = time_ns
+        if position > limit or stack_size == room:
             return row, np.int64(position), last_ns, stack_size
         time_ns = begin_ns[row]
-        position = _put_event(out, position, time_ns - last_ns, bodies, lengths, codes[row] + 1)
+        body = codes[row] + 1
+        packet = position
+        position = _put_event(out, packet, time_ns - last_ns, bodies, lengths, body)
+        if stack_size >= MAX_OPEN:
+            position = _put_track(out, packet, position, lengths[body], tracks, stack_size // MAX_OPEN - 1)
         last_ns = time_ns
         stack_depths[stack_size] = depth
         stack_ends[stack_size] = end_ns[row]
@@ -201,17 +249,16 @@ def encode_spans(  # type: ignore[no-untyped-def]
 
 
 @numba.njit(
-    f"UniTuple(int64, 3)({_INT64S}, {_INT32S}, {_INT64S}, int64, int64,"
-    f" {_WORDS}, {_INT64S}, {_WORDS}, int64, {_BYTES})",
+    f"UniTuple(int64, 3)({_INT64S}, {_INT32S}, {_INT64S}, int64, int64, {_WORDS}, {_INT64S}, {_WORDS}, {_BYTES})",
     nogil=True,
     cache=True,
 )
-def encode_events(times_ns, rows, lanes, first, last_ns, bodies, lengths, tracks, track_bytes, out):  # type: ignore[no-untyped-def]
+def encode_events(times_ns, rows, lanes, first, last_ns, bodies, lengths, tracks, out):  # type: ignore[no-untyped-def]
     """Events in order, each on a track of its own choice.
 
-    Args: the events (time, row of its body, row of its track), of which those before index `first` are done; the time
-        of the event before; bodies and lengths made for `track_bytes`; tracks, the first `track_bytes` of 16 bytes
-        each; the buffer.
+    Args: the events (time, row of its body, row of its track or `DEFAULT_TRACK`), of which those before index `first`
+        are done; the time of the event before; bodies and lengths of the events; tracks, the first
+        `TRACK_FIELD_BYTES` of 16 bytes each; the buffer.
 
     Returns: the first event that is not done, bytes written, time of the last event.
     """
@@ -223,8 +270,6 @@ def encode_events(times_ns, rows, lanes, first, last_ns, bodies, lengths, tracks
         packet = position
         position = _put_event(out, packet, times_ns[event] - last_ns, bodies, lengths, rows[event])
         last_ns = times_ns[event]
-        _put_word(out, position, tracks[lanes[event], 0])
-        _put_word(out, position + _WORD, tracks[lanes[event], 1])
-        position += np.uint64(track_bytes)
-        out[packet + _ONE] = np.uint8(position - packet - np.uint64(2))
+        if lanes[event] != DEFAULT_TRACK:
+            position = _put_track(out, packet, position, lengths[rows[event]], tracks, lanes[event])
     return len(times_ns), np.int64(position), last_ns

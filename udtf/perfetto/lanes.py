@@ -1,6 +1,7 @@
 """Lanes: spans that overlap, laid out so that the begins and ends on each lane form a stack.
 
-A span goes on top of its parent, if that is the innermost open span of its lane and ends later. Every other span gets
+A span goes on top of its parent, if that is the innermost open span of its lane and ends later, and the lane is not
+full. Every other span gets
 a lane where nothing is open, the lowest one: a span is never shown inside a stranger. What comes before what is decided
 by the ordinals of the events in their stream, never by their times, which may be equal.
 """
@@ -12,7 +13,7 @@ import numba
 import numpy as np
 import numpy.typing as npt
 
-from udtf.perfetto.kernels import END_ROW, OPEN
+from udtf.perfetto.kernels import END_ROW, MAX_OPEN, OPEN
 from udtf.perfetto.pieces import Events
 
 NONE = -1
@@ -55,6 +56,8 @@ class _Begun:
     """`NONE` before the begin."""
     below: Int64s
     """The span that this one is on top of, as an index into these columns, or `NONE`."""
+    heights: Int64s
+    """How many spans are below this one on its lane."""
 
     def __len__(self) -> int:
         return len(self.end_ids)
@@ -68,7 +71,7 @@ class Lanes:
 
     def __init__(self) -> None:
         nothing = np.empty(0, np.int64)
-        self._open = _Begun(nothing, nothing, nothing, nothing, nothing)
+        self._open = _Begun(nothing, nothing, nothing, nothing, nothing, nothing)
         self._tops = nothing
         """The innermost open span of each lane, an index into `_open`, or `NONE`."""
 
@@ -95,6 +98,7 @@ class Lanes:
             begun.end_ns,
             begun.lanes,
             begun.below,
+            begun.heights,
             tops,
             self.lane_count,
         )
@@ -121,6 +125,7 @@ class Lanes:
             begun.span_ids[kept],
             begun.lanes[kept],
             places[begun.below[kept]],
+            begun.heights[kept],
         )
         self._tops = places[tops]
 
@@ -132,6 +137,7 @@ def _joined(open_spans: _Begun, spans: AsyncSpans) -> _Begun:
         np.concatenate((open_spans.span_ids, spans.span_ids)),
         np.concatenate((open_spans.lanes, np.full(len(spans), NONE))),
         np.concatenate((open_spans.below, np.full(len(spans), NONE))),
+        np.concatenate((open_spans.heights, np.zeros(len(spans), np.int64))),
     )
 
 
@@ -154,16 +160,16 @@ _CODES = "Array(int32, 1, 'C', readonly=True)"
 
 @numba.njit(
     f"Tuple((int64[::1], int32[::1], int64[::1], int64))({_COLUMN}, {_COLUMN}, {_CODES}, {_COLUMN}, {_COLUMN},"
-    f" {_COLUMN}, {_COLUMN}, int64[::1], int64[::1], int64[::1], int64)",
+    f" {_COLUMN}, {_COLUMN}, int64[::1], int64[::1], int64[::1], int64[::1], int64)",
     nogil=True,
     cache=True,
 )
 def _play(  # type: ignore[no-untyped-def]
-    begin_ids, begin_ns, codes, parents, ends, end_ids, end_ns, lanes, below, tops, lane_count
+    begin_ids, begin_ns, codes, parents, ends, end_ids, end_ns, lanes, below, heights, tops, lane_count
 ):
-    """Plays begins and ends in their common order. Fills `lanes`, `below` and `tops`.
+    """Plays begins and ends in their common order. Fills `lanes`, `below`, `heights` and `tops`.
 
-    Args: four columns of the spans to begin, which are the last of all spans; `ends`, the spans to end; four columns
+    Args: four columns of the spans to begin, which are the last of all spans; `ends`, the spans to end; five columns
         of all spans; `tops` with room for as many more lanes as spans begin.
 
     Returns: times, rows of bodies and lanes of the events, and how many lanes there are then.
@@ -190,8 +196,14 @@ def _play(  # type: ignore[no-untyped-def]
             span = begun_before + begin
             parent = parents[begin]
             lane = NONE if parent == NONE else lanes[parent]
-            if lane != NONE and tops[lane] == parent and (end_ids[span] < end_ids[parent] or end_ids[parent] == OPEN):
+            if (
+                lane != NONE
+                and tops[lane] == parent
+                and (end_ids[span] < end_ids[parent] or end_ids[parent] == OPEN)
+                and heights[parent] < MAX_OPEN - 1
+            ):
                 below[span] = parent
+                heights[span] = heights[parent] + 1
             elif len(free) > 0:
                 lane = heapq.heappop(free)
             else:

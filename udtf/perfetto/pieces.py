@@ -9,6 +9,7 @@ import numpy.typing as npt
 from udtf.errors import CorruptData
 from udtf.perfetto.interning import Bodies, InternedScopes
 from udtf.perfetto.kernels import MAX_EVENT_BYTES, Words, encode_events
+from udtf.perfetto.messages import TrackEvent
 
 PIECE_BYTES = 512 << 10
 """Most bytes in a piece of events."""
@@ -18,7 +19,7 @@ PIECE_BYTES = 512 << 10
 class Events:
     """Begins and ends in the order in which they are written, as columns of equal length.
 
-    `rows` are rows of bodies, `lanes` are rows of tracks.
+    `rows` are rows of bodies, `lanes` are rows of `track_fields` or `kernels.DEFAULT_TRACK`.
     """
 
     times_ns: npt.NDArray[np.int64]
@@ -26,15 +27,10 @@ class Events:
     lanes: npt.NDArray[np.int64]
 
 
-@dataclass(frozen=True)
-class Tracks:
-    """`track_uuid` fields as bytes: the first `length` of the 16 in each row; none for events on a default track."""
-
-    words: Words
-    length: int
-
-
-DEFAULT_TRACK = Tracks(np.zeros((1, 2), np.uint64), 0)
+def track_fields(uuids: Sequence[int]) -> Words:
+    """`track_uuid` fields as bytes: the first `kernels.TRACK_FIELD_BYTES` of the 16 in each row."""
+    fields = b"".join(TrackEvent(track_uuid=uuid).SerializeToString().ljust(16, b"\0") for uuid in uuids)
+    return np.frombuffer(fields, np.uint64).reshape(-1, 2)
 
 
 def new_piece(event_count: int) -> npt.NDArray[np.uint8]:
@@ -42,7 +38,7 @@ def new_piece(event_count: int) -> npt.NDArray[np.uint8]:
     return np.empty(min((event_count + 1) * MAX_EVENT_BYTES, PIECE_BYTES), np.uint8)
 
 
-def write_events(events: Events, last_ns: int, bodies: Bodies, tracks: Tracks) -> Iterator[memoryview]:
+def write_events(events: Events, last_ns: int, bodies: Bodies, tracks: Words) -> Iterator[memoryview]:
     """Pieces of events, after one at `last_ns`."""
     event = 0
     while event < len(events.times_ns):
@@ -55,8 +51,7 @@ def write_events(events: Events, last_ns: int, bodies: Bodies, tracks: Tracks) -
             last_ns,
             bodies.words,
             bodies.lengths,
-            tracks.words,
-            tracks.length,
+            tracks,
             piece,
         )
         yield piece[:size].data

@@ -1,17 +1,15 @@
-"""The spans of one thread into packets on its track."""
+"""The spans of one thread into packets on its track, and on tracks below that where too many are open."""
 
 from collections.abc import Iterator
 
 import numpy as np
 import numpy.typing as npt
 
-from udtf.perfetto.interning import Bodies, InternedScopes
-from udtf.perfetto.kernels import END_ROW, OPEN, encode_spans
-from udtf.perfetto.pieces import DEFAULT_TRACK, Events, check_columns, new_piece, write_events
+from udtf.perfetto.interning import END_BODIES, InternedScopes
+from udtf.perfetto.kernels import END_ROW, MAX_EVENT_BYTES, MAX_OPEN, OPEN, encode_spans
+from udtf.perfetto.pieces import Events, check_columns, new_piece, track_fields, write_events
 from udtf.perfetto.sequence import events_start
-
-_FIRST_STACK = 64
-_END_BODIES = Bodies.of_ends(track_bytes=0)
+from udtf.perfetto.tracks import ThreadTrack, child_descriptor, track_uuid
 
 
 class ThreadEncoder:
@@ -19,18 +17,22 @@ class ThreadEncoder:
 
     Nesting follows depth. A span that begins after events were lost, at a depth where spans are still open that have
     no end, leaves those unfinished; the trace shows it below them.
+
+    The first `MAX_OPEN` spans that are open at once are on the thread's track, the next as many on a track below it,
+    and so on.
     """
 
-    def __init__(self, track_uuid: int) -> None:
-        self._track_uuid = track_uuid
+    def __init__(self, thread: ThreadTrack) -> None:
+        self._thread = thread
         self._last_ns = 0
-        self._stack_depths = np.empty(_FIRST_STACK, np.uint32)
-        self._stack_ends = np.empty(_FIRST_STACK, np.int64)
+        self._deeper_tracks = track_fields([])
+        self._stack_depths = np.empty(MAX_OPEN, np.int64)
+        self._stack_ends = np.empty(MAX_OPEN, np.int64)
         self._stack_size = 0
 
     def start(self) -> bytes:
         """The packet that goes before all events of the thread, after the track's descriptor."""
-        return events_start(self._track_uuid)
+        return events_start(self._thread.uuid)
 
     def encode(
         self,
@@ -39,10 +41,10 @@ class ThreadEncoder:
         depths: npt.NDArray[np.uint32],
         codes: npt.NDArray[np.int32],
         scopes: InternedScopes,
-    ) -> Iterator[memoryview]:
+    ) -> Iterator[bytes | memoryview]:
         """The next spans, in order of their begins, and the ends that fall before the last of them.
 
-        To be exhausted before the next call. Pieces hold at most `pieces.PIECE_BYTES`.
+        To be exhausted before the next call. Pieces of events hold at most `pieces.PIECE_BYTES`.
 
         Args: columns of equal length: begin; end, `OPEN` where there is none; depth; code of the scope.
         """
@@ -53,8 +55,6 @@ class ThreadEncoder:
             np.ascontiguousarray(codes, np.int32),
         )
         check_columns(columns, codes, scopes)
-        if len(depths):
-            self._make_room(min(self._stack_size + len(depths), int(depths.max()) + 1))
         row = 0
         while row < len(begin_ns):
             piece = new_piece(2 * (len(begin_ns) - row) + self._stack_size)
@@ -67,22 +67,27 @@ class ThreadEncoder:
                 self._last_ns,
                 scopes.bodies.words,
                 scopes.bodies.lengths,
+                self._deeper_tracks,
                 piece,
             )
-            yield piece[:size].data
+            if size:
+                yield piece[:size].data
+            if row < len(begin_ns) and size <= len(piece) - MAX_EVENT_BYTES:
+                yield self._add_track()
 
     def finish(self) -> Iterator[memoryview]:
         """The ends that are still due, the deepest first."""
-        times_ns = self._stack_ends[: self._stack_size][::-1]
-        times_ns = times_ns[times_ns != OPEN]
-        rows = np.full(len(times_ns), END_ROW, np.int32)
-        lanes = np.zeros(len(times_ns), np.int64)
-        self._stack_size = 0
-        yield from write_events(Events(times_ns, rows, lanes), self._last_ns, _END_BODIES, DEFAULT_TRACK)
+        places = np.flatnonzero(self._stack_ends[: self._stack_size] != OPEN)[::-1]
+        rows = np.full(len(places), END_ROW, np.int32)
+        events = Events(self._stack_ends[places], rows, places // MAX_OPEN - 1)
+        yield from write_events(events, self._last_ns, END_BODIES, self._deeper_tracks)
 
-    def _make_room(self, stack_size: int) -> None:
-        """The stack never holds two spans of one depth, so it is no larger than the greatest depth and one."""
-        if stack_size > len(self._stack_ends):
-            size = 2 * stack_size
-            self._stack_depths = np.resize(self._stack_depths, size)
-            self._stack_ends = np.resize(self._stack_ends, size)
+    def _add_track(self) -> bytes:
+        """The descriptor of one more track, for whose spans the stack then has room."""
+        depth = MAX_OPEN * (len(self._deeper_tracks) + 1)
+        uuid = track_uuid("deeper", self._thread.stream_id, str(depth))
+        self._deeper_tracks = np.concatenate((self._deeper_tracks, track_fields([uuid])))
+        if depth == len(self._stack_ends):
+            self._stack_depths = np.resize(self._stack_depths, 2 * depth)
+            self._stack_ends = np.resize(self._stack_ends, 2 * depth)
+        return child_descriptor(self._thread.uuid, uuid, f"deeper than {depth}")

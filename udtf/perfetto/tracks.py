@@ -1,4 +1,4 @@
-"""Processes, threads and lanes as tracks: their uuids, their ids, and the packets that describe them.
+"""Processes, threads and tracks below them: their uuids, their ids, and the packets that describe them.
 
 Everything is derived from ids of the telemetry, never counted, so the same lake state gives the same bytes and traces
 of several processes can be concatenated.
@@ -93,12 +93,12 @@ def thread_descriptors(process: ProcessTrack, threads: Sequence[ThreadTrack]) ->
     )
 
 
-def lane_descriptor(process: ProcessTrack, uuid: int, name: str) -> bytes:
-    """The packet of a lane below its process; lanes of equal name stay apart."""
+def child_descriptor(parent_uuid: int, uuid: int, name: str) -> bytes:
+    """The packet of a track below that of a process or a thread; tracks of equal name stay apart."""
     return _descriptor_packet(
         TrackDescriptor(
             uuid=uuid,
-            parent_uuid=process.uuid,
+            parent_uuid=parent_uuid,
             name=name,
             sibling_merge_behavior=TrackDescriptor.SIBLING_MERGE_BEHAVIOR_NONE,
         )

@@ -43,7 +43,7 @@ class TraceWriter:
 
     def thread(self, thread: ThreadTrack) -> ThreadEncoder:
         """An encoder for the spans of one thread."""
-        return ThreadEncoder(thread.uuid)
+        return ThreadEncoder(thread)
 
     def async_stream(self, stream_id: str) -> AsyncEncoder:
         """An encoder for the spans of one async stream."""
