@@ -95,6 +95,14 @@ def _progress(engine: FakeEngine, context: QueryContext, is_cancelled: IsCancell
     yield batch(1)
 
 
+def _silent(engine: FakeEngine, context: QueryContext, is_cancelled: IsCancelled) -> Iterator[pa.RecordBatch]:
+    """A message, then nothing but empty batches until the test lets it go on, then one row."""
+    context.on_message({"type": "progress", "message": "working"})
+    while not engine.released.wait(0.01):
+        yield batch(0, rows=0)
+    yield batch(0)
+
+
 def _dictionaries(engine: FakeEngine, context: QueryContext, is_cancelled: IsCancelled) -> Iterator[pa.RecordBatch]:
     for names in (["a", "b", "a"], ["c", "a", None]):
         yield pa.record_batch([pa.array(names).dictionary_encode()], schema=DICTIONARY_SCHEMA)
@@ -108,5 +116,6 @@ STATEMENTS: dict[str, Callable[[FakeEngine, QueryContext, IsCancelled], Iterator
     "break late": _break_late,
     "large": _large,
     "progress": _progress,
+    "silent": _silent,
     "dictionaries": _dictionaries,
 }

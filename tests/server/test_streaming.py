@@ -156,6 +156,16 @@ def test_progress_travels_between_rows(fake_connection: flight.FlightClient) -> 
     assert stream(fake_connection, "progress", trace_progress="true").read_all().num_rows == 2
 
 
+def test_progress_leaves_while_there_are_no_rows(fake_connection: flight.FlightClient, engine: FakeEngine) -> None:
+    """Before the first row is made; batches that only say that there is none yet are not sent."""
+    reader = stream(fake_connection, "silent", trace_progress="true")
+    assert json.loads(reader.read_chunk().app_metadata.to_pybytes()) == {"type": "progress", "message": "working"}
+    assert not engine.ended.is_set()
+    engine.released.set()
+    assert [chunk.data.num_rows for chunk in reader] == [1, 0]
+    assert [chunk.data.num_rows for chunk in stream(fake_connection, "silent")] == [1]
+
+
 def test_plain_clients_get_rows_only(fake_connection: flight.FlightClient) -> None:
     """Nobody has to skip what it did not ask for."""
     chunks = list(stream(fake_connection, "progress"))

@@ -58,6 +58,7 @@ class Lake:
         self.metrics.watch_store(objects.statistics)
         self.metrics.watch_cache("file", self.partitions.files.statistics)
         self.metrics.watch_cache("summary", self.partitions.summaries.statistics)
+        self.metrics.watch_cache("footer", self.partitions.footers.statistics)
         max_builds = settings.max_builds
         if max_builds is None:
             # A build on a local disk needs the processor; one on a remote store mostly waits for it.
