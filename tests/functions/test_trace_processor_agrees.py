@@ -12,7 +12,7 @@ from tests.model.lake import Reader, deliver, ingest_blocks, ingest_process, par
 from tests.model.spans import stream_spans
 from tests.model.strategies import WHOLE_LIFE, Delivery, deliveries, effort, processes
 from tests.model.telemetry import Block, Process, cut
-from tests.model.trace_reader import Trace, read_trace
+from tests.model.trace_reader import Slice, Trace, read_trace
 from tests.support.trace_processor import TraceProcessor
 from udtf.lake.lake import Lake
 from udtf.settings import MIN_CHUNK_BYTES, QuerySettings
@@ -23,10 +23,18 @@ SliceRow = tuple[object, ...]
 
 def _read(trace: Trace) -> Counter[SliceRow]:
     return Counter(
-        (track.thread_id, track.thread_name, s.begin_ns, s.duration_ns, s.depth, s.name, *(s.source or (None, None)))
+        (track.thread_id, track.thread_name, s.begin_ns, s.duration_ns, s.depth, s.name, *_source(s))
         for track in trace.tracks.values()
         for s in track.slices + track.instants
     )
+
+
+def _source(read: Slice) -> tuple[str | None, int | None]:
+    """Where a scope is, as the trace processor tells it: it turns backslashes in names of files."""
+    if read.source is None:
+        return None, None
+    filename, line = read.source
+    return filename.replace("\\", "/"), line
 
 
 def _processed(trace_processor: TraceProcessor, data: bytes) -> Counter[SliceRow]:

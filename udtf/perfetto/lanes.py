@@ -1,9 +1,8 @@
 """Lanes: spans that overlap, laid out so that the begins and ends on each lane form a stack.
 
 A span goes on top of its parent, if that is the innermost open span of its lane and ends later, and the lane is not
-full. Every other span gets
-a lane where nothing is open, the lowest one: a span is never shown inside a stranger. What comes before what is decided
-by the ordinals of the events in their stream, never by their times, which may be equal.
+full. Every other span gets a lane where nothing is open, the lowest one: a span is never shown inside a stranger. What
+comes before what is decided by the ordinals of the events in their stream, never by their times, which may be equal.
 """
 
 import heapq

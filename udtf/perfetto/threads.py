@@ -72,7 +72,7 @@ class ThreadEncoder:
             )
             if size:
                 yield piece[:size].data
-            if row < len(begin_ns) and size <= len(piece) - MAX_EVENT_BYTES:
+            if row < len(begin_ns) and size <= len(piece) - MAX_EVENT_BYTES:  # the piece is not what was full
                 yield self._add_track()
 
     def finish(self) -> Iterator[memoryview]:
