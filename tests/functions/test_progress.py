@@ -1,17 +1,26 @@
 """How far a trace is: often enough for a person, exact in the end."""
 
-from collections.abc import Callable
+import threading
+from collections.abc import Callable, Sequence
+from contextlib import closing
 from typing import Any
 
 import pytest
 
 from tests.model import examples
 from tests.model.examples import calls, task_begin, task_end
-from tests.model.lake import Reader, ingest_blocks, ingest_process
+from tests.model.lake import Reader, ingest_blocks, ingest_process, timestamp
+from tests.model.places import Place
 from tests.model.strategies import WHOLE_LIFE
 from tests.model.telemetry import Process, cut
+from udtf.functions import perfetto_trace_chunks
 from udtf.functions.progress import TraceProgress
+from udtf.lake.block_format import Events
+from udtf.lake.clock import Clock as TickClock
 from udtf.lake.lake import Lake
+from udtf.lake.runs import Run
+from udtf.lake.thread_spans import ThreadSpans
+from udtf.lake.view_set import BuiltPartition
 
 
 class Clock:
@@ -53,6 +62,37 @@ def test_numbers_rise_and_are_exact_in_the_end(reader: Reader, process: Process,
             "nb_spans": spans,
             "size_bytes": len(trace),
         }
+
+
+@pytest.mark.parametrize("order", ["", "ORDER BY chunk_id"])
+def test_a_query_gives_empty_batches_while_a_trace_is_silent(
+    place: Place, process: Process, monkeypatch: pytest.MonkeyPatch, order: str
+) -> None:
+    """Its reader may do something else, such as tell how far it is; whatever DataFusion does with the chunks."""
+    released = threading.Event()
+
+    class Waiting(ThreadSpans):
+        def build(self, run: Run, blocks: Sequence[Events], clock: TickClock) -> BuiltPartition:
+            assert released.wait(60)
+            return super().build(run, blocks, clock)
+
+    monkeypatch.setattr(perfetto_trace_chunks, "THREAD_SPANS", Waiting())
+    other_lake = place.open()
+    reader = Reader.of(other_lake)
+    sql = (
+        "SELECT chunk_id, chunk_data FROM "
+        f"perfetto_trace_chunks('{process.process_id}', 'thread', {timestamp(WHOLE_LIFE.begin_ns)}, "
+        f"{timestamp(WHOLE_LIFE.end_ns)}) {order}"
+    )
+    rows = 0
+    with closing(reader.plan(sql).batches()) as batches:
+        for batch in batches:
+            rows += batch.num_rows
+            if not batch.num_rows and reader.progress:
+                released.set()
+    assert released.is_set()
+    assert rows == 2
+    other_lake.close()
 
 
 def test_the_first_message_names_a_thread(reader: Reader, process: Process) -> None:

@@ -1,0 +1,31 @@
+"""Options of the server that its other tests leave alone."""
+
+import re
+import subprocess
+import urllib.request
+from pathlib import Path
+
+from prometheus_client.parser import text_string_to_metric_families
+
+from tests.cli.conftest import FLIGHTSRV
+
+
+def test_metrics_are_served_where_the_environment_says(tmp_path: Path) -> None:
+    """On a free port for 0, which the log tells; standard output has its one line."""
+    command = [FLIGHTSRV, "serve", "--lake", str(tmp_path / "lake"), "--port", "0"]
+    log = tmp_path / "log"
+    with (
+        log.open("wb") as sink,
+        subprocess.Popen(
+            command, env={"FLIGHTSRV_METRICS_PORT": "0"}, stdout=subprocess.PIPE, stderr=sink, text=True
+        ) as process,
+    ):
+        assert process.stdout is not None
+        assert process.stdout.readline().startswith("listening on grpc://127.0.0.1:")
+        [url] = re.findall(r"metrics on (\S+)", log.read_text())
+        with urllib.request.urlopen(url, timeout=30) as answer:
+            families = list(text_string_to_metric_families(answer.read().decode()))
+        process.terminate()
+        assert process.stdout.read() == ""
+        assert process.wait(60) == 0
+    assert "flightsrv_trace_seconds" in {family.name for family in families}
