@@ -1,12 +1,11 @@
 """`flightsrv serve`: the server."""
 
 import logging
+from typing import Any
 
 import click
 
-from udtf.settings import MAX_CHUNK_BYTES, MIN_CHUNK_BYTES, QuerySettings
-
-DEFAULTS = QuerySettings()
+from flightsrv.cli.limits import limit_options, limits_of
 
 
 @click.command(epilog="Example: flightsrv serve --lake ./lake --port 50051")
@@ -44,20 +43,6 @@ DEFAULTS = QuerySettings()
     help="Port to listen on; 0 is a free one, printed at the start.",
 )
 @click.option(
-    "--max-scans",
-    type=click.IntRange(1),
-    default=DEFAULTS.max_scans,
-    show_default="twice the number of cores",
-    help="Most threads of a traced process that one query reads and encodes at once.",
-)
-@click.option(
-    "--chunk-bytes",
-    type=click.IntRange(MIN_CHUNK_BYTES, MAX_CHUNK_BYTES),
-    default=DEFAULTS.chunk_bytes,
-    show_default=True,
-    help="About how large the chunks of a trace are.",
-)
-@click.option(
     "--metrics-port",
     type=click.IntRange(0, 65535),
     envvar="FLIGHTSRV_METRICS_PORT",
@@ -65,16 +50,16 @@ DEFAULTS = QuerySettings()
     help="Serve metrics for Prometheus on this port of the same address, as http://HOST:PORT/metrics; 0 is a free one, "
     "told in the log. Without it, not at all.",
 )
+@limit_options
 @click.option("-v", "--verbose", is_flag=True, help="Log details, too.")
 def serve(
     lake: str,
     db: str | None,
     host: str,
     port: int,
-    max_scans: int,
-    chunk_bytes: int,
     metrics_port: int | None,
     verbose: bool,
+    **limits: Any,
 ) -> None:
     """Serve a lake over Flight SQL until SIGTERM or Ctrl-C.
 
@@ -87,5 +72,6 @@ def serve(
     if verbose:
         logging.getLogger("flightsrv").setLevel(logging.DEBUG)
         logging.getLogger("udtf").setLevel(logging.DEBUG)
-    queries = QuerySettings(max_scans=max_scans, chunk_bytes=chunk_bytes)
-    lifecycle.serve(lake, db, host, port, lifecycle.ServerSettings(queries=queries, metrics_port=metrics_port))
+    bounds = limits_of(limits)
+    settings = lifecycle.ServerSettings(queries=bounds.queries, lake=bounds.lake, metrics_port=metrics_port)
+    lifecycle.serve(lake, db, host, port, settings)

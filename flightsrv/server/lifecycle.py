@@ -17,6 +17,8 @@ from flightsrv.server.metrics_endpoint import MetricsEndpoint
 from flightsrv.server.service import FlightSqlService
 from udtf.errors import InvalidArgument
 from udtf.lake.lake import Lake
+from udtf.lake.orphans import tidy
+from udtf.lake.settings import LakeSettings
 from udtf.settings import QuerySettings
 from udtf.sql.engine import QueryEngine
 
@@ -31,6 +33,7 @@ class ServerSettings:
         drain_s: seconds that streams in flight may go on after the server was told to stop.
         grace_s: seconds that they may take to end after that, once they are cancelled.
         queries: limits and sizes of queries.
+        lake: how the store, the database and memory are used.
         metrics_port: where metrics are served over HTTP, on the same address as queries; 0 is a free port, None is not
             at all.
     """
@@ -38,6 +41,7 @@ class ServerSettings:
     drain_s: float = 30.0
     grace_s: float = 5.0
     queries: QuerySettings = field(default_factory=QuerySettings)
+    lake: LakeSettings = field(default_factory=LakeSettings)
     metrics_port: int | None = None
 
 
@@ -102,8 +106,9 @@ def start(
         InvalidArgument: the address cannot be listened on.
     """
     settings = settings or ServerSettings()
-    lake = Lake.open(lake_uri, db_url)
+    lake = Lake.open(lake_uri, db_url, settings.lake)
     engine = QueryEngine(lake, settings.queries)
+    threading.Thread(target=tidy, args=(lake.objects, lake.metadata), name="tidy", daemon=True).start()
     try:
         return RunningServer(Services(engine, lake, BoundParameters()), host, port, settings)
     except InvalidArgument:

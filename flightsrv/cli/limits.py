@@ -1,0 +1,105 @@
+"""Options of a server that bound what it uses at once: threads, requests, connections, memory."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Any
+
+import click
+
+from udtf.lake.settings import MIB, TRACE_GENERATION, CacheSettings, DatabaseSettings, LakeSettings, StoreSettings
+from udtf.settings import MAX_CHUNK_BYTES, MIN_CHUNK_BYTES, QuerySettings
+
+QUERIES = QuerySettings()
+STORE = StoreSettings()
+DATABASE = DatabaseSettings()
+PRESETS = {"standard": CacheSettings(), "traces": TRACE_GENERATION}
+
+_OPTIONS = [
+    click.option(
+        "--max-scans",
+        type=click.IntRange(1),
+        default=QUERIES.max_scans,
+        show_default="the number of cores, 2 at least",
+        help="Most threads of a traced process that one query reads and encodes at once.",
+    ),
+    click.option(
+        "--chunk-bytes",
+        type=click.IntRange(MIN_CHUNK_BYTES, MAX_CHUNK_BYTES),
+        default=QUERIES.chunk_bytes,
+        show_default=True,
+        help="About how large the chunks of a trace are.",
+    ),
+    click.option(
+        "--max-builds",
+        type=click.IntRange(1),
+        show_default="the number of cores, 2 at least; 32 on a remote store",
+        help="Most partitions that are materialized at once, for all queries together.",
+    ),
+    click.option(
+        "--max-store-requests",
+        type=click.IntRange(1),
+        default=STORE.max_requests,
+        show_default=True,
+        help="Most requests to the object store that are under way at once.",
+    ),
+    click.option(
+        "--max-db-connections",
+        type=click.IntRange(1),
+        default=DATABASE.max_connections,
+        show_default=True,
+        help="Most connections to the metadata database.",
+    ),
+    click.option(
+        "--caches",
+        type=click.Choice(list(PRESETS)),
+        default="standard",
+        show_default=True,
+        help="Sizes of the caches: standard keeps 500 MiB of files of up to 20 MiB each; traces, for a server that "
+        "mostly makes traces of large processes, 1024 and 50.",
+    ),
+    click.option(
+        "--file-cache-mib", type=click.IntRange(0), help="Keep so much of partitions' files, whatever --caches says."
+    ),
+    click.option(
+        "--max-cached-file-mib",
+        type=click.IntRange(0),
+        help="Keep files up to this size; larger ones are read in ranges, as far as needed.",
+    ),
+    click.option(
+        "--summary-cache-mib",
+        type=click.IntRange(0),
+        help="Keep so much of what is known of partitions without opening their files; 100 by default.",
+    ),
+]
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What the options say."""
+
+    queries: QuerySettings
+    lake: LakeSettings
+
+
+def limit_options(command: Callable[..., None]) -> Callable[..., None]:
+    """Gives a command the options of this module. It takes them as keywords, and hands them to `limits_of`."""
+    for option in reversed(_OPTIONS):
+        command = option(command)
+    return command
+
+
+def limits_of(options: dict[str, Any]) -> Limits:
+    """The settings that the values of the options mean."""
+    sizes = {
+        "file_bytes": options["file_cache_mib"],
+        "max_file_bytes": options["max_cached_file_mib"],
+        "summary_bytes": options["summary_cache_mib"],
+    }
+    given = {name: size * MIB for name, size in sizes.items() if size is not None}
+    lake = LakeSettings(
+        max_builds=options["max_builds"],
+        store=replace(STORE, max_requests=options["max_store_requests"]),
+        caches=replace(PRESETS[options["caches"]], **given),
+        database=replace(DATABASE, max_connections=options["max_db_connections"]),
+    )
+    return Limits(QuerySettings(max_scans=options["max_scans"], chunk_bytes=options["chunk_bytes"]), lake)

@@ -1,0 +1,61 @@
+"""What a server may use at once is said by flags, or by environment variables."""
+
+import pytest
+from click.testing import CliRunner
+
+from flightsrv.cli import main
+from flightsrv.server import lifecycle
+from flightsrv.server.lifecycle import ServerSettings
+from udtf.lake.settings import MIB, CacheSettings, DatabaseSettings, LakeSettings, StoreSettings
+from udtf.settings import QuerySettings
+
+
+@pytest.fixture
+def served(monkeypatch: pytest.MonkeyPatch) -> list[ServerSettings]:
+    """The settings of servers that were asked for; none is started."""
+    asked: list[ServerSettings] = []
+    monkeypatch.setattr(lifecycle, "serve", lambda *arguments: asked.append(arguments[-1]))
+    return asked
+
+
+def _serve(*arguments: str, **environment: str) -> None:
+    result = CliRunner().invoke(main, ["serve", "--lake", "x", *arguments], env=environment)
+    assert result.exit_code == 0, result.output
+
+
+def test_without_options_it_is_as_the_settings_say(served: list[ServerSettings]) -> None:
+    """There is one place for defaults."""
+    _serve()
+    assert served == [ServerSettings()]
+
+
+def test_flags_and_environment_say_the_same(served: list[ServerSettings]) -> None:
+    """Each limit can be set by either."""
+    flags = {
+        "max-scans": "3",
+        "chunk-bytes": "65536",
+        "max-builds": "4",
+        "max-store-requests": "5",
+        "max-db-connections": "6",
+        "file-cache-mib": "7",
+        "max-cached-file-mib": "8",
+        "summary-cache-mib": "9",
+    }
+    _serve(*(f"--{name}={value}" for name, value in flags.items()))
+    _serve(**{f"FLIGHTSRV_SERVE_{name.upper().replace('-', '_')}": value for name, value in flags.items()})
+    lake = LakeSettings(
+        max_builds=4,
+        store=StoreSettings(max_requests=5),
+        database=DatabaseSettings(max_connections=6),
+        caches=CacheSettings(file_bytes=7 * MIB, max_file_bytes=8 * MIB, summary_bytes=9 * MIB),
+    )
+    assert served == [ServerSettings(queries=QuerySettings(max_scans=3, chunk_bytes=65536), lake=lake)] * 2
+
+
+def test_a_preset_gives_what_is_not_said_otherwise(served: list[ServerSettings]) -> None:
+    """The preset for traces, with a smaller cache of files."""
+    _serve("--caches", "traces")
+    _serve("--caches", "traces", "--file-cache-mib", "100")
+    first, second = (settings.lake.caches for settings in served)
+    assert (first.file_bytes, first.max_file_bytes) == (1024 * MIB, 50 * MIB)
+    assert (second.file_bytes, second.max_file_bytes) == (100 * MIB, 50 * MIB)
