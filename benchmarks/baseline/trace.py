@@ -17,7 +17,7 @@ from udtf.perfetto.writer import TraceWriter
 from udtf.sql.engine import QueryEngine
 
 CHUNK_BYTES = 8 << 10
-NO_CACHES = CacheSettings(file_bytes=0, summary_bytes=0, footer_bytes=0)
+NO_CACHES = CacheSettings(file_bytes=0, row_bytes=0, summary_bytes=0, footer_bytes=0)
 NAIVE = LakeSettings(max_builds=1, caches=NO_CACHES)
 
 _THREAD_SPANS = """

@@ -34,12 +34,14 @@ class CacheSettings:
     Attributes:
         file_bytes: all files together.
         max_file_bytes: a file larger than that is not kept: it is read in ranges, as far as it is needed.
+        row_bytes: all decoded rows together.
         summary_bytes: all decoded summaries together.
         footer_bytes: all parsed footers of files read in ranges together.
     """
 
     file_bytes: int = 500 * MIB
     max_file_bytes: int = 20 * MIB
+    row_bytes: int = 64 * MIB
     summary_bytes: int = 100 * MIB
     footer_bytes: int = 20 * MIB
 

@@ -45,6 +45,8 @@ ROWS = pa.schema(
 
 Int64s = npt.NDArray[np.int64]
 
+_NOTHING: Int64s = np.empty(0, np.int64)
+
 
 @dataclass(frozen=True)
 class SpanBatch:
@@ -238,6 +240,8 @@ class ThreadPlan:
     def _ends_of(self, run: int, summaries: Mapping[int, Summary]) -> Int64s:
         """Ends of the spans that a run left open; `OPEN` where there is none, or none that the range needs."""
         opened = slice(self.first_open[run], self.first_open[run + 1])
+        if opened.start == opened.stop:
+            return _NOTHING
         closer_run, closer_index = self.closer_run[opened], self.closer_index[opened]
         ends_ns = np.full(len(closer_run), OPEN)
         for closer in np.unique(closer_run).tolist():
@@ -249,6 +253,8 @@ class ThreadPlan:
     def _stack_ids(self, run: int, summaries: Mapping[int, Summary]) -> Int64s:
         """Ids of the spans open when a run began, outermost first; `NO_PARENT` for one that the range does not need
         (one that has ended before it)."""
+        if self.start_top[run] < 0:
+            return _NOTHING
         numbers = []
         number = int(self.start_top[run])
         while number >= 0:
