@@ -94,7 +94,9 @@ class Ingestion:
                 raise InvalidTelemetry(
                     f"stream {stream_id!r} has format {values['format']!r}, expected one of {', '.join(DECODERS)}"
                 )
-            rows.append(StreamRow(**values | {"insert_time": now, "last_update_time": now}))
+            # A nanosecond apart, so that streams keep the order in which they were sent.
+            insert_time = now + len(rows)
+            rows.append(StreamRow(**values | {"insert_time": insert_time, "last_update_time": insert_time}))
         known = self._metadata.known_process_ids({row.process_id for row in rows})
         for row in rows:
             if row.process_id not in known:
