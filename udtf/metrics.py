@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import TypeVar
+from weakref import WeakSet
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
@@ -72,11 +73,13 @@ class Metrics:
         self.builds_under_way = Gauge(
             "flightsrv_builds_under_way", "Partitions that are being materialized or wait for it.", registry=registry
         )
-        self.results_waiting = Gauge(
+        self._tallies: WeakSet[QueryTally] = WeakSet()
+        self._lock = threading.Lock()
+        Gauge(
             "flightsrv_results_waiting",
             "Pieces of results that are made and wait for those before them, or for the reader.",
             registry=registry,
-        )
+        ).set_function(self._results_waiting)
         self.store_read_seconds = Histogram(
             "flightsrv_store_read_seconds",
             "Time to read one object, attempts that failed included.",
@@ -117,7 +120,15 @@ class Metrics:
 
     def tally(self) -> "QueryTally":
         """A tally for a query that begins."""
-        return QueryTally(self)
+        tally = QueryTally(self)
+        with self._lock:
+            self._tallies.add(tally)
+        return tally
+
+    def _results_waiting(self) -> int:
+        """Added up when somebody looks: there are many pieces, and a gauge takes a microsecond for each change."""
+        with self._lock:
+            return sum(tally.waiting for tally in self._tallies)
 
 
 @dataclass
@@ -131,6 +142,8 @@ class Amounts:
     failed_threads: int = 0
     partitions_built: int = 0
     builds_ms: float = 0.0
+    row_hits: int = 0
+    row_misses: int = 0
     file_hits: int = 0
     file_misses: int = 0
     summary_hits: int = 0
@@ -152,7 +165,7 @@ class QueryTally:
     def __init__(self, metrics: Metrics) -> None:
         self._metrics = metrics
         self._lock = threading.Lock()
-        self._results_waiting = 0
+        self.waiting = 0
         self.amounts = Amounts()
         self.clock = metrics.clock
 
@@ -182,14 +195,20 @@ class QueryTally:
             self.amounts.partitions_built += 1
             self.amounts.builds_ms += seconds * 1e3
 
+    def rows_asked(self, *, hit: bool) -> None:
+        """Rows of a partition were looked up in their cache, which counts for all queries, as those below do."""
+        with self._lock:
+            self.amounts.row_hits += hit
+            self.amounts.row_misses += not hit
+
     def file_asked(self, *, hit: bool) -> None:
-        """A file was looked up in its cache, which counts for all queries."""
+        """A file was looked up in its cache."""
         with self._lock:
             self.amounts.file_hits += hit
             self.amounts.file_misses += not hit
 
     def summaries_asked(self, hits: int, misses: int) -> None:
-        """Summaries were looked up in their cache, which counts for all queries."""
+        """Summaries were looked up in their cache."""
         with self._lock:
             self.amounts.summary_hits += hits
             self.amounts.summary_misses += misses
@@ -213,10 +232,10 @@ class QueryTally:
 
     def results_waiting(self, change: int) -> None:
         """So many results more, or less, are made and not taken yet."""
-        self._metrics.results_waiting.inc(change)
         with self._lock:
-            self._results_waiting += change
-            self.amounts.max_results_waiting = max(self.amounts.max_results_waiting, self._results_waiting)
+            self.waiting += change
+            if self.waiting > self.amounts.max_results_waiting:
+                self.amounts.max_results_waiting = self.waiting
 
 
 def timed(items: Iterable[T], clock: Callable[[], float], tell: Callable[[float], None]) -> Iterator[T]:

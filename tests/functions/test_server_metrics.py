@@ -54,13 +54,15 @@ def test_a_trace_is_counted_where_it_went(own_lake: Lake, process: Process) -> N
     assert warm["flightsrv_trace_seconds_count",] == 2
     assert warm["flightsrv_partition_build_seconds_count", "thread_spans"] == 3
     assert warm["flightsrv_store_read_bytes_total",] == cold["flightsrv_store_read_bytes_total",] > 0
-    assert warm["flightsrv_cache_hits_total", "file"] == 6
+    assert warm["flightsrv_cache_hits_total", "rows"] == 3
+    assert warm["flightsrv_cache_hits_total", "file"] == 3
 
 
 def test_files_that_are_not_in_the_cache_are_misses(own_lake: Lake, process: Process) -> None:
     """And are read from the store."""
     reader = Reader.of(own_lake)
     reader.trace_bytes(process.process_id, "both", WHOLE_LIFE)
+    own_lake.partitions.rows.clear()
     own_lake.partitions.files.clear()
     before = counts(reader)
     reader.trace_bytes(process.process_id, "both", WHOLE_LIFE)
@@ -112,6 +114,7 @@ def test_a_tally_adds_up_one_query_and_the_metrics_all() -> None:
     assert first.read(load) == b"12345"
     first.read(load)
     first.partition_built("thread_spans", 0.003)
+    first.rows_asked(hit=False)
     first.file_asked(hit=False)
     first.summaries_asked(2, 1)
     first.store_retried()
@@ -119,7 +122,7 @@ def test_a_tally_adds_up_one_query_and_the_metrics_all() -> None:
     first.results_waiting(-2)
     second.read(load)
     assert str(first.amounts) == (
-        "partitions_built=1, builds_ms=3.0, file_misses=1, summary_hits=2, summary_misses=1, "
+        "partitions_built=1, builds_ms=3.0, row_misses=1, file_misses=1, summary_hits=2, summary_misses=1, "
         "store_reads=2, store_retries=1, store_ms=500.0, store_bytes=10, max_results_waiting=3"
     )
     assert str(metrics.tally().amounts) == ""

@@ -56,6 +56,7 @@ class Lake:
         self.metrics = metrics or Metrics()
         self.partitions = PartitionStore(objects, metadata, settings.caches)
         self.metrics.watch_store(objects.statistics)
+        self.metrics.watch_cache("rows", self.partitions.rows.statistics)
         self.metrics.watch_cache("file", self.partitions.files.statistics)
         self.metrics.watch_cache("summary", self.partitions.summaries.statistics)
         self.metrics.watch_cache("footer", self.partitions.footers.statistics)

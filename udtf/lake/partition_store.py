@@ -59,18 +59,22 @@ class PartitionStore:
         """
         if row.size_bytes > self._max_file_bytes:
             return self._read_in_ranges(row, columns, tally)
-        hit = True
+        rows_hit = file_hit = True
 
         def load() -> bytes:
-            nonlocal hit
-            hit = False
+            nonlocal file_hit
+            file_hit = False
             return tally.read(lambda: self._objects.get(row.path, tally.store_retried))
 
         def decode() -> list[pa.RecordBatch]:
+            nonlocal rows_hit
+            rows_hit = False
             return list(read_partition(self.files.get(row.path, load), columns))
 
         batches = self.rows.get((row.path, tuple(columns)), decode)
-        tally.file_asked(hit=hit)
+        tally.rows_asked(hit=rows_hit)
+        if not rows_hit:
+            tally.file_asked(hit=file_hit)
         return iter(batches)
 
     def with_summaries(self, rows: Collection[PartitionRow], tally: QueryTally) -> list[Partition]:
