@@ -81,7 +81,7 @@ class Ingestion:
 
     def _ingest_streams(self, batch: pa.RecordBatch) -> None:
         now = time.time_ns()
-        rows = []
+        rows: list[StreamRow] = []
         for values in _rows(batch, schemas.STREAMS, ("stream_id", "process_id", "tags", "format")):
             stream_id = values["stream_id"]
             _check_id("stream_id", stream_id)
