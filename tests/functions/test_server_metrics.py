@@ -1,6 +1,7 @@
 """The metrics of a lake as a table, and what one query adds to them."""
 
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -11,7 +12,10 @@ from tests.model.places import Place
 from tests.model.strategies import WHOLE_LIFE
 from tests.model.telemetry import Process, cut
 from udtf.lake.lake import Lake
+from udtf.lake.objects import LocalFolder, ObjectStore, PassingFailure
+from udtf.lake.settings import StoreSettings
 from udtf.metrics import Metrics, timed
+from udtf.sql.engine import QueryContext, QueryEngine
 
 
 @pytest.fixture
@@ -69,6 +73,31 @@ def test_files_that_are_not_in_the_cache_are_misses(own_lake: Lake, process: Pro
     after = counts(reader)
     for name in (("flightsrv_cache_misses_total", "file"), ("flightsrv_store_read_seconds_count",)):
         assert after[name] - before[name] == 3
+
+
+class Throttling(LocalFolder):
+    """Each object asks for patience when it is read for the first time."""
+
+    def __init__(self, root: Path) -> None:
+        super().__init__(root)
+        self._asked: set[str] = set()
+
+    def read(self, key: str) -> bytes:
+        if key not in self._asked:
+            self._asked.add(key)
+            raise PassingFailure("slow down")
+        return super().read(key)
+
+
+def test_requests_that_are_tried_again_are_counted(place: Place, own_lake: Lake, process: Process) -> None:
+    """For the query and for all; each object is read once."""
+    objects = ObjectStore(Throttling(Path(place.uri)), StoreSettings(first_pause_s=0.001))
+    lake = Lake(objects, own_lake.metadata)
+    tally = lake.metrics.tally()
+    sql = f"SELECT * FROM process_spans('{process.process_id}', 'thread')"
+    list(QueryEngine(lake).plan(sql, QueryContext(tally=tally)).batches())
+    assert (tally.amounts.store_reads, tally.amounts.store_retries) == (6, 6)
+    assert lake.metrics.registry.get_sample_value("flightsrv_store_retries_total") == 6
 
 
 def test_lakes_share_no_counts(own_lake: Lake, process: Process, lake: Lake) -> None:
