@@ -1,12 +1,8 @@
 """The metadata database sees no more connections than it was promised, and who gets none is told so."""
 
-import threading
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from pathlib import Path
 
-import psycopg
 import pytest
 
 from tests.model import examples
@@ -15,6 +11,7 @@ from tests.model.lake import Reader, ingest_blocks, ingest_process
 from tests.model.places import local_place
 from tests.model.strategies import WHOLE_LIFE
 from tests.model.telemetry import Process, cut
+from tests.support.postgresql import ConnectionWatch
 from udtf.errors import StoreUnavailable
 from udtf.lake.lake import Lake
 from udtf.lake.metadata import MetadataStore
@@ -22,38 +19,6 @@ from udtf.lake.settings import DatabaseSettings, LakeSettings
 
 NB_QUERIES = 64
 MAX_CONNECTIONS = 4
-
-
-class ConnectionWatch:
-    """How many others are connected to a database, looked up over and over from a connection of its own."""
-
-    def __init__(self, url: str) -> None:
-        self._url = url.replace("+psycopg", "")
-        self._stopped = threading.Event()
-        self.most = 0
-        self.looks = 0
-
-    @contextmanager
-    def watching(self) -> Iterator[None]:
-        with psycopg.connect(self._url, autocommit=True) as connection:
-            thread = threading.Thread(target=self._look, args=(connection,))
-            thread.start()
-            try:
-                yield
-            finally:
-                self._stopped.set()
-                thread.join()
-
-    def _look(self, connection: psycopg.Connection) -> None:
-        others = (
-            "SELECT count(*) FROM pg_stat_activity "
-            "WHERE datname = current_database() AND pid <> pg_backend_pid() AND backend_type = 'client backend'"
-        )
-        while not self._stopped.wait(0.005):
-            row = connection.execute(others).fetchone()
-            assert row is not None
-            self.most = max(self.most, row[0])
-            self.looks += 1
 
 
 def _ingest(lake: Lake) -> Process:

@@ -8,7 +8,9 @@ import os
 import shutil
 import subprocess
 import tempfile
+import threading
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import psycopg
@@ -78,6 +80,38 @@ class PostgresqlCluster:
             output.seek(0)
             if done.returncode != 0:
                 raise RuntimeError(f"{program} failed:\n{output.read()}")
+
+
+class ConnectionWatch:
+    """How many others are connected to a database, looked up over and over from a connection of its own."""
+
+    def __init__(self, url: str) -> None:
+        self._url = url.replace("+psycopg", "")
+        self._stopped = threading.Event()
+        self.most = 0
+        self.looks = 0
+
+    @contextmanager
+    def watching(self) -> Iterator[None]:
+        with psycopg.connect(self._url, autocommit=True) as connection:
+            thread = threading.Thread(target=self._look, args=(connection,))
+            thread.start()
+            try:
+                yield
+            finally:
+                self._stopped.set()
+                thread.join()
+
+    def _look(self, connection: psycopg.Connection) -> None:
+        others = (
+            "SELECT count(*) FROM pg_stat_activity "
+            "WHERE datname = current_database() AND pid <> pg_backend_pid() AND backend_type = 'client backend'"
+        )
+        while not self._stopped.wait(0.005):
+            row = connection.execute(others).fetchone()
+            assert row is not None
+            self.most = max(self.most, row[0])
+            self.looks += 1
 
 
 @pytest.fixture(scope="session")

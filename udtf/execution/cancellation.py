@@ -3,7 +3,10 @@
 from collections.abc import Callable
 
 POLL_SECONDS = 0.05
-"""How often one who waits looks whether to go on."""
+"""How soon one who waits looks whether to go on."""
+
+MAX_POLL_SECONDS = 0.4
+"""How often one looks who has waited for longer."""
 
 
 class QueryCancelled(Exception):

@@ -5,7 +5,7 @@ Promises:
 - results come in the order of the jobs, and within a job in the order it gave them;
 - at most `max_waiting` results (and one more for each running job) wait to be taken; jobs that are ahead of the
   reader wait, the job that the reader waits for never does;
-- while there is no result to hand on, `pause` comes out every 50 ms, if there is one, so that the reader may do
+- while there is no result to hand on, `pause` comes out now and then, if there is one, so that the reader may do
   something else;
 - an error of a job comes out in its place, after the results before it, and ends everything;
 - closing the iterator stops the jobs at their next result and waits for none of them.
@@ -17,7 +17,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Generic, TypeVar
 
-from udtf.execution.cancellation import POLL_SECONDS, Cancellation
+from udtf.execution.cancellation import MAX_POLL_SECONDS, POLL_SECONDS, Cancellation
 
 T = TypeVar("T")
 
@@ -119,10 +119,11 @@ class _FanOut(Generic[T]):
             with self._changed:
                 self._next_to_read = number
                 self._changed.notify_all()
+            patience_s = POLL_SECONDS
             while True:
                 result = pause
                 with self._changed:
-                    self._changed.wait_for(job.has_news, POLL_SECONDS)
+                    self._changed.wait_for(job.has_news, patience_s)
                     if job.results:
                         result = job.results.popleft()
                         self._count(-1)
@@ -131,6 +132,8 @@ class _FanOut(Generic[T]):
                         break
                     else:
                         cancellation.check()
+                        # Hundreds of readers that wait would take the time of those whom they wait for.
+                        patience_s = min(2 * patience_s, MAX_POLL_SECONDS)
                 if result is not None:
                     yield result
             if job.error is not None:

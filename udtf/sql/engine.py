@@ -125,7 +125,7 @@ class Query:
         iterator stops the work.
 
         Args:
-            is_cancelled: asked every 50 ms while waiting; when it says so, the work stops.
+            is_cancelled: asked again and again while waiting; when it says so, the work stops.
 
         Raises:
             QueryCancelled: `is_cancelled` said so.
