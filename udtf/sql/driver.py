@@ -9,6 +9,7 @@ only be stopped from an event loop, which costs about half a millisecond a batch
 import asyncio
 import queue
 import threading
+import weakref
 from collections.abc import Generator
 
 import datafusion
@@ -26,17 +27,18 @@ _HANDING_THROUGH = frozenset(
 
 
 class Driver:
-    """An event loop on a thread of its own. Safe to use from many threads."""
+    """An event loop on a thread of its own, until the driver is closed or forgotten. Safe to use from many threads."""
 
     def __init__(self) -> None:
         self._loop = asyncio.new_event_loop()
-        self._thread = threading.Thread(target=self._loop.run_forever, name="datafusion", daemon=True)
+        self._thread = threading.Thread(target=_run, args=(self._loop,), name="datafusion", daemon=True)
         self._thread.start()
+        self._stop = weakref.finalize(self, self._loop.call_soon_threadsafe, self._loop.stop)
 
     def close(self) -> None:
         """Stop all queries under way; their readers see QueryCancelled."""
         asyncio.run_coroutine_threadsafe(_cancel_others(), self._loop).result()
-        self._loop.call_soon_threadsafe(self._loop.stop)
+        self._stop()
         self._thread.join()
 
     def batches(
@@ -74,6 +76,13 @@ class Driver:
                 yield batch
         finally:
             pump.cancel()
+
+
+def _run(loop: asyncio.AbstractEventLoop) -> None:
+    try:
+        loop.run_forever()
+    finally:
+        loop.close()
 
 
 def _hands_through(plan: datafusion.ExecutionPlan) -> bool:

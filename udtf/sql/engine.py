@@ -1,5 +1,6 @@
 """From a statement to its rows: plans and runs SQL over a lake, read-only."""
 
+import weakref
 from collections.abc import Callable, Iterator
 from contextlib import closing
 
@@ -47,7 +48,11 @@ class QueryEngine:
 
 
 class _Session:
-    """A DataFusion session for one statement: its tables and functions know the call that they serve."""
+    """A DataFusion session for one statement: its tables and functions know the call that they serve.
+
+    They know their session by weak references: no garbage collector sees through DataFusion, where both would hold
+    each other for ever.
+    """
 
     def __init__(self, lake: Lake, settings: QuerySettings, context: QueryContext) -> None:
         self.cancellation = Cancellation()
@@ -80,16 +85,18 @@ class _Session:
         return InvalidArgument(_readable(str(error)))
 
     def _callable(self, function: TableFunction) -> Callable[..., StreamedTable]:
+        session = weakref.proxy(self)
+
         def plan(*expressions: datafusion.Expr) -> StreamedTable:
             try:
                 arguments = bind_arguments(function, expressions)
                 if len(arguments) < len(expressions):
                     return StreamedTable(function.schema(arguments), _unbound)
-                rows = function.plan(self._query, **arguments)
+                rows = function.plan(session._query, **arguments)
             except Exception as error:
-                self._error = error
+                session._error = error
                 raise
-            return StreamedTable(rows.schema, self._remember_errors(rows.batches))
+            return StreamedTable(rows.schema, session._remember_errors(rows.batches))
 
         return plan
 
@@ -97,14 +104,15 @@ class _Session:
         self, batches: Callable[[], Iterator[pa.RecordBatch]]
     ) -> Callable[[], Iterator[pa.RecordBatch]]:
         """On its way through DataFusion an exception becomes text; keep it."""
+        session, cancellation = weakref.proxy(self), self.cancellation
 
         def remembering() -> Iterator[pa.RecordBatch]:
             try:
                 for batch in batches():
-                    self.cancellation.check()
+                    cancellation.check()
                     yield batch
             except Exception as error:
-                self._error = error
+                session._error = error
                 raise
 
         return remembering
