@@ -14,6 +14,7 @@ from flightsrv.client.errors import FlightsrvError, InvalidRequest, ServerFailed
 from flightsrv.client.streams import QueryStream
 from flightsrv.client.times import Time, rfc3339, time_ns
 from flightsrv.client.traces import ProgressCallback, TraceResult, TraceStream, trace_statement, write_trace
+from flightsrv.wire.codec import decode, pack, unpack
 from flightsrv.wire.commands import (
     ActionClosePreparedStatementRequest,
     ActionCreatePreparedStatementRequest,
@@ -23,14 +24,11 @@ from flightsrv.wire.commands import (
     CommandStatementQuery,
     DoPutPreparedStatementResult,
     DoPutUpdateResult,
-    Message,
     TableDefinitionOptions,
     TableExists,
     TableNotExist,
-    decode,
-    pack,
-    unpack,
 )
+from flightsrv.wire.message import Message
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -7,13 +7,8 @@ import pyarrow.compute as pc
 
 from flightsrv.server.call import Call
 from flightsrv.server.queries import Answer, Batches, IsCancelled
-from flightsrv.wire.commands import (
-    CommandGetCatalogs,
-    CommandGetDbSchemas,
-    CommandGetTables,
-    CommandGetTableTypes,
-    Message,
-)
+from flightsrv.wire.commands import CommandGetCatalogs, CommandGetDbSchemas, CommandGetTables, CommandGetTableTypes
+from flightsrv.wire.message import Message
 
 CATALOGS = pa.schema([pa.field("catalog_name", pa.utf8(), nullable=False)])
 DB_SCHEMAS = pa.schema([pa.field("catalog_name", pa.utf8()), pa.field("db_schema_name", pa.utf8(), nullable=False)])

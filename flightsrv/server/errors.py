@@ -20,7 +20,7 @@ from urllib.parse import quote
 import pyarrow as pa
 from pyarrow import flight
 
-from flightsrv.wire.commands import UnsupportedMessage
+from flightsrv.wire.codec import UnsupportedMessage
 from udtf.errors import InvalidArgument, NotFound, StoreUnavailable, UdtfError
 from udtf.sql.engine import QueryCancelled
 

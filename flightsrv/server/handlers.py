@@ -12,6 +12,7 @@ from flightsrv.server.call import Call
 from flightsrv.server.errors import NotOffered
 from flightsrv.server.queries import Answer
 from flightsrv.server.upload import Upload
+from flightsrv.wire.codec import unpack
 from flightsrv.wire.commands import (
     ActionClosePreparedStatementRequest,
     ActionCreatePreparedStatementRequest,
@@ -23,11 +24,10 @@ from flightsrv.wire.commands import (
     CommandPreparedStatementQuery,
     CommandStatementIngest,
     CommandStatementQuery,
-    Message,
     QueryTicket,
     TicketStatementQuery,
-    unpack,
 )
+from flightsrv.wire.message import Message
 from udtf.errors import InvalidArgument
 
 QUERIES: Mapping[type[Message], Callable[[Call, Any], Answer]] = {

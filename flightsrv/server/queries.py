@@ -16,10 +16,10 @@ from flightsrv.server.tickets import make_ticket, parameters_of, time_range_of
 from flightsrv.wire.commands import (
     CommandPreparedStatementQuery,
     CommandStatementQuery,
-    Message,
     QueryTicket,
     TicketStatementQuery,
 )
+from flightsrv.wire.message import Message
 from udtf.errors import InvalidArgument
 from udtf.query_context import QueryContext
 from udtf.sql.engine import Query

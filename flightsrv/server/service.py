@@ -14,7 +14,8 @@ from flightsrv.server.middleware import CALL, CallMiddleware, CallMiddlewareFact
 from flightsrv.server.streaming import stream, stream_schema
 from flightsrv.server.tickets import read_ticket
 from flightsrv.server.upload import Upload
-from flightsrv.wire.commands import Message, encode, pack, unpack
+from flightsrv.wire.codec import encode, pack, unpack
+from flightsrv.wire.message import Message
 from udtf.errors import InvalidArgument
 from udtf.sql.engine import QueryCancelled
 

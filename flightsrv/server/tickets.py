@@ -3,15 +3,9 @@
 import pyarrow as pa
 
 from flightsrv.server.headers import CallOptions
-from flightsrv.wire.commands import (
-    MalformedMessage,
-    Message,
-    QueryTicket,
-    TicketStatementQuery,
-    decode,
-    encode,
-    unpack,
-)
+from flightsrv.wire.codec import MalformedMessage, decode, encode, unpack
+from flightsrv.wire.commands import QueryTicket, TicketStatementQuery
+from flightsrv.wire.message import Message
 from udtf.errors import InvalidArgument
 from udtf.time_range import TimeRange
 

@@ -9,7 +9,8 @@ from dataclasses import dataclass, field
 import pyarrow as pa
 from pyarrow import flight
 
-from flightsrv.wire.commands import CommandStatementQuery, unpack
+from flightsrv.wire.codec import unpack
+from flightsrv.wire.commands import CommandStatementQuery
 
 CHUNKS = pa.schema(
     [pa.field("chunk_id", pa.int32(), nullable=False), pa.field("chunk_data", pa.binary(), nullable=False)]

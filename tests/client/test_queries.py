@@ -152,7 +152,8 @@ def test_importing_the_client_registers_no_protobuf_messages():
     program = """
 import sys
 import flightsrv.client
-from flightsrv.wire.commands import CommandStatementQuery, pack
+from flightsrv.wire.codec import pack
+from flightsrv.wire.commands import CommandStatementQuery
 pack(CommandStatementQuery("SELECT 1"))
 from google.protobuf import descriptor_pool
 try:

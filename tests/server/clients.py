@@ -10,6 +10,7 @@ import adbc_driver_manager
 import pyarrow as pa
 from pyarrow import flight
 
+from flightsrv.wire.codec import decode, pack, unpack
 from flightsrv.wire.commands import (
     ActionClosePreparedStatementRequest,
     ActionCreatePreparedStatementRequest,
@@ -19,14 +20,11 @@ from flightsrv.wire.commands import (
     CommandStatementQuery,
     DoPutPreparedStatementResult,
     DoPutUpdateResult,
-    Message,
     TableDefinitionOptions,
     TableExists,
     TableNotExist,
-    decode,
-    pack,
-    unpack,
 )
+from flightsrv.wire.message import Message
 
 Headers = Mapping[str, str]
 NO_HEADERS: Headers = {}

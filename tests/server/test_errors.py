@@ -18,7 +18,7 @@ from flightsrv.server.errors import (
     to_flight_error,
 )
 from flightsrv.server.lifecycle import RunningServer
-from flightsrv.wire.commands import MalformedMessage, UnsupportedMessage
+from flightsrv.wire.codec import MalformedMessage, UnsupportedMessage
 from tests.server.clients import Client, Refused
 from udtf.errors import CorruptData, InvalidArgument, InvalidTelemetry, NotFound, StoreUnavailable
 from udtf.functions.table_function import Query, Rows, TableFunction

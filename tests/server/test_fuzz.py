@@ -8,6 +8,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from pyarrow import flight
 
+from flightsrv.wire.codec import encode, pack
 from flightsrv.wire.commands import (
     ActionCreatePreparedStatementRequest,
     CommandGetDbSchemas,
@@ -18,8 +19,6 @@ from flightsrv.wire.commands import (
     CommandStatementQuery,
     QueryTicket,
     TicketStatementQuery,
-    encode,
-    pack,
 )
 from tests.server.telemetry import Recording
 

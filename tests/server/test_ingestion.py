@@ -4,16 +4,16 @@ import pyarrow as pa
 import pytest
 from pyarrow import flight
 
+from flightsrv.wire.codec import decode
 from flightsrv.wire.commands import (
     CommandStatementIngest,
     CommandStatementQuery,
     DoPutUpdateResult,
-    Message,
     TableDefinitionOptions,
     TableExists,
     TableNotExist,
-    decode,
 )
+from flightsrv.wire.message import Message
 from tests.server.clients import Client, Refused, put
 from tests.server.telemetry import Recording
 

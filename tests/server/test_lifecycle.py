@@ -12,7 +12,8 @@ from pyarrow import flight
 
 from flightsrv.server.gate import Gate
 from flightsrv.server.lifecycle import RunningServer, running_server, start
-from flightsrv.wire.commands import TicketStatementQuery, pack
+from flightsrv.wire.codec import pack
+from flightsrv.wire.commands import TicketStatementQuery
 from tests.server.clients import PyarrowClient
 from tests.server.fakes import TIMEOUT_S, FakeEngine
 from tests.server.telemetry import Recording

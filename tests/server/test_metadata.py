@@ -16,8 +16,8 @@ from flightsrv.wire.commands import (
     CommandGetSqlInfo,
     CommandGetTables,
     CommandGetTableTypes,
-    Message,
 )
+from flightsrv.wire.message import Message
 from tests.server.clients import descriptor
 from udtf.lake.schemas import BLOCKS, PROCESSES, STREAMS
 

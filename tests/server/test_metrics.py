@@ -11,7 +11,8 @@ from pyarrow import flight
 
 import flightsrv.client
 from flightsrv.server.lifecycle import RunningServer, ServerSettings, running_server, start
-from flightsrv.wire.commands import TicketStatementQuery, pack
+from flightsrv.wire.codec import pack
+from flightsrv.wire.commands import TicketStatementQuery
 from tests.model import examples
 from tests.model.examples import calls
 from tests.model.lake import block_batch, process_batch, stream_batch

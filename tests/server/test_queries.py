@@ -7,15 +7,13 @@ import pytest
 from pyarrow import flight
 
 from flightsrv.server.lifecycle import RunningServer
+from flightsrv.wire.codec import encode, pack, unpack
 from flightsrv.wire.commands import (
     ActionCreatePreparedStatementRequest,
     ActionCreatePreparedStatementResult,
     CommandPreparedStatementQuery,
     CommandStatementQuery,
     TicketStatementQuery,
-    encode,
-    pack,
-    unpack,
 )
 from tests.server.clients import Client, PyarrowClient, Refused, call_options, descriptor, put
 from tests.server.telemetry import START_NS, Recording

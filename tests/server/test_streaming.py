@@ -12,7 +12,8 @@ from pyarrow import flight
 
 from flightsrv.server.lifecycle import RunningServer
 from flightsrv.server.streaming import MAX_BATCH_BYTES
-from flightsrv.wire.commands import CommandStatementQuery, TicketStatementQuery, pack
+from flightsrv.wire.codec import pack
+from flightsrv.wire.commands import CommandStatementQuery, TicketStatementQuery
 from tests.server.clients import Client, PyarrowClient, Refused, call_options, descriptor
 from tests.server.fakes import TIMEOUT_S, FakeEngine
 

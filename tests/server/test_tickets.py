@@ -6,14 +6,8 @@ import pytest
 from flightsrv.server.handles import BoundParameters, new_handle, statement_of
 from flightsrv.server.headers import CallOptions
 from flightsrv.server.tickets import make_ticket, parameters_of, read_ticket, time_range_of
-from flightsrv.wire.commands import (
-    CommandStatementQuery,
-    MalformedMessage,
-    QueryTicket,
-    TicketStatementQuery,
-    encode,
-    pack,
-)
+from flightsrv.wire.codec import MalformedMessage, encode, pack
+from flightsrv.wire.commands import CommandStatementQuery, QueryTicket, TicketStatementQuery
 from udtf.errors import InvalidArgument
 from udtf.time_range import WHOLE_LIFE, TimeRange
 

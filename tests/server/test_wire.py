@@ -5,7 +5,8 @@ import sys
 
 import pytest
 
-from flightsrv.wire import commands
+from flightsrv.wire import codec
+from flightsrv.wire.codec import MalformedMessage, UnsupportedMessage, decode, encode, pack, unpack
 from flightsrv.wire.commands import (
     ActionCreatePreparedStatementResult,
     CommandGetSqlInfo,
@@ -13,20 +14,28 @@ from flightsrv.wire.commands import (
     CommandStatementIngest,
     CommandStatementQuery,
     DoPutUpdateResult,
-    MalformedMessage,
-    Message,
     QueryTicket,
     TableDefinitionOptions,
     TableExists,
     TableNotExist,
     TicketStatementQuery,
-    UnsupportedMessage,
-    decode,
-    encode,
-    pack,
-    unpack,
 )
-from flightsrv.wire.messages import message_class
+from flightsrv.wire.flight_messages import (
+    CancelFlightInfoRequest,
+    Error,
+    FlightEndpoint,
+    FlightInfo,
+    Location,
+    OptionError,
+    SessionOptionValue,
+    SetSessionOptionsRequest,
+    SetSessionOptionsResult,
+    StringListValue,
+    Ticket,
+    Timestamp,
+)
+from flightsrv.wire.message import Message
+from flightsrv.wire.pool import message_class
 
 MESSAGES = [
     CommandStatementQuery("SELECT 'ä'"),
@@ -44,12 +53,29 @@ MESSAGES = [
     QueryTicket("SELECT 1", range_begin_ns=-5, range_end_ns=(1 << 63) - 1),
     DoPutUpdateResult(-1),
 ]
+BARE = [
+    CancelFlightInfoRequest(FlightInfo((FlightEndpoint(Ticket(b"t"), (Location("grpc://x"),), Timestamp(5)),))),
+    SetSessionOptionsRequest(
+        {
+            "unset": SessionOptionValue(),
+            "zero": SessionOptionValue(int64_value=0),
+            "list": SessionOptionValue(string_list_value=StringListValue(("a", "b"))),
+        }
+    ),
+    SetSessionOptionsResult({"a": Error(OptionError.INVALID_NAME)}),
+]
 
 
 @pytest.mark.parametrize("message", MESSAGES, ids=lambda message: type(message).__name__)
 def test_message_survives_its_way_to_bytes_and_back(message: Message) -> None:
     """Bare and in Any, every field comes back, absent ones as None."""
     assert unpack(pack(message)) == message
+    assert decode(type(message), encode(message)) == message
+
+
+@pytest.mark.parametrize("message", BARE, ids=lambda message: type(message).__name__)
+def test_nested_messages_survive_as_well(message: Message) -> None:
+    """Alone, repeated, and as the values of a map."""
     assert decode(type(message), encode(message)) == message
 
 
@@ -78,7 +104,7 @@ def test_bytes_that_are_no_wrapped_message_are_refused(data: bytes) -> None:
 def test_wrapped_message_with_broken_content_is_refused() -> None:
     """The type is right and the content is not."""
     wrapped = message_class("google.protobuf.Any")(
-        type_url=commands.TYPE_URL_PREFIX + "arrow.flight.protocol.sql.CommandStatementQuery",
+        type_url=codec.TYPE_URL_PREFIX + "arrow.flight.protocol.sql.CommandStatementQuery",
         value=b"\x0a\xff",
     )
     with pytest.raises(MalformedMessage, match="CommandStatementQuery"):
@@ -97,7 +123,7 @@ def test_flight_sql_message_without_dataclass_is_named() -> None:
 def test_default_protobuf_pool_stays_untouched() -> None:
     """Another package may register the same messages in the default pool of this process."""
     script = (
-        "from flightsrv.wire.commands import CommandStatementQuery, pack; pack(CommandStatementQuery('x'))\n"
+        "from flightsrv.wire import codec, commands; codec.pack(commands.CommandStatementQuery('x'))\n"
         "from google.protobuf.descriptor_pool import Default\n"
         "name = 'arrow.flight.protocol.sql.CommandStatementQuery'\n"
         "try: Default().FindMessageTypeByName(name)\n"
