@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
-from flightsrv.server import catalog, ingest, prepared_statements, queries, sql_info
+from flightsrv.server import catalog, ingest, keys, prepared_statements, queries, sql_info, type_info
 from flightsrv.server.call import Call
 from flightsrv.server.errors import NotOffered
 from flightsrv.server.queries import Answer
@@ -17,10 +17,15 @@ from flightsrv.wire.commands import (
     ActionClosePreparedStatementRequest,
     ActionCreatePreparedStatementRequest,
     CommandGetCatalogs,
+    CommandGetCrossReference,
     CommandGetDbSchemas,
+    CommandGetExportedKeys,
+    CommandGetImportedKeys,
+    CommandGetPrimaryKeys,
     CommandGetSqlInfo,
     CommandGetTables,
     CommandGetTableTypes,
+    CommandGetXdbcTypeInfo,
     CommandPreparedStatementQuery,
     CommandStatementIngest,
     CommandStatementQuery,
@@ -39,7 +44,12 @@ QUERIES: Mapping[type[Message], Callable[[Call, Any], Answer]] = {
     CommandGetDbSchemas: catalog.get_db_schemas,
     CommandGetTables: catalog.get_tables,
     CommandGetTableTypes: catalog.get_table_types,
+    CommandGetPrimaryKeys: keys.get_primary_keys,
+    CommandGetExportedKeys: keys.get_foreign_keys,
+    CommandGetImportedKeys: keys.get_foreign_keys,
+    CommandGetCrossReference: keys.get_foreign_keys,
     CommandGetSqlInfo: sql_info.get_sql_info,
+    CommandGetXdbcTypeInfo: type_info.get_xdbc_type_info,
 }
 """Commands in descriptors of GetSchema and GetFlightInfo, and in tickets of DoGet."""
 

@@ -133,6 +133,42 @@ class CommandGetSqlInfo(Message):
     info: tuple[int, ...] = ()
 
 
+@dataclass(frozen=True)
+class CommandGetXdbcTypeInfo(Message):
+    data_type: int | None = None
+
+
+@dataclass(frozen=True)
+class CommandGetPrimaryKeys(Message):
+    table: str
+    catalog: str | None = None
+    db_schema: str | None = None
+
+
+@dataclass(frozen=True)
+class CommandGetExportedKeys(Message):
+    table: str
+    catalog: str | None = None
+    db_schema: str | None = None
+
+
+@dataclass(frozen=True)
+class CommandGetImportedKeys(Message):
+    table: str
+    catalog: str | None = None
+    db_schema: str | None = None
+
+
+@dataclass(frozen=True)
+class CommandGetCrossReference(Message):
+    pk_table: str
+    fk_table: str
+    pk_catalog: str | None = None
+    pk_db_schema: str | None = None
+    fk_catalog: str | None = None
+    fk_db_schema: str | None = None
+
+
 # ---- Tickets of this server
 
 

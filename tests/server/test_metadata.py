@@ -8,14 +8,20 @@ import pyarrow as pa
 import pytest
 from pyarrow import flight
 
-from flightsrv.server import catalog, sql_info
+from flightsrv.server import catalog, keys, sql_info, type_info
 from flightsrv.server.lifecycle import RunningServer
 from flightsrv.wire.commands import (
     CommandGetCatalogs,
+    CommandGetCrossReference,
     CommandGetDbSchemas,
+    CommandGetExportedKeys,
+    CommandGetImportedKeys,
+    CommandGetPrimaryKeys,
     CommandGetSqlInfo,
     CommandGetTables,
     CommandGetTableTypes,
+    CommandGetXdbcTypeInfo,
+    CommandStatementQuery,
 )
 from flightsrv.wire.message import Message
 from tests.server.clients import descriptor
@@ -123,6 +129,52 @@ def test_abilities_have_the_types_that_clients_expect(
 def test_unknown_abilities_are_left_out(connection: flight.FlightClient) -> None:
     """A newer client may ask for what we have not heard of."""
     assert ask(connection, CommandGetSqlInfo((8, 9999)))["info_name"].to_pylist() == [8]
+
+
+@pytest.mark.parametrize(
+    ("command", "schema"),
+    [
+        (CommandGetPrimaryKeys("blocks"), keys.PRIMARY_KEYS),
+        (CommandGetExportedKeys("blocks", catalog="datafusion"), keys.FOREIGN_KEYS),
+        (CommandGetImportedKeys("blocks", db_schema="public"), keys.FOREIGN_KEYS),
+        (CommandGetCrossReference("processes", "streams"), keys.FOREIGN_KEYS),
+    ],
+    ids=lambda value: type(value).__name__,
+)
+def test_tables_have_no_keys(connection: flight.FlightClient, command: Message, schema: pa.Schema) -> None:
+    """Which is told in the columns that clients expect."""
+    assert ask(connection, command) == schema.empty_table()
+
+
+def test_every_type_that_is_told_exists(connection: flight.FlightClient) -> None:
+    """A client may cast to each by its name, and written out with its prefix and suffix a value has that type."""
+    told = ask(connection, CommandGetXdbcTypeInfo())
+    assert told.schema == type_info.TYPE_INFO
+    assert told.num_rows == len(type_info.TYPES)
+    values = {
+        "VARCHAR": "x",
+        "BYTEA": "00ff",
+        "DATE": "2026-01-01",
+        "TIME": "10:00:00",
+        "TIMESTAMP": "2026-01-01T10:00:00",
+        "INTERVAL": "1 day",
+    }
+    for info in told.to_pylist():
+        written = (info["literal_prefix"] or "") + values.get(info["type_name"], "1") + (info["literal_suffix"] or "")
+        sql = f"SELECT CAST({written} AS {info['type_name']}) AS cast_to, {written} AS written"
+        schema = connection.get_schema(descriptor(CommandStatementQuery(sql))).schema
+        if info["literal_prefix"]:
+            assert schema.field("cast_to").type == schema.field("written").type
+
+
+def test_types_are_ordered_and_filtered(connection: flight.FlightClient) -> None:
+    """By number, then by name."""
+    told = ask(connection, CommandGetXdbcTypeInfo())
+    assert told == told.sort_by([("data_type", "ascending"), ("type_name", "ascending")])
+    integers = ask(connection, CommandGetXdbcTypeInfo(type_info.Xdbc.INTEGER))
+    assert integers["type_name"].to_pylist() == ["INTEGER", "INTEGER UNSIGNED"]
+    assert integers["unsigned_attribute"].to_pylist() == [False, True]
+    assert ask(connection, CommandGetXdbcTypeInfo(0)).num_rows == 0
 
 
 # ---- The same by ADBC
