@@ -1,4 +1,4 @@
-"""The data types of our SQL, as GetXdbcTypeInfo tells them: names that CAST takes, and their numbers in ODBC and JDBC."""
+"""The data types of our SQL, as GetXdbcTypeInfo tells them: names that CAST takes, and their numbers in ODBC, JDBC."""
 
 from dataclasses import dataclass, fields
 from enum import IntEnum
