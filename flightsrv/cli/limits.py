@@ -66,9 +66,14 @@ _OPTIONS = [
         help="Keep files up to this size; larger ones are read in ranges, as far as needed.",
     ),
     click.option(
+        "--row-cache-mib",
+        type=click.IntRange(0),
+        help="Keep so much of decoded rows, of queries that read no more; 64 by default.",
+    ),
+    click.option(
         "--summary-cache-mib",
         type=click.IntRange(0),
-        help="Keep so much of what is known of partitions without opening their files; 100 by default.",
+        help="Keep so much of what is known of partitions without opening their files; 32 by default.",
     ),
 ]
 
@@ -93,6 +98,7 @@ def limits_of(options: dict[str, Any]) -> Limits:
     sizes = {
         "file_bytes": options["file_cache_mib"],
         "max_file_bytes": options["max_cached_file_mib"],
+        "row_bytes": options["row_cache_mib"],
         "summary_bytes": options["summary_cache_mib"],
     }
     given = {name: size * MIB for name, size in sizes.items() if size is not None}

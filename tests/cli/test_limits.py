@@ -39,7 +39,8 @@ def test_flags_and_environment_say_the_same(served: list[ServerSettings]) -> Non
         "max-db-connections": "6",
         "file-cache-mib": "7",
         "max-cached-file-mib": "8",
-        "summary-cache-mib": "9",
+        "row-cache-mib": "9",
+        "summary-cache-mib": "10",
     }
     _serve(*(f"--{name}={value}" for name, value in flags.items()))
     _serve(**{f"FLIGHTSRV_SERVE_{name.upper().replace('-', '_')}": value for name, value in flags.items()})
@@ -47,7 +48,7 @@ def test_flags_and_environment_say_the_same(served: list[ServerSettings]) -> Non
         max_builds=4,
         store=StoreSettings(max_requests=5),
         database=DatabaseSettings(max_connections=6),
-        caches=CacheSettings(file_bytes=7 * MIB, max_file_bytes=8 * MIB, summary_bytes=9 * MIB),
+        caches=CacheSettings(file_bytes=7 * MIB, max_file_bytes=8 * MIB, row_bytes=9 * MIB, summary_bytes=10 * MIB),
     )
     assert served == [ServerSettings(queries=QuerySettings(max_scans=3, chunk_bytes=65536), lake=lake)] * 2
 

@@ -8,11 +8,12 @@ import pytest
 from tests.model import examples
 from tests.model.examples import calls
 from tests.model.lake import Reader, ingest_blocks, ingest_process
-from tests.model.places import Place
+from tests.model.places import FarFolder, Place
 from tests.model.strategies import WHOLE_LIFE
 from tests.model.telemetry import Process, cut
 from udtf.lake.lake import Lake
-from udtf.lake.objects import LocalFolder, ObjectStore, PassingFailure
+from udtf.lake.metadata import MetadataStore
+from udtf.lake.objects import ObjectStore, PassingFailure
 from udtf.lake.settings import StoreSettings
 from udtf.metrics import Metrics, timed
 from udtf.sql.engine import QueryContext, QueryEngine
@@ -21,7 +22,9 @@ from udtf.sql.engine import QueryContext, QueryEngine
 @pytest.fixture
 def own_lake(place: Place) -> Iterator[Lake]:
     """A lake that nobody else has open, so that its counts begin at 0."""
-    opened = place.open()
+    folder = Path(place.uri)
+    folder.mkdir(parents=True, exist_ok=True)
+    opened = Lake(ObjectStore(FarFolder(folder)), MetadataStore(f"sqlite:///{folder / 'metadata.db'}"))
     yield opened
     opened.close()
 
@@ -75,7 +78,7 @@ def test_files_that_are_not_in_the_cache_are_misses(own_lake: Lake, process: Pro
         assert after[name] - before[name] == 3
 
 
-class Throttling(LocalFolder):
+class Throttling(FarFolder):
     """Each object asks for patience when it is read for the first time."""
 
     def __init__(self, root: Path) -> None:

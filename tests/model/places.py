@@ -8,6 +8,13 @@ import boto3
 from sqlalchemy import Engine, event
 
 from udtf.lake.lake import Lake
+from udtf.lake.objects import LocalFolder
+
+
+class FarFolder(LocalFolder):
+    """Passes for a store that is not on this machine, whose files are worth keeping in memory."""
+
+    is_local = False
 
 
 @dataclass(frozen=True)

@@ -14,6 +14,9 @@ from udtf.lake.ranged_file import RangedFile
 from udtf.lake.settings import CacheSettings
 from udtf.metrics import QueryTally
 
+EVENT_BYTES = 16
+"""Memory that the decoded rows of one event take, about: a span of a thread is two events."""
+
 FOOTER_FACTOR = 10
 """How much more memory a parsed footer takes than its bytes in the file, about."""
 
@@ -33,7 +36,10 @@ class PartitionStore:
         self._objects = objects
         self._metadata = metadata
         self._max_file_bytes = caches.max_file_bytes
-        self.files: ByteBoundedCache[str, bytes] = ByteBoundedCache(caches.file_bytes, caches.max_file_bytes, len)
+        self._max_kept_events = caches.row_bytes // EVENT_BYTES
+        # The operating system keeps the files of a local folder in memory already.
+        file_bytes = 0 if objects.is_local else caches.file_bytes
+        self.files: ByteBoundedCache[str, bytes] = ByteBoundedCache(file_bytes, caches.max_file_bytes, len)
         self.summaries: ByteBoundedCache[str, Summary] = ByteBoundedCache(
             caches.summary_bytes, caches.summary_bytes, lambda summary: summary.size_bytes
         )
@@ -47,12 +53,19 @@ class PartitionStore:
         )
 
     def write(self, path: str, data: bytes) -> None:
-        """Store a finished file. It is about to be read, so it stays in the cache."""
+        """Store a finished file. It is about to be read, so it stays in a cache."""
         self._objects.put(path, data, durable=False)
         self.files.put(path, data)
 
-    def read(self, row: PartitionRow, columns: Sequence[str], tally: QueryTally) -> Iterator[pa.RecordBatch]:
-        """The rows of a partition, in pieces: the columns named.
+    def keeps_rows(self, nb_events: int) -> bool:
+        """Whether to keep the decoded rows of a reader of so many events: those of a long one would push out one
+        another, and everybody else's."""
+        return nb_events <= self._max_kept_events
+
+    def read(
+        self, row: PartitionRow, columns: Sequence[str], tally: QueryTally, *, keep: bool
+    ) -> Iterator[pa.RecordBatch]:
+        """The rows of a partition, in pieces: the columns named; with `keep`, they stay in memory decoded.
 
         Raises:
             CorruptData: the file is missing or unreadable.
@@ -66,19 +79,19 @@ class PartitionStore:
             file_hit = False
             return tally.read(lambda: self._objects.get(row.path, tally.store_retried))
 
-        def decode() -> list[pa.RecordBatch]:
+        def decode() -> Iterator[pa.RecordBatch]:
             nonlocal rows_hit
             rows_hit = False
-            return list(read_partition(self.files.get(row.path, load), columns))
-
-        batches = self.rows.get((row.path, tuple(columns)), decode)
-        tally.rows_asked(hit=rows_hit)
-        if not rows_hit:
+            data = self.files.get(row.path, load)
             tally.file_asked(hit=file_hit)
-        return iter(batches)
+            return read_partition(data, columns)
 
-    def with_summaries(self, rows: Collection[PartitionRow], tally: QueryTally) -> list[Partition]:
-        """Partitions with their summaries, read in one statement. One that has been retired since is left out."""
+        batches = iter(self.rows.get((row.path, tuple(columns)), lambda: list(decode()))) if keep else decode()
+        tally.rows_asked(hit=rows_hit)
+        return batches
+
+    def summaries_of(self, rows: Collection[PartitionRow], tally: QueryTally) -> dict[str, Summary]:
+        """The summaries of partitions, by id, read in one statement. One that has been retired since is left out."""
         nb_missing = 0
 
         def load(missing: list[str]) -> dict[str, Summary]:
@@ -88,7 +101,7 @@ class PartitionStore:
 
         summaries = self.summaries.get_all([row.partition_id for row in rows], load)
         tally.summaries_asked(len(rows) - nb_missing, nb_missing)
-        return [Partition(row, summaries[row.partition_id]) for row in rows if row.partition_id in summaries]
+        return summaries
 
     def delete(self, rows: Sequence[PartitionRow]) -> None:
         """Remove the files of partitions that are no longer visible. A reader that still wants one rebuilds it."""

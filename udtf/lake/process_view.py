@@ -1,6 +1,7 @@
 """A view set over the streams of one process, for one time range: bring it up to date, then read it."""
 
-from collections.abc import Iterator, Sequence
+import threading
+from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field
 from typing import Generic
@@ -16,6 +17,9 @@ from udtf.lake.runs import Run
 from udtf.lake.view_set import PlanT, ViewSet
 from udtf.metrics import QueryTally
 
+SUMMARIES_AT_ONCE = 64
+"""Partitions whose summaries are read in one statement: those of many streams, in little memory."""
+
 
 @dataclass(frozen=True)
 class StreamView(Generic[PlanT]):
@@ -24,36 +28,48 @@ class StreamView(Generic[PlanT]):
     stream: StreamRow
     plan: PlanT
     _view: "ProcessView[PlanT]"
+    _position: int
     _builds: dict[int, Future[Partition]] = field(default_factory=dict)
+
+    def fresh_rows(self) -> dict[int, PartitionRow]:
+        """The fresh partitions that the time range needs, by index of their runs."""
+        rows = ((index, self._view.fresh_row(self.plan.runs[index])) for index in self.plan.needed)
+        return {index: row for index, row in rows if row is not None}
 
     def stale_runs(self) -> list[int]:
         """Indexes of the runs that the time range needs and that have no fresh partition."""
-        return [index for index in self.plan.needed if self._view.partition_of(self.plan.runs[index]) is None]
+        fresh = self.fresh_rows()
+        return [index for index in self.plan.needed if index not in fresh]
 
     def start_update(self) -> None:
         """Begin to build what is stale, and do not wait."""
-        for index in self.stale_runs():
-            if index not in self._builds:
-                self._builds[index] = self._view.build(self.plan.runs[index])
+        self._build(self.stale_runs())
 
     def finish_update(self) -> dict[int, Summary]:
-        """Wait for what was begun; returns the summaries of the needed runs, by index.
+        """Wait for what was begun; returns the summaries of the needed runs, by index, in order.
 
         Raises:
             CorruptData: a block of a needed run is lost or damaged.
         """
         self.start_update()
-        for build in self._builds.values():
-            self._view.add(build.result())
+        summaries = self._view.take_summaries(self._position)
+        # What has been retired since has none.
+        self._build([index for index in self.plan.needed if index not in summaries])
+        for index, build in self._builds.items():
+            partition = build.result()
+            self._view.add(partition.row)
+            summaries[index] = partition.summary
         self._builds.clear()
-        return {index: self._view.fresh_partition(self.plan.runs[index]).summary for index in self.plan.needed}
+        return {index: summaries[index] for index in self.plan.needed}
 
     def read(self, run: Run, columns: Sequence[str]) -> Iterator[pa.RecordBatch]:
         """Rows of the partition of a run that is up to date, in pieces.
 
         A partition may be retired, or its file be lost, between planning and reading: it is built once more.
         """
-        row = self._view.fresh_partition(run).row
+        row = self._view.fresh_row(run)
+        if row is None:
+            raise ValueError(f"a run of stream {self.stream.stream_id} is read that is not up to date")
         read_rows = 0
         try:
             for batch in self._view.read(row, columns):
@@ -62,8 +78,13 @@ class StreamView(Generic[PlanT]):
         except CorruptData:
             again = self._view.rebuild(row, run)
             # The same blocks give the same rows, so go on after those that are out already.
-            rows = pa.Table.from_batches(self._view.read(again.row, columns))
+            rows = pa.Table.from_batches(self._view.read(again, columns))
             yield from rows.slice(read_rows).to_batches()
+
+    def _build(self, indexes: Iterable[int]) -> None:
+        for index in indexes:
+            if index not in self._builds:
+                self._builds[index] = self._view.build(self.plan.runs[index])
 
 
 class ProcessView(Generic[PlanT]):
@@ -84,41 +105,62 @@ class ProcessView(Generic[PlanT]):
         self._store = store
         self._tally = tally
         self._jit = jit
-        self._fresh: dict[tuple[str, str], Partition] = {}
-        needed = {self._key(plan.runs[index]) for _, plan in plans for index in plan.needed}
-        fresh_rows = [row for row in rows if (row.stream_id, row.source_hash) in needed]
-        for partition in store.with_summaries(fresh_rows, tally):
-            self.add(partition)
-        self.streams = [StreamView(stream, plan, self) for stream, plan in plans]
+        runs = [plan.runs[index] for _, plan in plans for index in plan.needed]
+        self._keeps_rows = store.keeps_rows(sum(run.end_offset - run.begin_offset for run in runs))
+        needed = {self._key(run) for run in runs}
+        by_key = {(row.stream_id, row.source_hash): row for row in rows}
+        self._fresh = {key: row for key, row in by_key.items() if key in needed}
+        self._reading = threading.Lock()
+        self._summaries_ahead: dict[int, dict[int, Summary]] = {}
+        self.streams = [StreamView(stream, plan, self, position) for position, (stream, plan) in enumerate(plans)]
 
     def start_update(self) -> None:
         """Begin to build everything that is stale, in the order of the streams."""
         for stream in self.streams:
             stream.start_update()
 
-    def partition_of(self, run: Run) -> Partition | None:
+    def fresh_row(self, run: Run) -> PartitionRow | None:
         """The fresh partition of a run, if there is one."""
         return self._fresh.get(self._key(run))
 
-    def fresh_partition(self, run: Run) -> Partition:
-        """The partition of a run that is up to date."""
-        return self._fresh[self._key(run)]
+    def add(self, row: PartitionRow) -> None:
+        self._fresh[row.stream_id, row.source_hash] = row
 
-    def add(self, partition: Partition) -> None:
-        self._fresh[partition.row.stream_id, partition.row.source_hash] = partition
+    def take_summaries(self, position: int) -> dict[int, Summary]:
+        """The summaries of the fresh partitions of a stream, by index of their runs. Those of the next streams are
+        read with them, and kept until they are taken."""
+        with self._reading:
+            if position not in self._summaries_ahead:
+                self._read_summaries(position)
+            return self._summaries_ahead.pop(position)
+
+    def _read_summaries(self, first: int) -> None:
+        rows_of: dict[int, dict[int, PartitionRow]] = {}
+        nb_rows = 0
+        for position in range(first, len(self.streams)):
+            rows = self.streams[position].fresh_rows()
+            nb_rows += len(rows)
+            if rows_of and nb_rows > SUMMARIES_AT_ONCE:
+                break
+            rows_of[position] = rows
+        summaries = self._store.summaries_of([row for rows in rows_of.values() for row in rows.values()], self._tally)
+        for position, rows in rows_of.items():
+            self._summaries_ahead[position] = {
+                index: summaries[row.partition_id] for index, row in rows.items() if row.partition_id in summaries
+            }
 
     def build(self, run: Run) -> Future[Partition]:
         return self._jit.build(self.view_set, self.process, run, self._tally)
 
-    def rebuild(self, lost: PartitionRow, run: Run) -> Partition:
+    def rebuild(self, lost: PartitionRow, run: Run) -> PartitionRow:
         """A new partition of a run, in place of one that cannot be read."""
-        partition = self._jit.rebuild(lost, self.view_set, self.process, run, self._tally)
-        self.add(partition)
-        return partition
+        row = self._jit.rebuild(lost, self.view_set, self.process, run, self._tally).row
+        self.add(row)
+        return row
 
     def read(self, row: PartitionRow, columns: Sequence[str]) -> Iterator[pa.RecordBatch]:
         """The rows of a partition, in pieces; raises CorruptData when its file is missing or unreadable."""
-        return self._store.read(row, columns, self._tally)
+        return self._store.read(row, columns, self._tally, keep=self._keeps_rows)
 
     def _key(self, run: Run) -> tuple[str, str]:
         return run.stream.stream_id, self.view_set.source_hash(run)

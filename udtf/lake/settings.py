@@ -32,9 +32,9 @@ class CacheSettings:
     """What is kept in memory of partitions.
 
     Attributes:
-        file_bytes: all files together.
+        file_bytes: all files together; those of a local folder the operating system keeps in memory already.
         max_file_bytes: a file larger than that is not kept: it is read in ranges, as far as it is needed.
-        row_bytes: all decoded rows together.
+        row_bytes: all decoded rows together; those of a query that reads more are not kept.
         summary_bytes: all decoded summaries together.
         footer_bytes: all parsed footers of files read in ranges together.
     """
@@ -42,7 +42,7 @@ class CacheSettings:
     file_bytes: int = 500 * MIB
     max_file_bytes: int = 20 * MIB
     row_bytes: int = 64 * MIB
-    summary_bytes: int = 100 * MIB
+    summary_bytes: int = 32 * MIB
     footer_bytes: int = 20 * MIB
 
 
