@@ -14,7 +14,7 @@ from udtf.lake.ranged_file import RangedFile
 from udtf.lake.settings import CacheSettings
 from udtf.metrics import QueryTally
 
-EVENT_BYTES = 16
+EVENT_BYTES = 20
 """Memory that the decoded rows of one event take, about: a span of a thread is two events."""
 
 FOOTER_FACTOR = 10

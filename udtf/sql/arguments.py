@@ -31,6 +31,15 @@ def bind_arguments(function: TableFunction, given: Sequence[Expr]) -> dict[str, 
     }
 
 
+def placeholder_types(function: TableFunction, given: Sequence[Expr]) -> dict[str, pa.DataType]:
+    """Types of the placeholders among arguments, by placeholder (`$1`)."""
+    return {
+        expression.to_variant().id(): pa.utf8() if parameter.kind == "text" else TIMESTAMP
+        for parameter, expression in zip(function.parameters, given, strict=True)
+        if expression.variant_name() == "Placeholder"
+    }
+
+
 def _value(function: TableFunction, parameter: Parameter, expression: Expr) -> str | int:
     where = f"{parameter.name} of {function.name}"
     if expression.variant_name() != "Literal":

@@ -15,8 +15,10 @@ from udtf.functions.table_function import TableFunction
 from udtf.lake.lake import Lake
 from udtf.query_context import QueryContext
 from udtf.settings import QuerySettings
-from udtf.sql.arguments import bind_arguments
+from udtf.sql import placeholders
+from udtf.sql.arguments import bind_arguments, placeholder_types
 from udtf.sql.driver import Driver
+from udtf.sql.plain_types import without_views
 from udtf.sql.streamed_table import StreamedTable
 
 __all__ = ["Query", "QueryCancelled", "QueryContext", "QueryEngine"]
@@ -58,6 +60,7 @@ class _Session:
         self.cancellation = Cancellation()
         tally = context.tally or lake.metrics.tally()
         self._query = FunctionQuery(lake, context, settings, tally, self.cancellation)
+        self._argument_types: dict[str, pa.DataType] = {}
         self._error: Exception | None = None
         config = datafusion.SessionConfig().with_information_schema(True)
         # In other dialects `SELECT begin, end` does not parse.
@@ -78,6 +81,10 @@ class _Session:
         except Exception as error:
             raise self.explain(error) from error
 
+    def parameter_types(self, frame: datafusion.DataFrame) -> dict[str, pa.DataType]:
+        types = placeholders.placeholder_types(frame, self._context.sql("SELECT 1"))
+        return {name: without_views(kind) for name, kind in {**types, **self._argument_types}.items()}
+
     def explain(self, error: Exception) -> Exception:
         """What caused an error that came out of DataFusion: an exception in our plans, or else the statement."""
         if self._error is not None:
@@ -89,10 +96,11 @@ class _Session:
 
         def plan(*expressions: datafusion.Expr) -> StreamedTable:
             try:
-                arguments = bind_arguments(function, expressions)
-                if len(arguments) < len(expressions):
-                    return StreamedTable(function.schema(arguments), _unbound)
-                rows = function.plan(session._query, **arguments)
+                values = bind_arguments(function, expressions)
+                if len(values) < len(expressions):
+                    session._argument_types.update(placeholder_types(function, expressions))
+                    return StreamedTable(function.schema(values), _unbound)
+                rows = function.plan(session._query, **values)
             except Exception as error:
                 session._error = error
                 raise
@@ -125,8 +133,12 @@ class Query:
         self._session = session
         self._frame = frame
         self._driver = driver
-        self.schema = pa.schema([_plain(field) for field in frame.schema()])
+        self.schema = pa.schema([field.with_type(without_views(field.type)) for field in frame.schema()])
         self._nothing = pa.RecordBatch.from_pylist([], self.schema)
+
+    def parameter_types(self) -> dict[str, pa.DataType]:
+        """Types of the statement's parameters by placeholder (`$1`), of those whose type is settled."""
+        return self._session.parameter_types(self._frame)
 
     def batches(self, is_cancelled: Callable[[], bool] = lambda: False) -> Iterator[pa.RecordBatch]:
         """The rows, in batches that carry `schema`; an empty one says that there is nothing new yet. Closing the
@@ -161,15 +173,6 @@ class Query:
 
 def _unbound() -> Iterator[pa.RecordBatch]:
     raise InvalidArgument("a parameter of the statement was not given a value")
-
-
-def _plain(field: pa.Field) -> pa.Field:
-    """The field with views as the types that every client knows."""
-    if pa.types.is_string_view(field.type):
-        return field.with_type(pa.utf8())
-    if pa.types.is_binary_view(field.type):
-        return field.with_type(pa.binary())
-    return field
 
 
 def _readable(message: str) -> str:
