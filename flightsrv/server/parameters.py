@@ -44,9 +44,13 @@ class Statement:
         """How many values the statement takes."""
         return max(self.parameters, default=-1) + 1
 
+    def parameter_names(self) -> list[str]:
+        """`$1`, `$2`, ..."""
+        return [f"${number + 1}" for number in range(self.parameter_count)]
+
     def numbered(self) -> str:
-        """The statement with `$1`, `$2`, ... for placeholders, the form that plans without values."""
-        return self._join([f"${number + 1}" for number in range(self.parameter_count)])
+        """The statement with the names of its parameters for placeholders, the form that plans without values."""
+        return self._join(self.parameter_names())
 
     def bound(self, values: Sequence[pa.Scalar]) -> str:
         """The statement with values in place of placeholders.

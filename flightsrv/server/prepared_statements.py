@@ -35,8 +35,9 @@ def create_prepared_statement(
     statement = parse_statement(request.query)
     context = call.query_context(call.options.time_range, strict=call.options.strict)
     query = call.services.engine.plan(statement.numbered(), context)
-    # A client must be able to set a parameter before anybody knows its type, and text takes every value.
-    parameters = pa.schema([pa.field(f"${number + 1}", pa.utf8()) for number in range(statement.parameter_count)])
+    types = query.parameter_types()
+    # A client must be able to set a parameter whose type nobody knows, and text takes every value.
+    parameters = pa.schema([pa.field(name, types.get(name, pa.utf8())) for name in statement.parameter_names()])
     return ActionCreatePreparedStatementResult(
         new_handle(request.query),
         dataset_schema=query.schema.serialize().to_pybytes(),

@@ -10,6 +10,7 @@ import pyarrow as pa
 from flightsrv.server.call import Call, ProgressMessage
 from flightsrv.server.queries import Answer
 from udtf.sql.engine import QueryCancelled
+from udtf.sql.plain_types import has_dictionaries, without_dictionaries
 
 MAX_BATCH_BYTES = 2 << 20
 """Clients refuse messages of more than 4 MiB or 16 MiB, depending on their gRPC library; this leaves room for framing
@@ -26,11 +27,7 @@ def stream_schema(answer: Answer) -> pa.Schema:
     if answer.preserve_dictionary:
         return answer.schema
     return pa.schema(
-        [
-            field.with_type(field.type.value_type) if pa.types.is_dictionary(field.type) else field
-            for field in answer.schema
-        ],
-        answer.schema.metadata,
+        [field.with_type(without_dictionaries(field.type)) for field in answer.schema], answer.schema.metadata
     )
 
 
@@ -46,8 +43,8 @@ def stream(call: Call, answer: Answer) -> Iterator[StreamItem]:
         Exception: one that Flight turns into a status.
     """
     schema = stream_schema(answer)
-    has_dictionaries = any(pa.types.is_dictionary(kind) for kind in schema.types)
-    progress = _Progress(call, schema) if call.options.progress and not has_dictionaries else None
+    keeps_dictionaries = any(map(has_dictionaries, schema.types))
+    progress = _Progress(call, schema) if call.options.progress and not keeps_dictionaries else None
     try:
         with closing(answer.batches(call.is_cancelled)) as batches:
             for batch in batches:
@@ -61,7 +58,7 @@ def stream(call: Call, answer: Answer) -> Iterator[StreamItem]:
                         raise QueryCancelled("the query was cancelled")
                     call.rows += part.num_rows
                     call.size_bytes += part.nbytes
-                    yield pa.Table.from_batches([part]) if has_dictionaries else part
+                    yield pa.Table.from_batches([part]) if keeps_dictionaries else part
         if progress:
             yield from progress.pending()
             yield progress.summary()

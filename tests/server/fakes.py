@@ -45,6 +45,9 @@ class FakeQuery:
         self._make = STATEMENTS[sql]
         self.schema = DICTIONARY_SCHEMA if sql == "dictionaries" else SCHEMA
 
+    def parameter_types(self) -> dict[str, pa.DataType]:
+        return {}
+
     def batches(self, is_cancelled: Callable[[], bool]) -> Generator[pa.RecordBatch, None, None]:
         self._engine.entered.set()
         try:

@@ -17,6 +17,7 @@ from flightsrv.wire.commands import (
 )
 from tests.server.clients import Client, PyarrowClient, Refused, call_options, descriptor, put
 from tests.server.telemetry import START_NS, Recording
+from udtf.lake.schemas import TIMESTAMP
 
 TRACE = "SELECT chunk_id, chunk_data FROM perfetto_trace_chunks({}, 'both', {}, {})"
 BEGIN, END = "TIMESTAMP '2026-01-01T10:00:00Z'", "TIMESTAMP '2026-01-01T10:00:01Z'"
@@ -159,6 +160,27 @@ def test_prepare_tells_schemas_and_runs_nothing(connection: flight.FlightClient)
     dataset = pa.ipc.read_schema(pa.py_buffer(created.dataset_schema))
     assert dataset.names == ["chunk_id", "chunk_data"]
     assert pa.ipc.read_schema(pa.py_buffer(created.parameter_schema)).names == ["$1", "$2", "$3"]
+
+
+@pytest.mark.parametrize(
+    ("sql", "types"),
+    [
+        (TRACE.format("$1", "$2", "$3"), [pa.utf8(), TIMESTAMP, TIMESTAMP]),
+        ("SELECT * FROM processes WHERE process_id = ? AND start_time > ?", [pa.utf8(), TIMESTAMP]),
+        ("SELECT ? + start_ticks, upper(?), CAST(? AS DOUBLE) FROM processes", [pa.int64(), pa.utf8(), pa.float64()]),
+        ("SELECT exe FROM processes ORDER BY exe LIMIT $2 OFFSET $1", [pa.int64(), pa.int64()]),
+        ("SELECT * FROM streams WHERE process_id IN (SELECT process_id FROM processes WHERE exe = ?)", [pa.utf8()]),
+        ("SELECT max(nb_objects) FROM blocks WHERE begin_ticks > ? HAVING count(*) > ?", [pa.int64(), pa.int64()]),
+        ("SELECT s.name FROM process_spans($1, 'both') s WHERE s.duration > $2", [pa.utf8(), pa.int64()]),
+        ("SELECT ?", [pa.utf8()]),
+        ("SELECT 1", []),
+    ],
+)
+def test_prepare_tells_the_types_of_parameters(
+    connection: flight.FlightClient, sql: str, types: list[pa.DataType]
+) -> None:
+    """Where the statement settles them; text, which takes every value, where it does not."""
+    assert pa.ipc.read_schema(pa.py_buffer(prepare(connection, sql).parameter_schema)).types == types
 
 
 def test_parameters_may_be_bound_after_the_ticket_was_made(connection: flight.FlightClient) -> None:
