@@ -6,7 +6,7 @@ never looked for inside text, quoted names or comments, and a value becomes exac
 """
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 
 import pyarrow as pa
@@ -48,9 +48,12 @@ class Statement:
         """`$1`, `$2`, ..."""
         return [f"${number + 1}" for number in range(self.parameter_count)]
 
-    def numbered(self) -> str:
-        """The statement with the names of its parameters for placeholders, the form that plans without values."""
-        return self._join(self.parameter_names())
+    def numbered(self, *, as_text: Collection[str] = ()) -> str:
+        """The statement with the names of its parameters for placeholders, the form that plans without values; those in
+        `as_text` are made text.
+        """
+        names = self.parameter_names()
+        return self._join([f"arrow_cast({name}, 'Utf8')" if name in as_text else name for name in names])
 
     def bound(self, values: Sequence[pa.Scalar]) -> str:
         """The statement with values in place of placeholders.
@@ -146,6 +149,21 @@ def literal(value: pa.Scalar) -> str:
         return _cast(_quoted(str(value.as_py())), type_name)
     # What is left are times: written as their number of units, which is exact.
     return _cast(_cast(str(value.value), f"Int{kind.bit_width}"), type_name)
+
+
+def cast_parameters(parameters: pa.Table, types: pa.Schema) -> pa.Table:
+    """The parameters with other types, by position.
+
+    Raises:
+        InvalidArgument: a value cannot be cast; the message names the parameter.
+    """
+    columns = []
+    for column, field in zip(parameters.columns, types, strict=False):
+        try:
+            columns.append(column.cast(field.type))
+        except (pa.ArrowInvalid, pa.ArrowNotImplementedError) as e:
+            raise InvalidArgument(f"parameter {field.name} must be {field.type}, given: {column.type}") from e
+    return pa.table([*columns, *parameters.columns[len(columns) :]], parameters.column_names)
 
 
 def _is_text(kind: pa.DataType) -> bool:

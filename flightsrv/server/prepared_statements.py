@@ -6,7 +6,8 @@ from flightsrv.server.call import Call
 from flightsrv.server.errors import NotOffered
 from flightsrv.server.handles import MAX_BOUND_ROWS, new_handle, statement_of
 from flightsrv.server.parameters import parse_statement
-from flightsrv.server.queries import check_parameters
+from flightsrv.server.queries import check_parameters, plan_open
+from flightsrv.server.streaming import sent_schema
 from flightsrv.server.upload import Upload
 from flightsrv.wire.commands import (
     ActionClosePreparedStatementRequest,
@@ -32,16 +33,13 @@ def create_prepared_statement(
     call.statement = request.query
     if request.transaction_id is not None:
         raise NotOffered("transactions are not offered")
-    statement = parse_statement(request.query)
     context = call.query_context(call.options.time_range, strict=call.options.strict)
-    query = call.services.engine.plan(statement.numbered(), context)
-    types = query.parameter_types()
-    # A client must be able to set a parameter whose type nobody knows, and text takes every value.
-    parameters = pa.schema([pa.field(name, types.get(name, pa.utf8())) for name in statement.parameter_names()])
+    planned = plan_open(call, parse_statement(request.query), context)
+    schema = sent_schema(planned.schema, preserve_dictionary=call.options.preserve_dictionary)
     return ActionCreatePreparedStatementResult(
         new_handle(request.query),
-        dataset_schema=query.schema.serialize().to_pybytes(),
-        parameter_schema=parameters.serialize().to_pybytes(),
+        dataset_schema=schema.serialize().to_pybytes(),
+        parameter_schema=planned.parameters.serialize().to_pybytes(),
         is_update=False,
     )
 

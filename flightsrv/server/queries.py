@@ -5,13 +5,14 @@ made when somebody iterates over its batches.
 """
 
 from collections.abc import Callable, Generator
+from contextlib import suppress
 from dataclasses import dataclass
 
 import pyarrow as pa
 
 from flightsrv.server.call import Call
 from flightsrv.server.handles import statement_of
-from flightsrv.server.parameters import Statement, parse_statement
+from flightsrv.server.parameters import Statement, cast_parameters, parse_statement
 from flightsrv.server.tickets import make_ticket, parameters_of, time_range_of
 from flightsrv.wire.commands import (
     CommandPreparedStatementQuery,
@@ -82,19 +83,45 @@ def query_ticket(call: Call, ticket: QueryTicket) -> Answer:
     """Answer a ticket of this server."""
     call.statement = ticket.sql
     statement = parse_statement(ticket.sql)
+    context = call.query_context(time_range_of(ticket), strict=ticket.strict)
+    if not statement.parameter_count and ticket.parameters is None:
+        query = call.services.engine.plan(ticket.sql, context)
+        return Answer(query.schema, ticket, query.batches, ticket.preserve_dictionary)
+    open_statement = plan_open(call, statement, context)
     parameters = parameters_of(ticket)
     if parameters is None and ticket.prepared_statement_handle is not None:
         parameters = call.services.bound.get(ticket.prepared_statement_handle)
-    if parameters is not None:
-        return _bound_answer(call, ticket, statement, parameters)
-    query = call.services.engine.plan(statement.numbered(), _context(call, ticket))
+        if parameters is not None:
+            # The ticket went out with the schema that these types lead to.
+            parameters = cast_parameters(parameters, open_statement.parameters)
+    if parameters is None:
+        return Answer(open_statement.schema, ticket, _unbound(statement), ticket.preserve_dictionary)
+    return _bound_answer(call, ticket, statement, parameters, context, open_statement.schema)
 
-    def batches(is_cancelled: IsCancelled) -> Batches:
-        if statement.parameter_count:
-            raise InvalidArgument(f"the statement takes {statement.parameter_count} parameters, none are bound")
-        yield from query.batches(is_cancelled)
 
-    return Answer(query.schema, ticket, batches, ticket.preserve_dictionary)
+@dataclass(frozen=True)
+class OpenStatement:
+    """What is known of a statement before its parameters are: its columns, and the types that it expects."""
+
+    schema: pa.Schema
+    parameters: pa.Schema
+
+
+def plan_open(call: Call, statement: Statement, context: QueryContext) -> OpenStatement:
+    """Plan a statement without values for its parameters.
+
+    Raises:
+        InvalidArgument: the statement does not plan.
+    """
+    query = call.services.engine.plan(statement.numbered(), context)
+    types = query.parameter_types() if statement.parameter_count else {}
+    untyped = frozenset(statement.parameter_names()) - types.keys()
+    # A client must be able to set a parameter whose type nobody knows, and text takes every value.
+    parameters = pa.schema([pa.field(name, types.get(name, pa.utf8())) for name in statement.parameter_names()])
+    if untyped:
+        with suppress(InvalidArgument):
+            query = call.services.engine.plan(statement.numbered(as_text=untyped), context)
+    return OpenStatement(query.schema, parameters)
 
 
 def check_parameters(statement: Statement, parameters: pa.Table) -> None:
@@ -106,20 +133,39 @@ def check_parameters(statement: Statement, parameters: pa.Table) -> None:
         )
 
 
-def _bound_answer(call: Call, ticket: QueryTicket, statement: Statement, parameters: pa.Table) -> Answer:
-    """Run the statement once for each row of parameters, one run after the other."""
+def _unbound(statement: Statement) -> Callable[[IsCancelled], Batches]:
+    def batches(is_cancelled: IsCancelled) -> Batches:
+        yield from ()
+        raise InvalidArgument(f"the statement takes {statement.parameter_count} parameters, none are bound")
+
+    return batches
+
+
+def _bound_answer(
+    call: Call,
+    ticket: QueryTicket,
+    statement: Statement,
+    parameters: pa.Table,
+    context: QueryContext,
+    open_schema: pa.Schema,
+) -> Answer:
+    """Run the statement once for each row of parameters, one run after the other.
+
+    Names and nullability of columns are those of the open statement: a value has neither.
+    """
     check_parameters(statement, parameters)
-    context = _context(call, ticket)
 
     def plan(row: int) -> Query:
         values = [column[row] for column in parameters.columns]
         return call.services.engine.plan(statement.bound(values), context)
 
     first = plan(0)
-    schema = first.schema
-    if parameters.num_rows > 1:
-        # Columns of two runs may differ in nullability: a value in one row, none in the other.
-        schema = pa.schema([field.with_nullable(True) for field in schema])
+    schema = pa.schema(
+        [
+            bound.with_name(field.name).with_nullable(field.nullable or bound.nullable)
+            for field, bound in zip(open_schema, first.schema, strict=True)
+        ]
+    )
 
     def batches(is_cancelled: IsCancelled) -> Batches:
         for row in range(parameters.num_rows):
@@ -130,7 +176,3 @@ def _bound_answer(call: Call, ticket: QueryTicket, statement: Statement, paramet
                 yield pa.RecordBatch.from_arrays(batch.columns, schema=schema)
 
     return Answer(schema, ticket, batches, ticket.preserve_dictionary)
-
-
-def _context(call: Call, ticket: QueryTicket) -> QueryContext:
-    return call.query_context(time_range_of(ticket), strict=ticket.strict)

@@ -23,12 +23,15 @@ StreamItem: TypeAlias = "pa.RecordBatch | pa.Table | tuple[pa.RecordBatch, bytes
 
 
 def stream_schema(answer: Answer) -> pa.Schema:
-    """The schema that the client gets: plain columns for dictionaries, unless it asked to keep them."""
-    if answer.preserve_dictionary:
-        return answer.schema
-    return pa.schema(
-        [field.with_type(without_dictionaries(field.type)) for field in answer.schema], answer.schema.metadata
-    )
+    """The schema that the client of an answer gets."""
+    return sent_schema(answer.schema, preserve_dictionary=answer.preserve_dictionary)
+
+
+def sent_schema(schema: pa.Schema, *, preserve_dictionary: bool) -> pa.Schema:
+    """The schema as a client gets it: plain columns for dictionaries, unless it asked to keep them."""
+    if preserve_dictionary:
+        return schema
+    return pa.schema([field.with_type(without_dictionaries(field.type)) for field in schema], schema.metadata)
 
 
 def stream(call: Call, answer: Answer) -> Iterator[StreamItem]:

@@ -1,7 +1,7 @@
 """From a statement to its rows: plans and runs SQL over a lake, read-only."""
 
 import weakref
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from contextlib import closing
 
 import datafusion
@@ -140,7 +140,7 @@ class Query:
         """Types of the statement's parameters by placeholder (`$1`), of those whose type is settled."""
         return self._session.parameter_types(self._frame)
 
-    def batches(self, is_cancelled: Callable[[], bool] = lambda: False) -> Iterator[pa.RecordBatch]:
+    def batches(self, is_cancelled: Callable[[], bool] = lambda: False) -> Generator[pa.RecordBatch, None, None]:
         """The rows, in batches that carry `schema`; an empty one says that there is nothing new yet. Closing the
         iterator stops the work.
 
