@@ -6,6 +6,7 @@ from contextlib import closing
 from typing import TypeAlias
 
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from flightsrv.server.call import Call, ProgressMessage
 from flightsrv.server.queries import Answer
@@ -116,10 +117,26 @@ def _with_schema(batch: pa.RecordBatch, schema: pa.Schema) -> pa.RecordBatch:
 
 
 def _slices(batch: pa.RecordBatch) -> Iterator[pa.RecordBatch]:
-    """The rows of a batch in batches of at most MAX_BATCH_BYTES, unless one row is larger."""
-    if batch.num_rows <= 1 or pa.ipc.get_record_batch_size(batch) <= MAX_BATCH_BYTES:
+    """The rows of a batch in batches whose messages have at most MAX_BATCH_BYTES, unless one value is larger."""
+    if _largest_message_bytes(batch) > MAX_BATCH_BYTES:
+        batch = pa.RecordBatch.from_arrays([_without_unused_values(column) for column in batch], schema=batch.schema)
+    if batch.num_rows <= 1 or _largest_message_bytes(batch) <= MAX_BATCH_BYTES:
         yield batch
         return
     middle = batch.num_rows // 2
     yield from _slices(batch.slice(0, middle))
     yield from _slices(batch.slice(middle))
+
+
+def _largest_message_bytes(batch: pa.RecordBatch) -> int:
+    """Dictionaries travel in messages of their own."""
+    dictionaries = (column.dictionary.nbytes for column in batch if pa.types.is_dictionary(column.type))
+    return max(int(pa.ipc.get_record_batch_size(batch)), *dictionaries, 0)
+
+
+def _without_unused_values(column: pa.Array) -> pa.Array:
+    if not pa.types.is_dictionary(column.type):
+        return column
+    used = column.indices.unique().drop_null()
+    indices = pc.index_in(column.indices, used).cast(column.type.index_type)
+    return pa.DictionaryArray.from_arrays(indices, column.dictionary.take(used), ordered=column.type.ordered)

@@ -43,7 +43,7 @@ class FakeQuery:
         self._engine = engine
         self._context = context
         self._make = STATEMENTS[sql]
-        self.schema = DICTIONARY_SCHEMA if sql == "dictionaries" else SCHEMA
+        self.schema = DICTIONARY_SCHEMA if "dictionar" in sql else SCHEMA
 
     def parameter_types(self) -> dict[str, pa.DataType]:
         return {}
@@ -111,6 +111,13 @@ def _dictionaries(engine: FakeEngine, context: QueryContext, is_cancelled: IsCan
         yield pa.record_batch([pa.array(names).dictionary_encode()], schema=DICTIONARY_SCHEMA)
 
 
+def _large_dictionary(engine: FakeEngine, context: QueryContext, is_cancelled: IsCancelled) -> Iterator[pa.RecordBatch]:
+    """Few bytes of rows, 30 MiB of names, a null among them, in one batch."""
+    names = pa.array([f"{number:06}" + "x" * (100 << 10) for number in range(300)])
+    indices = pa.array([*range(300), None, *range(300)], pa.int32())
+    yield pa.record_batch([pa.DictionaryArray.from_arrays(indices, names)], schema=DICTIONARY_SCHEMA)
+
+
 DICTIONARY_SCHEMA = pa.schema([("name", pa.dictionary(pa.int32(), pa.utf8()))])
 STATEMENTS: dict[str, Callable[[FakeEngine, QueryContext, IsCancelled], Iterator[pa.RecordBatch]]] = {
     "wait": _wait,
@@ -121,4 +128,5 @@ STATEMENTS: dict[str, Callable[[FakeEngine, QueryContext, IsCancelled], Iterator
     "progress": _progress,
     "silent": _silent,
     "dictionaries": _dictionaries,
+    "large dictionary": _large_dictionary,
 }

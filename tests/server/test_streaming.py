@@ -14,7 +14,7 @@ from flightsrv.server.lifecycle import RunningServer
 from flightsrv.server.streaming import MAX_BATCH_BYTES
 from flightsrv.wire.codec import pack
 from flightsrv.wire.commands import CommandStatementQuery, TicketStatementQuery
-from tests.server.clients import Client, PyarrowClient, Refused, call_options, descriptor
+from tests.server.clients import AdbcClient, Client, PyarrowClient, Refused, call_options, descriptor
 from tests.server.fakes import TIMEOUT_S, FakeEngine
 
 
@@ -181,6 +181,18 @@ def test_dictionaries_that_change_are_sent_with_their_rows(fake_server: RunningS
     kept = client.query("dictionaries", {"preserve_dictionary": "true", "trace_progress": "true"})
     assert pa.types.is_dictionary(kept["name"].type)
     assert kept["name"].to_pylist() == names
+
+
+def test_large_dictionaries_are_sliced(fake_server: RunningServer, fake_connection: flight.FlightClient) -> None:
+    """Only the values that the rows of a message use go with it; kept or decoded, no message is too large."""
+    expected = [*range(300), None, *range(300)]
+    for chunk in stream(fake_connection, "large dictionary", preserve_dictionary="true"):
+        assert chunk.data.column(0).dictionary.nbytes <= MAX_BATCH_BYTES
+    for keep in ("true", "false"):
+        names = PyarrowClient(fake_server.url).query("large dictionary", {"preserve_dictionary": keep})["name"]
+        assert [name if name is None else int(name[:6]) for name in names.to_pylist()] == expected
+        kept = AdbcClient(fake_server.url).query("large dictionary", {"preserve_dictionary": keep})["name"]
+        assert kept.to_pylist() == names.to_pylist()
 
 
 def test_every_query_leaves_one_line_in_the_log(fake_client: Client, query_log: Callable[[str], bool]) -> None:
