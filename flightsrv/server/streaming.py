@@ -130,8 +130,9 @@ def _slices(batch: pa.RecordBatch) -> Iterator[pa.RecordBatch]:
 
 def _largest_message_bytes(batch: pa.RecordBatch) -> int:
     """Dictionaries travel in messages of their own."""
-    dictionaries = (column.dictionary.nbytes for column in batch if pa.types.is_dictionary(column.type))
-    return max(int(pa.ipc.get_record_batch_size(batch)), *dictionaries, 0)
+    sizes = [column.dictionary.nbytes for column in batch if pa.types.is_dictionary(column.type)]
+    largest: int = max(pa.ipc.get_record_batch_size(batch), *sizes, 0)
+    return largest
 
 
 def _without_unused_values(column: pa.Array) -> pa.Array:
