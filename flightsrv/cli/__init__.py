@@ -8,6 +8,7 @@ import click
 from flightsrv import __version__
 from flightsrv.cli.demo import demo
 from flightsrv.cli.errors import CommandGroup
+from flightsrv.cli.gateway import gateway
 from flightsrv.cli.import_chrome import import_chrome
 from flightsrv.cli.processes import processes
 from flightsrv.cli.query import query
@@ -36,6 +37,7 @@ def main() -> None:
 
 
 main.add_command(serve)
+main.add_command(gateway)
 main.add_command(trace)
 main.add_command(query)
 main.add_command(processes)

@@ -5,6 +5,7 @@ from typing import Any
 
 import click
 
+from flightsrv.cli.gateway import perfetto_ui_option
 from flightsrv.cli.limits import limit_options, limits_of
 
 
@@ -50,6 +51,15 @@ from flightsrv.cli.limits import limit_options, limits_of
     help="Serve metrics for Prometheus on this port of the same address, as http://HOST:PORT/metrics; 0 is a free one, "
     "told in the log. Without it, not at all.",
 )
+@click.option(
+    "--http-port",
+    type=click.IntRange(0, 65535),
+    envvar="FLIGHTSRV_HTTP_PORT",
+    show_envvar=True,
+    help="Serve traces over HTTP as well, and a page to choose them on, at this port of the same address; 0 is a free "
+    "one, told in the log. Without it, not at all.",
+)
+@perfetto_ui_option
 @limit_options
 @click.option("-v", "--verbose", is_flag=True, help="Log details, too.")
 def serve(
@@ -58,6 +68,8 @@ def serve(
     host: str,
     port: int,
     metrics_port: int | None,
+    http_port: int | None,
+    perfetto_ui: str,
     verbose: bool,
     **limits: Any,
 ) -> None:
@@ -74,4 +86,10 @@ def serve(
         logging.getLogger("udtf").setLevel(logging.DEBUG)
     bounds = limits_of(limits)
     settings = lifecycle.ServerSettings(queries=bounds.queries, lake=bounds.lake, metrics_port=metrics_port)
-    lifecycle.serve(lake, db, host, port, settings)
+    if http_port is None:
+        lifecycle.serve(lake, db, host, port, settings)
+        return
+    from flightsrv.gateway.lifecycle import GatewaySettings, running_gateway
+
+    page = GatewaySettings(host, http_port, perfetto_ui=perfetto_ui)
+    lifecycle.serve(lake, db, host, port, settings, beside=lambda url: running_gateway(url, page))

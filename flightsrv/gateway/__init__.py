@@ -1,0 +1,14 @@
+"""HTTP gateway: traces for people who have a browser, or curl, rather than a SQL client.
+
+It is a client of a Flight SQL server like any other (`flightsrv.client`), so it runs beside the server
+(`flightsrv serve --http-port`) or alone (`flightsrv gateway --url`).
+
+    app.py          puts the parts together: routes, errors, metrics, the page
+    processes.py    /api/processes: what there is to look at
+    threads.py      /api/processes/{id}/threads: which threads have data when
+    traces.py       /api/perfetto/{id}/...: traces, and what to expect of them
+    reading.py      a trace read in a thread of its own, for handlers that must not wait
+    responses.py    bytes of a trace as HTTP answers, which never make half a trace look whole
+    lifecycle.py    start and stop
+    page/           the page, as the browser gets it
+"""

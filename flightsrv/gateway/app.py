@@ -1,0 +1,93 @@
+"""The gateway as an ASGI app."""
+
+from functools import partial
+from pathlib import Path
+from typing import Annotated
+
+from fastapi import FastAPI
+from pydantic import BaseModel, Field
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.staticfiles import StaticFiles
+from starlette.types import Scope
+
+from flightsrv import __version__
+from flightsrv.client import QueryClient
+from flightsrv.gateway.errors import install_error_handlers
+from flightsrv.gateway.health import health_router
+from flightsrv.gateway.metrics import GatewayMetrics, MeasureRequests
+from flightsrv.gateway.perfetto_ui import BUNDLED, BUNDLED_PATH, BUNDLED_URL, BundledUi
+from flightsrv.gateway.processes import processes_router
+from flightsrv.gateway.reading import TraceReader
+from flightsrv.gateway.threads import threads_router
+from flightsrv.gateway.traces import traces_router
+
+PAGE = Path(__file__).with_name("page")
+_PAGES = {"/": "index.html", "/docs": "docs.html"}
+"""Paths of whole pages; what they are made of is below `/page`."""
+
+
+class PageSettings(BaseModel):
+    """What the page has to know."""
+
+    perfetto_ui: Annotated[str, Field(description="Where the Perfetto UI is opened; a path is of this gateway.")]
+    version: str
+
+
+class Page(StaticFiles):
+    """The page's files, which may talk to this gateway alone, and are asked for again after an update."""
+
+    async def get_response(self, path: str, scope: Scope) -> Response:
+        response = await super().get_response(path, scope)
+        response.headers["Content-Security-Policy"] = "default-src 'self'; object-src 'none'; frame-ancestors 'none'"
+        response.headers["Cache-Control"] = "no-cache"
+        return response
+
+
+def create_app(client: QueryClient, perfetto_ui: str, max_traces: int) -> FastAPI:
+    """The app over a connection, which stays the caller's.
+
+    Args:
+        perfetto_ui: the address of the Perfetto UI, or `bundled` for the copy of an installed package.
+        max_traces: most traces that are made at once.
+
+    Raises:
+        InvalidRequest: no copy of the Perfetto UI is installed.
+    """
+    metrics = GatewayMetrics()
+    app = FastAPI(
+        title="flightsrv gateway",
+        summary="Perfetto traces of running programs, over HTTP",
+        version=__version__,
+        # The page of the API is ours: the framework's comes from the web.
+        docs_url=None,
+        redoc_url=None,
+        openapi_url="/api/openapi.json",
+        redirect_slashes=False,
+        telemetry={"auto_configure": False, "tracing": False, "metrics": False, "logs": False},
+    )
+    app.add_middleware(MeasureRequests, metrics=metrics)
+    install_error_handlers(app)
+    app.include_router(processes_router(client))
+    app.include_router(threads_router(client))
+    app.include_router(traces_router(client, TraceReader(client, max_traces), metrics))
+    app.include_router(health_router(client, metrics))
+    settings = PageSettings(perfetto_ui=perfetto_ui, version=__version__)
+    if perfetto_ui == BUNDLED:
+        app.mount(BUNDLED_PATH, BundledUi())
+        settings.perfetto_ui = BUNDLED_URL
+
+    @app.get("/api/settings", tags=["page"])
+    async def page_settings() -> PageSettings:
+        """What the page has to know."""
+        return settings
+
+    page = Page(directory=PAGE)
+    app.mount("/page", page)
+    for path, file in _PAGES.items():
+        app.add_route(path, partial(_send_file, page, file), include_in_schema=False)
+    return app
+
+
+async def _send_file(page: Page, file: str, request: Request) -> Response:
+    return await page.get_response(file, request.scope)

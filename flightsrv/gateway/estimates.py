@@ -1,0 +1,124 @@
+"""`GET /api/perfetto/{process_id}/info`: what to expect of a trace before it is made."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+import pyarrow as pa
+from pydantic import BaseModel
+
+from flightsrv.client import QueryClient
+from flightsrv.client.times import time_ns
+from flightsrv.gateway.rows import query_rows
+from flightsrv.gateway.times import TimeText, text_or_none
+
+SpanTypes = Literal["thread", "async", "both"]
+
+_BYTES_PER_EVENT = {"thread": 15.0, "async": 25.0}
+"""Measured with the traces of `flightsrv demo`; a span is two events."""
+
+_COLD_EVENTS_PER_SECOND = 2.5e6
+_WARM_EVENTS_PER_SECOND = 10e6
+"""Of events that are materialized first, and of those that are already: what two cores do with a local lake."""
+
+_OVERHEAD_SECONDS = 0.03
+
+# A block that lies in the range in part counts in part.
+_EVENTS = """
+    WITH overlapping AS (
+        SELECT
+            stream_id, nb_objects,
+            arrow_cast(begin_time, 'Int64') AS begin_ns,
+            arrow_cast(end_time, 'Int64') AS end_ns,
+            arrow_cast(greatest(begin_time, $2), 'Int64') AS from_ns,
+            arrow_cast(least(end_time, $3), 'Int64') AS to_ns
+        FROM blocks
+        WHERE process_id = $1 AND begin_time <= $3 AND end_time >= $2
+    )
+    SELECT
+        CASE WHEN array_has(tags, 'thread') THEN 'thread' ELSE 'async' END AS kind,
+        count(DISTINCT stream_id) AS streams,
+        sum(nb_objects) AS events_of_blocks,
+        sum(nb_objects * (to_ns - from_ns + 1.0) / (end_ns - begin_ns + 1.0)) AS events,
+        min(from_ns) AS begin_ns,
+        max(to_ns) AS end_ns
+    FROM streams JOIN overlapping USING (stream_id)
+    WHERE streams.process_id = $1
+    GROUP BY kind
+"""
+
+_MATERIALIZED = """
+    SELECT
+        CASE WHEN view_set = 'thread_spans' THEN 'thread' ELSE 'async' END AS kind,
+        sum(end_offset - begin_offset) AS events
+    FROM list_partitions()
+    WHERE process_id = $1 AND begin_time <= $3 AND end_time >= $2
+    GROUP BY kind
+"""
+
+
+class Estimate(BaseModel):
+    """What a trace will be like, more or less; a server on another machine may take another time."""
+
+    size_bytes: int
+    seconds: float
+
+
+class TraceInfo(BaseModel):
+    """What there is in a time range: threads and async streams that have events, how many about, and from when to when.
+
+    The estimate is of a trace of these times and of the span types that were asked for; `materialized` is the share of
+    its events that need not be made ready first.
+    """
+
+    process_id: str
+    begin: TimeText | None
+    end: TimeText | None
+    threads: int
+    thread_events: int
+    async_streams: int
+    async_events: int
+    materialized: float
+    estimate: Estimate
+
+
+@dataclass(frozen=True)
+class _Kind:
+    """Events of threads, or async ones; `events` of them in the range, in blocks that have `events_of_blocks`."""
+
+    streams: int = 0
+    events: float = 0.0
+    events_of_blocks: int = 0
+    begin_ns: int | None = None
+    end_ns: int | None = None
+
+
+def trace_info(
+    client: QueryClient, process_id: str, begin: str | None, end: str | None, span_types: SpanTypes
+) -> TraceInfo:
+    """What there is, by metadata alone: no span is read. A process that is unknown has nothing."""
+    range_ns = (_limit_ns(begin, "begin", -(1 << 62)), _limit_ns(end, "end", 1 << 62))
+    parameters = [process_id, *(pa.scalar(limit_ns, pa.timestamp("ns", "UTC")) for limit_ns in range_ns)]
+    kinds = {row.pop("kind"): _Kind(**row) for row in query_rows(client, _EVENTS, parameters)}
+    made = {row["kind"]: row["events"] for row in query_rows(client, _MATERIALIZED, parameters)}
+    threads, async_streams = kinds.get("thread", _Kind()), kinds.get("async", _Kind())
+    chosen = {name: kind for name, kind in kinds.items() if span_types in (name, "both")}
+    events = sum(kind.events for kind in chosen.values())
+    warm = sum(kind.events * min(1.0, made.get(name, 0) / kind.events_of_blocks) for name, kind in chosen.items())
+    return TraceInfo(
+        process_id=process_id,
+        begin=text_or_none(min((kind.begin_ns for kind in chosen.values() if kind.begin_ns is not None), default=None)),
+        end=text_or_none(max((kind.end_ns for kind in chosen.values() if kind.end_ns is not None), default=None)),
+        threads=threads.streams,
+        thread_events=round(threads.events),
+        async_streams=async_streams.streams,
+        async_events=round(async_streams.events),
+        materialized=warm / events if events else 1.0,
+        estimate=Estimate(
+            size_bytes=round(sum(kind.events * _BYTES_PER_EVENT[name] for name, kind in chosen.items())),
+            seconds=_OVERHEAD_SECONDS + (events - warm) / _COLD_EVENTS_PER_SECOND + warm / _WARM_EVENTS_PER_SECOND,
+        ),
+    )
+
+
+def _limit_ns(time: str | None, argument: str, without: int) -> int:
+    return without if time is None else time_ns(time, argument)

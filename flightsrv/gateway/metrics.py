@@ -1,0 +1,101 @@
+"""What the gateway counts, for Prometheus."""
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector, generate_latest
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+METRICS_TYPE = "text/plain; version=0.0.4; charset=utf-8"
+_UNKNOWN = "unknown"
+
+
+class GatewayMetrics:
+    """Counters of one gateway."""
+
+    def __init__(self) -> None:
+        self._registry = CollectorRegistry()
+        self.requests = Counter(
+            "flightsrv_http_requests",
+            "HTTP requests by route, method and status",
+            ["route", "method", "status"],
+            registry=self._registry,
+        )
+        self.seconds = Histogram(
+            "flightsrv_http_request_seconds", "HTTP requests, end to end", ["route"], registry=self._registry
+        )
+        self.sent_bytes = Counter(
+            "flightsrv_http_sent_bytes", "Bytes of bodies that were sent", ["route"], registry=self._registry
+        )
+        self._under_way = Gauge(
+            "flightsrv_http_traces_under_way", "Traces that are being sent", registry=self._registry
+        )
+        self._traces = Counter(
+            "flightsrv_http_traces",
+            "Traces by outcome: complete, failed, cancelled",
+            ["outcome"],
+            registry=self._registry,
+        )
+        ProcessCollector(registry=self._registry)
+
+    def text(self) -> bytes:
+        """In the format that Prometheus reads."""
+        return generate_latest(self._registry)
+
+    @contextmanager
+    def trace(self) -> Iterator["MeasuredTrace"]:
+        """Measures the trace that is sent within it; one that is left by an exception was not completed."""
+        measured = MeasuredTrace()
+        with self._under_way.track_inprogress():
+            try:
+                yield measured
+            except BaseException:
+                if measured.outcome == "complete":
+                    measured.failed(is_cancelled=False)
+                raise
+            finally:
+                self._traces.labels(measured.outcome).inc()
+
+
+class MeasuredTrace:
+    """How a trace ended."""
+
+    outcome = "complete"
+
+    def failed(self, *, is_cancelled: bool) -> None:
+        """It did not come to its end."""
+        self.outcome = "cancelled" if is_cancelled else "failed"
+
+
+class MeasureRequests:
+    """Middleware that counts what passes. A request that no route takes counts as of route `unknown`."""
+
+    def __init__(self, app: ASGIApp, metrics: GatewayMetrics) -> None:
+        self._app = app
+        self._metrics = metrics
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        begin_s = time.perf_counter()
+        status = 500
+        sent_bytes = 0
+
+        async def measured_send(message: Message) -> None:
+            nonlocal status, sent_bytes
+            if message["type"] == "http.response.start":
+                status = message["status"]
+            elif message["type"] == "http.response.body":
+                sent_bytes += len(message.get("body", b""))
+            await send(message)
+
+        try:
+            await self._app(scope, receive, measured_send)
+        finally:
+            # Never the path itself: there are as many as there are processes.
+            route = getattr(scope.get("route"), "path", _UNKNOWN)
+            self._metrics.requests.labels(route, scope["method"], status).inc()
+            self._metrics.seconds.labels(route).observe(time.perf_counter() - begin_s)
+            self._metrics.sent_bytes.labels(route).inc(sent_bytes)

@@ -1,0 +1,101 @@
+"""`GET /api/processes`: a list to search, sort and page through."""
+
+from typing import Annotated, Any, Literal
+
+from fastapi import APIRouter, Path, Query
+from pydantic import BaseModel
+
+from flightsrv.client import NotFound, QueryClient
+from flightsrv.client.times import rfc3339
+from flightsrv.gateway.errors import problems
+from flightsrv.gateway.rows import query_rows
+from flightsrv.gateway.times import TimeText
+
+ProcessId = Annotated[
+    str,
+    Path(
+        pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,127}$",
+        description="As `/api/processes` lists it.",
+        examples=["7f9c24e8-3b1a-4f0e-9d53-0c2b6a1e4d77"],
+    ),
+]
+
+SortColumn = Literal["start_time", "last_update_time", "exe", "computer", "username", "process_id"]
+
+_COLUMNS = """
+    process_id, exe, username, realname, computer, distro, cpu_brand, parent_process_id,
+    arrow_cast(start_time, 'Int64') AS start_ns, arrow_cast(last_update_time, 'Int64') AS update_ns, properties
+"""
+
+_SEARCHED = """
+    lower(concat_ws(' ', process_id, exe, username, realname, computer, distro,
+                    array_to_string(map_values(properties), ' ')))
+"""
+
+
+class Process(BaseModel):
+    """One run of a program."""
+
+    process_id: str
+    exe: str | None
+    username: str | None
+    realname: str | None
+    computer: str | None
+    distro: str | None
+    cpu_brand: str | None
+    parent_process_id: str | None
+    start_time: TimeText
+    last_update_time: TimeText
+    properties: dict[str, str]
+
+
+class ProcessPage(BaseModel):
+    """Some of the processes that were found, and how many there are."""
+
+    processes: list[Process]
+    total: int
+
+
+def processes_router(client: QueryClient) -> APIRouter:
+    """The routes of this module."""
+    router = APIRouter(prefix="/api/processes", tags=["processes"])
+
+    @router.get("", responses=problems(400, 422))
+    def list_processes(
+        search: Annotated[str, Query(max_length=200, description="Words that are all in the process's texts.")] = "",
+        sort: SortColumn = "start_time",
+        order: Literal["asc", "desc"] = "desc",
+        limit: Annotated[int, Query(ge=1, le=1000)] = 50,
+        offset: Annotated[int, Query(ge=0, le=1_000_000_000)] = 0,
+    ) -> ProcessPage:
+        """Processes that the server knows, those that started last on top."""
+        words = search.lower().split()
+        found = " AND ".join(f"strpos({_SEARCHED}, ${number}) > 0" for number in range(1, len(words) + 1)) or "true"
+        rows = query_rows(
+            client,
+            f"SELECT {_COLUMNS} FROM processes WHERE {found} ORDER BY {sort} {order} NULLS LAST, process_id "
+            f"LIMIT {limit} OFFSET {offset}",
+            words,
+        )
+        (count,) = query_rows(client, f"SELECT count(*) AS total FROM processes WHERE {found}", words)
+        return ProcessPage(processes=[_process(row) for row in rows], total=count["total"])
+
+    @router.get("/{process_id}", responses=problems(404, 422))
+    def one_process(process_id: ProcessId) -> Process:
+        """What is known of a process."""
+        return find_process(client, process_id)
+
+    return router
+
+
+def find_process(client: QueryClient, process_id: str) -> Process:
+    """What is known of a process. Raises NotFound."""
+    rows = query_rows(client, f"SELECT {_COLUMNS} FROM processes WHERE process_id = $1", [process_id])
+    if not rows:
+        raise NotFound(f"there is no process {process_id!r}")
+    return _process(rows[0])
+
+
+def _process(row: dict[str, Any]) -> Process:
+    start_ns, update_ns = row.pop("start_ns"), row.pop("update_ns")
+    return Process(**row, start_time=rfc3339(start_ns), last_update_time=rfc3339(update_ns))

@@ -1,0 +1,41 @@
+"""Times in JSON: RFC 3339 text with nanoseconds, which a double could not hold."""
+
+from typing import Annotated
+
+from pydantic import BaseModel, ConfigDict, Field, StrictInt, StrictStr
+
+from flightsrv.client import InvalidRequest
+from flightsrv.client.times import rfc3339, time_ns
+
+_EXAMPLE = "2026-01-01T10:00:00.000000000Z"
+
+TimeText = Annotated[str, Field(json_schema_extra={"format": "date-time"}, examples=[_EXAMPLE])]
+"""A time as the gateway writes it."""
+
+GivenTime = Annotated[
+    StrictStr | StrictInt,
+    Field(description="RFC 3339 text, or integer nanoseconds since the Unix epoch", examples=[_EXAMPLE]),
+]
+"""A time as a caller may write it in JSON."""
+
+
+class TimeRange(BaseModel):
+    """From `begin` to `end`, both included. A span is in it when it overlaps it."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    begin: GivenTime
+    end: GivenTime
+
+
+def text_or_none(nanoseconds: int | None) -> str | None:
+    """Nanoseconds since the epoch as text."""
+    return None if nanoseconds is None else rfc3339(nanoseconds)
+
+
+def check_order(begin: str | int | None, end: str | int | None) -> None:
+    """Raises InvalidRequest where a time cannot be understood, or the end lies before the begin."""
+    begin_ns = None if begin is None else time_ns(begin, "begin")
+    end_ns = None if end is None else time_ns(end, "end")
+    if begin_ns is not None and end_ns is not None and begin_ns > end_ns:
+        raise InvalidRequest(f"begin must not lie after end, given: {begin} and {end}")

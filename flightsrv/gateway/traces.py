@@ -1,0 +1,105 @@
+"""`/api/perfetto/{process_id}/...`: traces, and what to expect of them."""
+
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Header, Query
+from pydantic import BaseModel, ConfigDict, Field, StrictBool
+from starlette.responses import Response
+
+from flightsrv.client import InvalidRequest, QueryClient
+from flightsrv.gateway.compression import accepted_coding
+from flightsrv.gateway.errors import problems
+from flightsrv.gateway.estimates import SpanTypes, TraceInfo, trace_info
+from flightsrv.gateway.metrics import GatewayMetrics
+from flightsrv.gateway.processes import ProcessId, find_process
+from flightsrv.gateway.reading import TraceReader, TraceRequest
+from flightsrv.gateway.responses import GenerateResponse, PlainTraceResponse
+from flightsrv.gateway.times import TimeRange, TimeText, check_order
+
+_BeginQuery = Annotated[
+    TimeText | None, Query(description="RFC 3339; without it, everything before the end.", examples=[])
+]
+_EndQuery = Annotated[
+    TimeText | None, Query(description="RFC 3339, included; without it, everything after the begin.", examples=[])
+]
+_STRICT = "Fail when a thread cannot be read, rather than go on without it."
+
+
+class GenerateRequest(BaseModel):
+    """Which trace to make; without a time range, of the process's whole life."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    time_range: TimeRange | None = None
+    include_async_spans: StrictBool = True
+    include_thread_spans: StrictBool = True
+    strict: Annotated[StrictBool, Field(description=_STRICT)] = False
+
+
+def traces_router(client: QueryClient, reader: TraceReader, metrics: GatewayMetrics) -> APIRouter:
+    """The routes of this module."""
+    router = APIRouter(prefix="/api/perfetto", tags=["traces"])
+
+    @router.post(
+        "/{process_id}/generate",
+        response_class=Response,
+        responses=problems(400, 404, 422)
+        | _binary('Lines of JSON that tell progress, the line `{"type":"binary_start"}`, and the trace\'s bytes'),
+    )
+    async def generate(process_id: ProcessId, wanted: GenerateRequest) -> Response:
+        """Make a trace and tell how it goes.
+
+        Each line is an object: `{"type": "progress", "message": ...}`, or `{"type": "error", "message": ...}` as the
+        last one, or `{"type": "binary_start"}`, which the trace's bytes follow. A failure after that closes the
+        connection before the answer is complete.
+        """
+        begin, end = (None, None) if wanted.time_range is None else (wanted.time_range.begin, wanted.time_range.end)
+        check_order(begin, end)
+        request = TraceRequest(process_id, begin, end, _span_types(wanted), wanted.strict)
+        return GenerateResponse(reader, request, metrics)
+
+    @router.get(
+        "/{process_id}/trace",
+        response_class=Response,
+        responses=problems(400, 404, 422) | _binary("A file that the Perfetto UI opens"),
+    )
+    async def trace(
+        process_id: ProcessId,
+        begin: _BeginQuery = None,
+        end: _EndQuery = None,
+        span_types: SpanTypes = "both",
+        strict: Annotated[bool, Query(description=_STRICT)] = False,
+        accept_encoding: Annotated[str, Header(include_in_schema=False)] = "",
+    ) -> Response:
+        """A trace as a file. A failure half way closes the connection before the answer is complete."""
+        check_order(begin, end)
+        request = TraceRequest(process_id, begin, end, span_types, strict)
+        return PlainTraceResponse(reader, request, metrics, accepted_coding(accept_encoding))
+
+    @router.get("/{process_id}/info", responses=problems(400, 404, 422))
+    def info(
+        process_id: ProcessId, begin: _BeginQuery = None, end: _EndQuery = None, span_types: SpanTypes = "both"
+    ) -> TraceInfo:
+        """What is in a time range, and about how large its trace is and how long it takes to make."""
+        check_order(begin, end)
+        find_process(client, process_id)
+        return trace_info(client, process_id, begin, end, span_types)
+
+    return router
+
+
+def _span_types(wanted: GenerateRequest) -> SpanTypes:
+    match (wanted.include_thread_spans, wanted.include_async_spans):
+        case (True, True):
+            return "both"
+        case (True, False):
+            return "thread"
+        case (False, True):
+            return "async"
+    raise InvalidRequest("include_thread_spans and include_async_spans are both false: nothing would be in the trace")
+
+
+def _binary(description: str) -> dict[int | str, dict[str, Any]]:
+    """A success for the OpenAPI document: bytes."""
+    schema = {"type": "string", "format": "binary"}
+    return {200: {"description": description, "content": {"application/octet-stream": {"schema": schema}}}}

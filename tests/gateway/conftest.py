@@ -1,0 +1,62 @@
+"""A gateway before a real server, and one before a server that follows a script."""
+
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+
+import pytest
+
+import flightsrv.client
+from flightsrv.client import QueryClient
+from flightsrv.gateway.lifecycle import GatewaySettings, RunningGateway, running_gateway
+from flightsrv.server.lifecycle import RunningServer, running_server
+from tests.client.fake_server import FakeServer, serving
+from tests.gateway.recorded import Job, Program, record
+
+SMALL = Program(
+    threads={"main": [Job(0, 100, steps=4), Job(600, 700, steps=2)], "worker": [Job(50, 90)]},
+    requests=[Job(10, 60), Job(20, 80)],
+    exe="/opt/small/bin/small",
+)
+
+
+@pytest.fixture(scope="session")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningServer]:
+    """A server over a lake that starts empty; tests record processes of their own."""
+    with running_server(str(tmp_path_factory.mktemp("gateway") / "lake")) as running:
+        yield running
+
+
+@pytest.fixture(scope="session")
+def client(server: RunningServer) -> Iterator[QueryClient]:
+    """Our client of the server."""
+    with flightsrv.client.connect(server.url) as connected:
+        yield connected
+
+
+@pytest.fixture(scope="session")
+def small(client: QueryClient) -> str:
+    """The id of a process that did what `SMALL` says."""
+    return record(client, SMALL)
+
+
+@pytest.fixture(scope="session")
+def gateway(server: RunningServer) -> Iterator[RunningGateway]:
+    """A gateway before the server, with the Perfetto UI of its own."""
+    with running_gateway(server.url, GatewaySettings(port=0, perfetto_ui="bundled")) as running:
+        yield running
+
+
+Scripted = Callable[..., tuple[FakeServer, RunningGateway]]
+
+
+@pytest.fixture
+def scripted() -> Iterator[Scripted]:
+    """A function that starts a server with a script, and a gateway before it."""
+    with ExitStack() as stack:
+
+        def start(*script: object, max_traces: int = 8) -> tuple[FakeServer, RunningGateway]:
+            fake = stack.enter_context(serving(*script))  # type: ignore[arg-type]
+            settings = GatewaySettings(port=0, max_traces=max_traces, drain_s=1)
+            return fake, stack.enter_context(running_gateway(fake.url, settings))
+
+        yield start
