@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
-from flightsrv.server import catalog, ingest, keys, prepared_statements, queries, sql_info, type_info
+from flightsrv.server import catalog, ingest, keys, prepared_statements, queries, refusals, sql_info, type_info
 from flightsrv.server.call import Call
 from flightsrv.server.errors import NotOffered
 from flightsrv.server.queries import Answer
@@ -27,8 +27,10 @@ from flightsrv.wire.commands import (
     CommandGetTableTypes,
     CommandGetXdbcTypeInfo,
     CommandPreparedStatementQuery,
+    CommandPreparedStatementUpdate,
     CommandStatementIngest,
     CommandStatementQuery,
+    CommandStatementUpdate,
     QueryTicket,
     TicketStatementQuery,
 )
@@ -56,6 +58,8 @@ QUERIES: Mapping[type[Message], Callable[[Call, Any], Answer]] = {
 UPLOADS: Mapping[type[Message], Callable[[Call, Any, Upload], Message]] = {
     CommandStatementIngest: ingest.ingest,
     CommandPreparedStatementQuery: prepared_statements.bind_parameters,
+    CommandStatementUpdate: refusals.refuse_update,
+    CommandPreparedStatementUpdate: refusals.refuse_update,
 }
 """Commands in descriptors of DoPut."""
 
@@ -110,7 +114,7 @@ def act(call: Call, name: str, body: bytes) -> Message | None:
     """
     action = ACTIONS.get(name)
     if action is None:
-        raise NotOffered(f"action {name[:100]} is not offered")
+        raise NotOffered(refusals.ACTIONS.get(name, f"action {name[:100]} is not offered"))
     request = unpack(body)
     if not isinstance(request, action.request):
         raise InvalidArgument(f"action {name} takes a {action.request.__name__}, given: {type(request).__name__}")

@@ -1,7 +1,7 @@
 """Bulk ingestion of telemetry: an upload of rows into `processes`, `streams` or `blocks`."""
 
 from flightsrv.server.call import Call
-from flightsrv.server.errors import NotOffered
+from flightsrv.server.refusals import refuse_transaction
 from flightsrv.server.upload import Upload
 from flightsrv.wire.commands import (
     CommandStatementIngest,
@@ -41,8 +41,7 @@ def ingest(call: Call, command: CommandStatementIngest, upload: Upload) -> DoPut
 
 def _check_target(command: CommandStatementIngest) -> None:
     wanted = command.table_definition_options or TableDefinitionOptions()
-    if command.transaction_id is not None:
-        raise NotOffered("transactions are not offered: every record batch is stored on its own")
+    refuse_transaction(command.transaction_id)
     if command.temporary:
         raise InvalidArgument("temporary tables are not offered; telemetry goes into " + ", ".join(TABLES))
     for kind, given, name in (("catalog", command.catalog, CATALOG), ("schema", command.schema, SCHEMA)):

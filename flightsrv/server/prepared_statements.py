@@ -3,10 +3,10 @@
 import pyarrow as pa
 
 from flightsrv.server.call import Call
-from flightsrv.server.errors import NotOffered
 from flightsrv.server.handles import MAX_BOUND_ROWS, new_handle, statement_of
 from flightsrv.server.parameters import parse_statement
 from flightsrv.server.queries import check_parameters, plan_open
+from flightsrv.server.refusals import refuse_transaction
 from flightsrv.server.streaming import sent_schema
 from flightsrv.server.upload import Upload
 from flightsrv.wire.commands import (
@@ -31,8 +31,7 @@ def create_prepared_statement(
         NotOffered: it belongs to a transaction.
     """
     call.statement = request.query
-    if request.transaction_id is not None:
-        raise NotOffered("transactions are not offered")
+    refuse_transaction(request.transaction_id)
     context = call.query_context(call.options.time_range, strict=call.options.strict)
     planned = plan_open(call, parse_statement(request.query), context)
     schema = sent_schema(planned.schema, preserve_dictionary=call.options.preserve_dictionary)

@@ -13,6 +13,7 @@ import pyarrow as pa
 from flightsrv.server.call import Call
 from flightsrv.server.handles import statement_of
 from flightsrv.server.parameters import Statement, cast_parameters, parse_statement
+from flightsrv.server.refusals import refuse_transaction
 from flightsrv.server.tickets import make_ticket, parameters_of, time_range_of
 from flightsrv.wire.commands import (
     CommandPreparedStatementQuery,
@@ -41,7 +42,12 @@ class Answer:
 
 
 def statement_query(call: Call, command: CommandStatementQuery) -> Answer:
-    """Answer a statement."""
+    """Answer a statement.
+
+    Raises:
+        NotOffered: it belongs to a transaction.
+    """
+    refuse_transaction(command.transaction_id)
     return query_ticket(call, make_ticket(command.query, call.options))
 
 

@@ -22,6 +22,12 @@ class TicketStatementQuery(Message):
     statement_handle: bytes
 
 
+@dataclass(frozen=True)
+class CommandStatementUpdate(Message):
+    query: str
+    transaction_id: bytes | None = None
+
+
 class TableNotExist(IntEnum):
     """What bulk ingestion does where the table is missing."""
 
@@ -90,6 +96,11 @@ class ActionClosePreparedStatementRequest(Message):
 
 @dataclass(frozen=True)
 class CommandPreparedStatementQuery(Message):
+    prepared_statement_handle: bytes
+
+
+@dataclass(frozen=True)
+class CommandPreparedStatementUpdate(Message):
     prepared_statement_handle: bytes
 
 

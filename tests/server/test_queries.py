@@ -12,9 +12,12 @@ from flightsrv.wire.commands import (
     ActionCreatePreparedStatementRequest,
     ActionCreatePreparedStatementResult,
     CommandPreparedStatementQuery,
+    CommandPreparedStatementUpdate,
     CommandStatementQuery,
+    CommandStatementUpdate,
     TicketStatementQuery,
 )
+from flightsrv.wire.message import Message
 from tests.server.clients import Client, PyarrowClient, Refused, call_options, descriptor, put
 from tests.server.telemetry import START_NS, Recording
 from udtf.lake.schemas import TIMESTAMP
@@ -283,11 +286,34 @@ def test_path_is_no_command(connection: flight.FlightClient) -> None:
         connection.get_flight_info(flight.FlightDescriptor.for_path("processes"))
 
 
-def test_what_is_not_offered_is_unimplemented(connection: flight.FlightClient) -> None:
-    """Transactions, say; clients go on without."""
-    for action in ("BeginTransaction", "BeginSavepoint", "nonsense"):
-        with pytest.raises(NotImplementedError, match=action):
-            list(connection.do_action((action, b"")))
+@pytest.mark.parametrize("action", ["BeginTransaction", "EndTransaction", "BeginSavepoint", "EndSavepoint", "nonsense"])
+def test_actions_that_are_not_offered_are_unimplemented(connection: flight.FlightClient, action: str) -> None:
+    """Clients go on without."""
+    with pytest.raises(NotImplementedError, match="not offered"):
+        list(connection.do_action((action, b"")))
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        CommandStatementUpdate("DELETE FROM processes"),
+        CommandStatementUpdate("SELECT 1"),
+        CommandPreparedStatementUpdate(b"SELECT ?\n/*ps:1*/"),
+    ],
+)
+def test_updates_are_unimplemented(connection: flight.FlightClient, command: Message) -> None:
+    """Whatever the statement."""
+    with pytest.raises(NotImplementedError, match="statements only read"):
+        put(connection, command, pa.record_batch({"0": [1]}))
+
+
+def test_statements_in_transactions_are_unimplemented(connection: flight.FlightClient) -> None:
+    """Nobody may believe that they are."""
+    with pytest.raises(NotImplementedError, match="transactions"):
+        connection.get_flight_info(descriptor(CommandStatementQuery("SELECT 1", transaction_id=b"t")))
+    request = ActionCreatePreparedStatementRequest("SELECT 1", transaction_id=b"t")
+    with pytest.raises(NotImplementedError, match="transactions"):
+        list(connection.do_action(("CreatePreparedStatement", pack(request))))
 
 
 def test_actions_are_listed(connection: flight.FlightClient) -> None:

@@ -114,9 +114,9 @@ def test_wrapped_message_with_broken_content_is_refused() -> None:
 def test_flight_sql_message_without_dataclass_is_named() -> None:
     """What is not offered is told apart from garbage."""
     wrapped = message_class("google.protobuf.Any")(
-        type_url="type.googleapis.com/arrow.flight.protocol.sql.CommandStatementUpdate"
+        type_url="type.googleapis.com/arrow.flight.protocol.sql.CommandOfTomorrow"
     )
-    with pytest.raises(UnsupportedMessage, match="CommandStatementUpdate"):
+    with pytest.raises(UnsupportedMessage, match="CommandOfTomorrow"):
         unpack(wrapped.SerializeToString())
 
 
