@@ -18,8 +18,7 @@ _OPTIONS = [
     click.option(
         "--max-scans",
         type=click.IntRange(1),
-        default=QUERIES.max_scans,
-        show_default="the number of cores, 2 at least",
+        show_default="the number of cores, 2 at least; 32 on a remote store",
         help="Most threads of a traced process that one query reads and encodes at once.",
     ),
     click.option(

@@ -2,6 +2,7 @@
 
 import threading
 from collections.abc import Iterator
+from functools import partial
 
 import pytest
 
@@ -100,3 +101,23 @@ def test_an_error_comes_after_the_results_before_it() -> None:
         )
     results = run_ordered(jobs, max_jobs=3, max_waiting=100, cancellation=Cancellation(), on_waiting=Depth().change)
     assert [next(results) for _ in range(11)] == list(range(11))
+
+
+def test_without_threads_the_reader_does_the_jobs() -> None:
+    """One by one, as far as it reads: what an error or a closed iterator leaves out never runs."""
+    threads: list[str] = []
+
+    def job(number: int) -> Iterator[int]:
+        threads.append(threading.current_thread().name)
+        yield number
+        if number == 2:
+            raise ValueError("no more")
+
+    jobs = [partial(job, number) for number in range(5)]
+    results = run_ordered(jobs, max_jobs=0, max_waiting=0, cancellation=Cancellation(), on_waiting=Depth().change)
+    assert [next(results), next(results)] == [0, 1]
+    assert threads == [threading.current_thread().name] * 2
+    assert next(results) == 2
+    with pytest.raises(ValueError, match="no more"):
+        next(results)
+    assert len(threads) == 3

@@ -23,7 +23,7 @@ from udtf.lake.async_events import AsyncPlan
 from udtf.lake.lake import ASYNC_EVENTS, THREAD_SPANS, ProcessTelemetry
 from udtf.lake.metadata import ProcessRow, StreamRow
 from udtf.lake.partition_file import ScopeTable, Summary
-from udtf.lake.process_view import StreamView
+from udtf.lake.process_view import ProcessView, StreamView
 from udtf.lake.runs import Run
 from udtf.lake.thread_spans import ThreadPlan
 from udtf.metrics import timed
@@ -105,11 +105,11 @@ class _Trace:
         descriptors = writer.descriptors(threads)
         self.progress.begin(len(threads), len(descriptors))
         yield descriptors
-        jobs = self._jobs(telemetry, threads, writer)
+        jobs, max_scans = self._jobs(telemetry, threads, writer)
         pieces: Iterator[Piece] = run_ordered(
             jobs,
-            max_jobs=self.query.settings.max_scans,
-            max_waiting=4 * self.query.settings.max_scans,
+            max_jobs=max_scans,
+            max_waiting=4 * max_scans,
             cancellation=self.query.cancellation,
             on_waiting=self.query.tally.results_waiting,
             pause=_NOTHING,
@@ -125,21 +125,25 @@ class _Trace:
 
     def _jobs(
         self, telemetry: ProcessTelemetry, threads: Sequence[ThreadTrack], writer: TraceWriter
-    ) -> list[Callable[[], Iterator[Piece]]]:
-        """One job per thread and per async stream; their partitions are under way when this returns."""
+    ) -> tuple[list[Callable[[], Iterator[Piece]]], int]:
+        """One job per thread and per async stream, and how many to run at once; partitions that they lack are under
+        way when this returns."""
+        views: list[ProcessView[Any]] = []
         jobs: list[Callable[[], Iterator[Piece]]] = []
         lake = self.query.lake
         if self.span_types in ("thread", "both"):
             thread_spans = lake.view(THREAD_SPANS, telemetry, self.time_range, tally=self.query.tally)
             thread_spans.start_update()
+            views.append(thread_spans)
             for stream, thread in zip(thread_spans.streams, threads, strict=True):
                 jobs.append(partial(self._thread_pieces, len(jobs), stream, thread, writer))
         if self.span_types in ("async", "both"):
             async_events = lake.view(ASYNC_EVENTS, telemetry, self.time_range, tally=self.query.tally)
             async_events.start_update()
+            views.append(async_events)
             for async_stream in async_events.streams:
                 jobs.append(partial(self._async_pieces, len(jobs), async_stream, writer))
-        return jobs
+        return jobs, self.query.scans_at_once(*views)
 
     def _thread_pieces(
         self, turn: int, stream: StreamView[ThreadPlan], thread: ThreadTrack, writer: TraceWriter

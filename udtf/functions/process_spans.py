@@ -17,7 +17,7 @@ from udtf.functions.table_function import Parameter, Query, Rows, TableFunction,
 from udtf.lake.async_events import AsyncBatch, AsyncPlan
 from udtf.lake.lake import ASYNC_EVENTS, THREAD_SPANS
 from udtf.lake.metadata import StreamRow
-from udtf.lake.process_view import StreamView
+from udtf.lake.process_view import ProcessView, StreamView
 from udtf.lake.thread_spans import SpanBatch, ThreadPlan
 
 SPAN_TYPES = ("thread", "async", "both")
@@ -54,18 +54,22 @@ def _batches(query: Query, process_id: str, span_types: str) -> Iterator[pa.Reco
     lake, time_range = query.lake, query.context.range
     telemetry = lake.telemetry_of(process_id)
     jobs: list[Callable[[], Iterator[pa.RecordBatch]]] = []
+    views: list[ProcessView[Any]] = []
     if span_types in ("thread", "both"):
         threads = lake.view(THREAD_SPANS, telemetry, time_range, tally=query.tally)
         threads.start_update()
+        views.append(threads)
         jobs += [partial(_thread_spans, query, stream) for stream in threads.streams]
     if span_types in ("async", "both"):
         async_streams = lake.view(ASYNC_EVENTS, telemetry, time_range, tally=query.tally)
         async_streams.start_update()
+        views.append(async_streams)
         jobs += [partial(_async_spans, query, stream) for stream in async_streams.streams]
+    max_scans = query.scans_at_once(*views)
     yield from run_ordered(
         jobs,
-        max_jobs=query.settings.max_scans,
-        max_waiting=2 * query.settings.max_scans,
+        max_jobs=max_scans,
+        max_waiting=2 * max_scans,
         cancellation=query.cancellation,
         on_waiting=query.tally.results_waiting,
     )

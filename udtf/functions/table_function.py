@@ -10,6 +10,7 @@ import pyarrow as pa
 from udtf.errors import InvalidArgument
 from udtf.execution.cancellation import Cancellation
 from udtf.lake.lake import VIEW_SETS, Lake
+from udtf.lake.process_view import ProcessView
 from udtf.lake.view_set import ViewSet
 from udtf.metrics import QueryTally
 from udtf.query_context import QueryContext
@@ -33,6 +34,13 @@ class Query:
     settings: QuerySettings
     tally: QueryTally
     cancellation: Cancellation = field(default_factory=Cancellation)
+
+    def scans_at_once(self, *views: ProcessView[Any]) -> int:
+        """How many streams to read at once beside the thread of the reader, which needs no help where nothing has to
+        be waited for."""
+        if self.lake.objects.is_local and all(view.is_fresh for view in views):
+            return 0
+        return self.settings.max_scans or self.lake.concurrency
 
 
 @dataclass(frozen=True)

@@ -40,7 +40,11 @@ class ProcessTelemetry:
 
 
 class Lake:
-    """Safe to use from many threads."""
+    """Safe to use from many threads.
+
+    Attributes:
+        concurrency: how many things to do at once with its objects, where nobody said.
+    """
 
     def __init__(
         self,
@@ -60,10 +64,9 @@ class Lake:
         self.metrics.watch_cache("file", self.partitions.files.statistics)
         self.metrics.watch_cache("summary", self.partitions.summaries.statistics)
         self.metrics.watch_cache("footer", self.partitions.footers.statistics)
-        max_builds = settings.max_builds
-        if max_builds is None:
-            # A build on a local disk needs the processor; one on a remote store mostly waits for it.
-            max_builds = max(2, os.cpu_count() or 1) if objects.is_local else 32
+        # Who works on files of this machine needs the processor; who works on a remote store mostly waits for it.
+        self.concurrency = max(2, os.cpu_count() or 1) if objects.is_local else 32
+        max_builds = settings.max_builds or self.concurrency
         self.jit = JitUpdater(metadata, objects, self.partitions, max_builds=max_builds, metrics=self.metrics)
         self._blocks = BlockIndex(metadata)
         self._ingestion = Ingestion(metadata, objects)

@@ -114,6 +114,11 @@ class ProcessView(Generic[PlanT]):
         self._summaries_ahead: dict[int, dict[int, Summary]] = {}
         self.streams = [StreamView(stream, plan, self, position) for position, (stream, plan) in enumerate(plans)]
 
+    @property
+    def is_fresh(self) -> bool:
+        """Whether nothing has to be built."""
+        return not any(stream.stale_runs() for stream in self.streams)
+
     def start_update(self) -> None:
         """Begin to build everything that is stale, in the order of the streams."""
         for stream in self.streams:
