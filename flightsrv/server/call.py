@@ -2,9 +2,8 @@
 
 import logging
 import time
-import uuid
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from queue import Empty, SimpleQueue
 from threading import Lock
 from typing import Literal
@@ -12,6 +11,7 @@ from typing import Literal
 from flightsrv.server.errors import Draining, to_flight_error
 from flightsrv.server.handles import BoundParameters
 from flightsrv.server.headers import CallOptions
+from flightsrv.server.running import RunningQueries, new_query_id
 from udtf.lake.lake import Lake
 from udtf.query_context import QueryContext
 from udtf.sql.engine import QueryCancelled, QueryEngine
@@ -32,7 +32,8 @@ class Services:
 
     engine: QueryEngine
     lake: Lake
-    bound: BoundParameters
+    bound: BoundParameters = field(default_factory=BoundParameters)
+    running: RunningQueries = field(default_factory=RunningQueries)
 
 
 class Call:
@@ -55,7 +56,7 @@ class Call:
     ) -> None:
         self.services = services
         self.options = CallOptions()
-        self.query_id = uuid.uuid4().hex[:16]
+        self.query_id = new_query_id()
         self._messages: SimpleQueue[ProgressMessage] = SimpleQueue()
         self.kind: Literal["query", "ingestion"] = "query"
         self.statement: str | None = None
@@ -69,12 +70,27 @@ class Call:
         self._is_left = is_cancelled
         self._is_stopping = is_stopping
         self._lock = Lock()
+        self._cancelled = False
         self._finished = False
 
     def is_cancelled(self) -> bool:
         """Whether nobody waits for the answer any more, or the server cannot."""
         with self._lock:
-            return self._finished or self._is_stopping() or self._is_left()
+            return self._finished or self._cancelled or self._is_stopping() or self._is_left()
+
+    def cancel(self) -> None:
+        """End the work as if the client had left, but tell it."""
+        self._cancelled = True
+
+    def run(self, query_id: str) -> None:
+        """Take the id of the query that the call is about, so that it can be cancelled by that.
+
+        Raises:
+            InvalidArgument: it is no id of a query.
+            QueryCancelled: it was cancelled before.
+        """
+        self.services.running.enter(query_id, self)
+        self.query_id = query_id
 
     def query_context(self, time_range: TimeRange | None, *, strict: bool) -> QueryContext:
         """The context to plan a statement in. Its messages are kept for a caller who asked for progress."""
@@ -117,6 +133,7 @@ class Call:
             if self._finished:
                 return
             self._finished = True
+        self.services.running.leave(self.query_id, self)
         if self.statement is not None and self.outcome is not None:
             seconds = time.monotonic() - self._begin_s
             self.services.lake.metrics.call_ended(self.kind, self.outcome, seconds, self.rows, self.size_bytes)

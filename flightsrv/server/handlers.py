@@ -7,13 +7,24 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
-from flightsrv.server import catalog, ingest, keys, prepared_statements, queries, refusals, sql_info, type_info
+from flightsrv.server import (
+    catalog,
+    flight_actions,
+    ingest,
+    keys,
+    prepared_statements,
+    queries,
+    refusals,
+    sql_info,
+    type_info,
+)
 from flightsrv.server.call import Call
 from flightsrv.server.errors import NotOffered
 from flightsrv.server.queries import Answer
 from flightsrv.server.upload import Upload
-from flightsrv.wire.codec import unpack
+from flightsrv.wire.codec import decode, encode, pack, unpack
 from flightsrv.wire.commands import (
+    ActionCancelQueryRequest,
     ActionClosePreparedStatementRequest,
     ActionCreatePreparedStatementRequest,
     CommandGetCatalogs,
@@ -34,6 +45,7 @@ from flightsrv.wire.commands import (
     QueryTicket,
     TicketStatementQuery,
 )
+from flightsrv.wire.flight_messages import FLIGHT, CancelFlightInfoRequest, RenewFlightEndpointRequest
 from flightsrv.wire.message import Message
 from udtf.errors import InvalidArgument
 
@@ -84,6 +96,15 @@ ACTIONS: Mapping[str, Action] = {
         ActionClosePreparedStatementRequest,
         prepared_statements.close_prepared_statement,
     ),
+    "CancelFlightInfo": Action("Cancel a query", CancelFlightInfoRequest, flight_actions.cancel_flight_info),
+    "CancelQuery": Action(
+        "Cancel a query, for clients that do not know CancelFlightInfo",
+        ActionCancelQueryRequest,
+        flight_actions.cancel_query,
+    ),
+    "RenewFlightEndpoint": Action(
+        "Keep a ticket from expiring", RenewFlightEndpointRequest, flight_actions.renew_flight_endpoint
+    ),
 }
 
 H = TypeVar("H")
@@ -104,8 +125,10 @@ def put(call: Call, command: Message, upload: Upload) -> Message:
     return _find(UPLOADS, command)(call, command, upload)
 
 
-def act(call: Call, name: str, body: bytes) -> Message | None:
-    """Do an action.
+def act(call: Call, name: str, body: bytes) -> bytes | None:
+    """Do an action, and answer with the encoded result.
+
+    Messages of Flight SQL travel in Any, those of Flight itself bare.
 
     Raises:
         NotOffered: there is no such action.
@@ -115,10 +138,14 @@ def act(call: Call, name: str, body: bytes) -> Message | None:
     action = ACTIONS.get(name)
     if action is None:
         raise NotOffered(refusals.ACTIONS.get(name, f"action {name[:100]} is not offered"))
+    if action.request.package == FLIGHT:
+        result = action.handler(call, decode(action.request, body))
+        return None if result is None else encode(result)
     request = unpack(body)
     if not isinstance(request, action.request):
         raise InvalidArgument(f"action {name} takes a {action.request.__name__}, given: {type(request).__name__}")
-    return action.handler(call, request)
+    result = action.handler(call, request)
+    return None if result is None else pack(result)
 
 
 def _find(handlers: Mapping[type[Message], H], command: Message) -> H:

@@ -61,7 +61,7 @@ def bind_parameters(call: Call, command: CommandPreparedStatementQuery, upload: 
         raise InvalidArgument("the upload has no row of parameters")
     parameters = pa.Table.from_batches(batches)
     check_parameters(parse_statement(call.statement), parameters)
-    call.services.bound.bind(handle, parameters)
+    call.services.bound.put(handle, parameters)
     return DoPutPreparedStatementResult(handle)
 
 

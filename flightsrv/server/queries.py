@@ -48,7 +48,7 @@ def statement_query(call: Call, command: CommandStatementQuery) -> Answer:
         NotOffered: it belongs to a transaction.
     """
     refuse_transaction(command.transaction_id)
-    return query_ticket(call, make_ticket(command.query, call.options))
+    return query_ticket(call, make_ticket(command.query, call.options, call.query_id))
 
 
 def statement_ticket(call: Call, ticket: TicketStatementQuery) -> Answer:
@@ -61,7 +61,7 @@ def statement_ticket(call: Call, ticket: TicketStatementQuery) -> Answer:
         sql = ticket.statement_handle.decode()
     except UnicodeDecodeError as e:
         raise InvalidArgument("the ticket is neither one of this server nor SQL text") from e
-    return query_ticket(call, make_ticket(sql, call.options))
+    return query_ticket(call, make_ticket(sql, call.options, call.query_id))
 
 
 def prepared_query(call: Call, command: CommandPreparedStatementQuery) -> Answer:
@@ -79,6 +79,7 @@ def prepared_query(call: Call, command: CommandPreparedStatementQuery) -> Answer
         make_ticket(
             sql,
             call.options,
+            call.query_id,
             parameters=parameters,
             prepared_statement_handle=handle if unbound else None,
         ),
@@ -86,7 +87,13 @@ def prepared_query(call: Call, command: CommandPreparedStatementQuery) -> Answer
 
 
 def query_ticket(call: Call, ticket: QueryTicket) -> Answer:
-    """Answer a ticket of this server."""
+    """Answer a ticket of this server.
+
+    Raises:
+        QueryCancelled: its query was cancelled.
+        InvalidArgument: what it holds does not plan.
+    """
+    call.run(ticket.query_id)
     call.statement = ticket.sql
     statement = parse_statement(ticket.sql)
     context = call.query_context(time_range_of(ticket), strict=ticket.strict)

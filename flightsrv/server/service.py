@@ -64,7 +64,7 @@ class FlightSqlService(flight.FlightServerBase):  # type: ignore[misc]
     def do_action(self, context: flight.ServerCallContext, action: flight.Action) -> list[bytes]:
         with self._call(context) as call:
             result = handlers.act(call, action.type, action.body.to_pybytes())
-            return [] if result is None else [pack(result)]
+            return [] if result is None else [result]
 
     def list_actions(self, context: flight.ServerCallContext) -> list[tuple[str, str]]:
         return [(name, action.description) for name, action in handlers.ACTIONS.items()]

@@ -48,6 +48,7 @@ _STRINGS: Final = {
 _TRUE: Final = (
     3,  # SQL changes nothing
     4,  # SQL
+    9,  # CancelFlightInfo
     10,  # bulk ingestion
     506,  # every table can be selected
     515,  # column aliases
@@ -59,7 +60,7 @@ _TRUE: Final = (
     539,  # correlated subqueries
 )
 _FALSE: Final = (
-    *(5, 9, 11),  # Substrait, explicit cancel, ingestion in transactions
+    *(5, 11),  # Substrait, ingestion in transactions
     *(500, 501, 502),  # CREATE and DROP
     *(519, 523, 524, 527, 536, 537, 556),
     *(563, 565, 566, 572, 573, 574, 575, 576),  # transactions, batches of updates, named parameters

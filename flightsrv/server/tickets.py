@@ -13,6 +13,7 @@ from udtf.time_range import TimeRange
 def make_ticket(
     sql: str,
     options: CallOptions,
+    query_id: str,
     *,
     parameters: pa.Table | None = None,
     prepared_statement_handle: bytes | None = None,
@@ -20,6 +21,7 @@ def make_ticket(
     """The ticket of a statement as a caller asked for it.
 
     Args:
+        query_id: names the query to whoever wants to cancel it.
         parameters: bound parameters, one row for each run.
         prepared_statement_handle: where to find the parameters once they are bound.
     """
@@ -32,6 +34,7 @@ def make_ticket(
         range_end_ns=None if time_range is None else time_range.end_ns,
         strict=options.strict,
         preserve_dictionary=options.preserve_dictionary,
+        query_id=query_id,
     )
 
 

@@ -111,6 +111,23 @@ class DoPutPreparedStatementResult(Message):
     prepared_statement_handle: bytes | None = None
 
 
+# ---- Cancelling
+
+
+@dataclass(frozen=True)
+class ActionCancelQueryRequest(Message):
+    """`info` is an encoded FlightInfo."""
+
+    info: bytes
+
+
+@dataclass(frozen=True)
+class ActionCancelQueryResult(Message):
+    """`result` is a CancelStatus."""
+
+    result: int
+
+
 # ---- What there is to query
 
 
@@ -195,3 +212,6 @@ class QueryTicket(Message):
     range_end_ns: int | None = None
     strict: bool = False
     preserve_dictionary: bool = False
+    query_id: str = ""
+    substrait_plan: bytes | None = None
+    db_schema: str | None = None

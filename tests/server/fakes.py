@@ -68,6 +68,13 @@ def _wait(engine: FakeEngine, context: QueryContext, is_cancelled: IsCancelled) 
     yield batch(1)
 
 
+def _deaf(engine: FakeEngine, context: QueryContext, is_cancelled: IsCancelled) -> Iterator[pa.RecordBatch]:
+    """One row, then nothing until the test lets it go on, cancelled or not."""
+    yield batch(0)
+    engine.released.wait(TIMEOUT_S)
+    yield batch(1)
+
+
 def _forever(engine: FakeEngine, context: QueryContext, is_cancelled: IsCancelled) -> Iterator[pa.RecordBatch]:
     number = 0
     while True:
@@ -121,6 +128,7 @@ def _large_dictionary(engine: FakeEngine, context: QueryContext, is_cancelled: I
 DICTIONARY_SCHEMA = pa.schema([("name", pa.dictionary(pa.int32(), pa.utf8()))])
 STATEMENTS: dict[str, Callable[[FakeEngine, QueryContext, IsCancelled], Iterator[pa.RecordBatch]]] = {
     "wait": _wait,
+    "deaf": _deaf,
     "forever": _forever,
     "fail late": _fail_late,
     "break late": _break_late,

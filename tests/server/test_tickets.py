@@ -18,9 +18,10 @@ PARAMETERS = pa.table({"0": [1, 2]})
 def test_ticket_holds_all_that_is_needed_to_run(time_range: TimeRange | None) -> None:
     """Another process can run what this one planned."""
     options = CallOptions(time_range=time_range, strict=True, preserve_dictionary=True)
-    ticket = read_ticket(pack(make_ticket("SELECT 1", options, parameters=PARAMETERS)))
+    ticket = read_ticket(pack(make_ticket("SELECT 1", options, "0123456789abcdef", parameters=PARAMETERS)))
     assert isinstance(ticket, QueryTicket)
     assert (ticket.sql, ticket.strict, ticket.preserve_dictionary) == ("SELECT 1", True, True)
+    assert ticket.query_id == "0123456789abcdef"
     assert time_range_of(ticket) == time_range
     assert parameters_of(ticket) == PARAMETERS
 
@@ -66,8 +67,8 @@ def test_parameters_are_forgotten_when_unused() -> None:
     """A client that never closes its statements costs memory for a while only."""
     now_s = 0.0
     bound = BoundParameters(lifetime_s=10, clock_s=lambda: now_s)
-    bound.bind(b"used", PARAMETERS)
-    bound.bind(b"unused", PARAMETERS)
+    bound.put(b"used", PARAMETERS)
+    bound.put(b"unused", PARAMETERS)
     now_s = 6.0
     assert bound.get(b"used") is PARAMETERS
     now_s = 12.0
@@ -79,7 +80,7 @@ def test_parameters_bound_longest_ago_make_room() -> None:
     """The number of statements with parameters is bounded."""
     bound = BoundParameters(max_entries=2)
     for handle in (b"1", b"2", b"3"):
-        bound.bind(handle, PARAMETERS)
+        bound.put(handle, PARAMETERS)
     assert [bound.get(handle) is None for handle in (b"1", b"2", b"3")] == [True, False, False]
     bound.forget(b"3")
     assert bound.get(b"3") is None

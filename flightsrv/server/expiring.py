@@ -1,0 +1,61 @@
+"""A map that forgets."""
+
+import time
+from collections import OrderedDict
+from collections.abc import Callable
+from threading import Lock
+from typing import Generic, TypeVar
+
+K = TypeVar("K")
+V = TypeVar("V")
+
+
+class ExpiringMap(Generic[K, V]):
+    """Forgets entries some time after their last use, and the one used longest ago when there are too many: for what
+    clients leave behind. Safe to use from many threads.
+    """
+
+    def __init__(
+        self,
+        *,
+        lifetime_s: float = 3600.0,
+        max_entries: int = 10_000,
+        clock_s: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._lifetime_s = lifetime_s
+        self._max_entries = max_entries
+        self._clock_s = clock_s
+        self._lock = Lock()
+        # The one used longest ago comes first.
+        self._entries: OrderedDict[K, tuple[float, V]] = OrderedDict()
+
+    def put(self, key: K, value: V) -> None:
+        """Add an entry, in place of the one that the key had before."""
+        with self._lock:
+            self._entries[key] = (self._clock_s(), value)
+            self._entries.move_to_end(key)
+            self._forget_old()
+
+    def get(self, key: K) -> V | None:
+        """The value of a key. That is a use."""
+        with self._lock:
+            self._forget_old()
+            if key not in self._entries:
+                return None
+            value = self._entries[key][1]
+            self._entries[key] = (self._clock_s(), value)
+            self._entries.move_to_end(key)
+            return value
+
+    def forget(self, key: K) -> None:
+        """Forget the entry of a key, if there is one."""
+        with self._lock:
+            self._entries.pop(key, None)
+
+    def _forget_old(self) -> None:
+        oldest_s = self._clock_s() - self._lifetime_s
+        while self._entries:
+            key, (used_s, _) = next(iter(self._entries.items()))
+            if used_s >= oldest_s and len(self._entries) <= self._max_entries:
+                return
+            del self._entries[key]
