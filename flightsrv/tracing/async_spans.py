@@ -2,10 +2,12 @@
 
 import itertools
 import sys
+from collections.abc import Generator
 from contextvars import ContextVar, Token
 from types import TracebackType
+from typing import cast
 
-from flightsrv.tracing.buffers import AsyncBuffer
+from flightsrv.tracing.buffers import AsyncBuffer, Nowhere
 from flightsrv.tracing.recorder import Recorder, active
 
 # One sequence for the life of the interpreter, so that ids are never used again after a second `start`.
@@ -25,7 +27,7 @@ class AsyncSpan:
     def __init__(self, recorder: Recorder | None, code: int) -> None:
         self._recorder = recorder
         self._code = code
-        self._buffer: AsyncBuffer | None = None
+        self._buffer: AsyncBuffer | Nowhere | None = None
 
     def begin(self) -> None:
         """Record the begin, unless nothing is recorded or there is no room."""
@@ -33,20 +35,20 @@ class AsyncSpan:
         if recorder is None or self._buffer is not None:
             return
         buffer = recorder.threads.async_spans
-        if len(buffer.events) >= buffer.roomy_length and not buffer.accepts_another():
+        events = buffer.events
+        if len(events) >= buffer.roomy_length and not buffer.accepts_another():
             return
-        assert isinstance(buffer, AsyncBuffer)  # the stand-in accepts none
         parent = _current.get()
         if parent is not None and parent._recorder is recorder:
-            self.parent_span_id = parent.span_id
-            self.depth = parent.depth + 1
+            parent_span_id, depth = parent.span_id, parent.depth + 1
         else:
-            self.parent_span_id = 0
-            self.depth = 0
-        self.span_id = next(_span_ids)
-        event = (recorder.settings.now(), self._code, self.span_id, self.parent_span_id, self.depth)
+            parent_span_id = depth = 0
+        self.parent_span_id = parent_span_id
+        self.depth = depth
+        self.span_id = span_id = next(_span_ids)
+        event = (recorder.now(), self._code, span_id, parent_span_id, depth)
         self._buffer = buffer
-        buffer.events += event
+        events += event
         self._token = _current.set(self)
 
     def end(self) -> None:
@@ -54,23 +56,38 @@ class AsyncSpan:
         buffer, recorder = self._buffer, self._recorder
         if buffer is None or recorder is None:
             return
-        event = (recorder.settings.now(), -self._code, self.span_id, self.parent_span_id, self.depth)
+        event = (recorder.now(), -self._code, self.span_id, self.parent_span_id, self.depth)
         self._buffer = None
-        buffer.events += event
+        events = buffer.events
+        events += event
         try:
             _current.reset(self._token)
         except ValueError:
             # Left in another context than it was entered in, as a generator that was given up is.
             buffer.misplaced_ends += 1
 
-    async def __aenter__(self) -> None:
+    def __aenter__(self) -> "_Done":
         self.begin()
+        return _DONE
 
-    async def __aexit__(
+    def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
+    ) -> "_Done":
         self.end()
+        return _DONE
 
+
+class _Done:
+    """An awaitable of what has been done already: to make a coroutine for it would cost as much as all the rest."""
+
+    __slots__ = ()
+
+    def __await__(self) -> Generator[None, None, None]:
+        return _NO_STEPS
+
+
+_DONE = _Done()
+_NO_STEPS = cast(Generator[None, None, None], iter(()))
 
 _current: ContextVar[AsyncSpan | None] = ContextVar("flightsrv_async_span", default=None)
 
@@ -84,4 +101,4 @@ def async_span(name: str) -> AsyncSpan:
     recorder = active()
     if recorder is None:
         return AsyncSpan(None, 0)
-    return AsyncSpan(recorder, recorder.span_at(name, sys._getframe(1)).code)
+    return AsyncSpan(recorder, recorder.span_called(name, sys._getframe(1)).code)

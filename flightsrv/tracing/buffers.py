@@ -164,7 +164,7 @@ class AsyncBuffer(Buffer):
         super().__init__(settings, owner, ASYNC_EVENT_WIDTH)
 
 
-class _Nowhere:
+class Nowhere:
     """Stands in for both buffers while they are made: whatever would be recorded meanwhile is refused.
 
     Signal handlers, finalizers and traced modules may run just then.
@@ -173,6 +173,7 @@ class _Nowhere:
     events: ClassVar[list[int]] = []
     open_codes: ClassVar[list[int]] = [NOTHING_OPEN]
     roomy_length = 0
+    misplaced_ends = 0
 
     def accepts_another(self) -> bool:
         return False
@@ -184,14 +185,14 @@ class _Nowhere:
         pass
 
 
-_NOWHERE = _Nowhere()
+_NOWHERE = Nowhere()
 
 
 class Threads(threading.local):
     """The buffers of the thread that asks; made when it first does."""
 
-    spans: ThreadBuffer | _Nowhere = _NOWHERE
-    async_spans: AsyncBuffer | _Nowhere = _NOWHERE
+    spans: ThreadBuffer | Nowhere = _NOWHERE
+    async_spans: AsyncBuffer | Nowhere = _NOWHERE
 
     def __init__(self, settings: BufferSettings, register: Callable[[Buffer, Buffer], None]) -> None:
         self._owner = Owner()
