@@ -4,6 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from udtf.metrics import QueryTally
+from udtf.sql.catalog import DEFAULT_SCHEMA
 from udtf.time_range import WHOLE_LIFE, TimeRange
 
 
@@ -20,6 +21,7 @@ class QueryContext:
         strict: whether a thread that fails fails the trace.
         on_message: takes what is worth telling while the statement runs, as values that JSON can hold. Called from
             any thread.
+        db_schema: where tables are looked for whose names are without a schema.
         tally: where what the statement takes is added up; None is a new one.
     """
 
@@ -27,6 +29,7 @@ class QueryContext:
     strict: bool = False
     on_message: Callable[[dict[str, object]], None] = _ignore
     tally: QueryTally | None = None
+    db_schema: str = DEFAULT_SCHEMA
 
     @property
     def range(self) -> TimeRange:

@@ -3,7 +3,7 @@
 import logging
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from queue import Empty, SimpleQueue
 from threading import Lock
 from typing import Literal
@@ -12,8 +12,10 @@ from flightsrv.server.errors import Draining, to_flight_error
 from flightsrv.server.handles import BoundParameters
 from flightsrv.server.headers import CallOptions
 from flightsrv.server.running import RunningQueries, new_query_id
+from flightsrv.server.sessions import SessionOptions, Sessions
 from udtf.lake.lake import Lake
 from udtf.query_context import QueryContext
+from udtf.sql.catalog import DEFAULT_SCHEMA
 from udtf.sql.engine import QueryCancelled, QueryEngine
 from udtf.time_range import TimeRange
 
@@ -34,6 +36,7 @@ class Services:
     lake: Lake
     bound: BoundParameters = field(default_factory=BoundParameters)
     running: RunningQueries = field(default_factory=RunningQueries)
+    sessions: Sessions = field(default_factory=Sessions)
 
 
 class Call:
@@ -56,6 +59,7 @@ class Call:
     ) -> None:
         self.services = services
         self.options = CallOptions()
+        self.session_id = ""
         self.query_id = new_query_id()
         self._messages: SimpleQueue[ProgressMessage] = SimpleQueue()
         self.kind: Literal["query", "ingestion"] = "query"
@@ -92,11 +96,16 @@ class Call:
         self.services.running.enter(query_id, self)
         self.query_id = query_id
 
-    def query_context(self, time_range: TimeRange | None, *, strict: bool) -> QueryContext:
+    def session_options(self) -> SessionOptions:
+        """The options of the session that the call belongs to."""
+        return self.services.sessions.get(self.session_id) or {}
+
+    def query_context(self, time_range: TimeRange | None, db_schema: str | None, *, strict: bool) -> QueryContext:
         """The context to plan a statement in. Its messages are kept for a caller who asked for progress."""
-        if not self.options.progress:
-            return QueryContext(time_range=time_range, strict=strict, tally=self.tally)
-        return QueryContext(time_range=time_range, strict=strict, on_message=self._messages.put, tally=self.tally)
+        context = QueryContext(
+            time_range=time_range, strict=strict, tally=self.tally, db_schema=db_schema or DEFAULT_SCHEMA
+        )
+        return replace(context, on_message=self._messages.put) if self.options.progress else context
 
     def pending_messages(self) -> list[ProgressMessage]:
         """Take the messages that came since the last time."""

@@ -15,6 +15,7 @@ from flightsrv.server import (
     prepared_statements,
     queries,
     refusals,
+    session_actions,
     sql_info,
     type_info,
 )
@@ -45,7 +46,14 @@ from flightsrv.wire.commands import (
     QueryTicket,
     TicketStatementQuery,
 )
-from flightsrv.wire.flight_messages import FLIGHT, CancelFlightInfoRequest, RenewFlightEndpointRequest
+from flightsrv.wire.flight_messages import (
+    FLIGHT,
+    CancelFlightInfoRequest,
+    CloseSessionRequest,
+    GetSessionOptionsRequest,
+    RenewFlightEndpointRequest,
+    SetSessionOptionsRequest,
+)
 from flightsrv.wire.message import Message
 from udtf.errors import InvalidArgument
 
@@ -105,6 +113,13 @@ ACTIONS: Mapping[str, Action] = {
     "RenewFlightEndpoint": Action(
         "Keep a ticket from expiring", RenewFlightEndpointRequest, flight_actions.renew_flight_endpoint
     ),
+    "SetSessionOptions": Action(
+        "Set options for all calls of a session", SetSessionOptionsRequest, session_actions.set_session_options
+    ),
+    "GetSessionOptions": Action(
+        "Tell the options of a session", GetSessionOptionsRequest, session_actions.get_session_options
+    ),
+    "CloseSession": Action("Forget a session", CloseSessionRequest, session_actions.close_session),
 }
 
 H = TypeVar("H")

@@ -22,6 +22,7 @@ RANGE_END = "query_range_end"
 STRICT = "trace_strict"
 PROGRESS = "trace_progress"
 PRESERVE_DICTIONARY = "preserve_dictionary"
+NAMES = (RANGE_BEGIN, RANGE_END, STRICT, PROGRESS, PRESERVE_DICTIONARY)
 
 Headers = Mapping[str, Sequence[str | bytes]]
 """Values by lower-case name, as Flight middleware gets them."""
@@ -29,12 +30,18 @@ Headers = Mapping[str, Sequence[str | bytes]]
 
 @dataclass(frozen=True)
 class CallOptions:
-    """What a caller asked for beside the statement. Without a time range: the whole life of the process."""
+    """What a caller asked for beside the statement, by headers or in a session.
+
+    Attributes:
+        time_range: None is the whole life of the process.
+        db_schema: where names without a schema are looked for; None is where tables are.
+    """
 
     time_range: TimeRange | None = None
     strict: bool = False
     progress: bool = False
     preserve_dictionary: bool = False
+    db_schema: str | None = None
 
 
 def read_options(headers: Headers) -> CallOptions:

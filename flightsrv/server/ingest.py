@@ -11,8 +11,8 @@ from flightsrv.wire.commands import (
     TableNotExist,
 )
 from udtf.errors import InvalidArgument, InvalidTelemetry, NotFound
+from udtf.sql.catalog import CATALOG, DEFAULT_SCHEMA
 
-CATALOG, SCHEMA = "datafusion", "public"
 TABLES = ("processes", "streams", "blocks")
 
 
@@ -44,7 +44,7 @@ def _check_target(command: CommandStatementIngest) -> None:
     refuse_transaction(command.transaction_id)
     if command.temporary:
         raise InvalidArgument("temporary tables are not offered; telemetry goes into " + ", ".join(TABLES))
-    for kind, given, name in (("catalog", command.catalog, CATALOG), ("schema", command.schema, SCHEMA)):
+    for kind, given, name in (("catalog", command.catalog, CATALOG), ("schema", command.schema, DEFAULT_SCHEMA)):
         if given and given != name:
             raise NotFound(f"no {kind} {given!r} to ingest into; there is {name!r}")
     if command.options:

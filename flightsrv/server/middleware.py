@@ -1,4 +1,4 @@
-"""What happens around every call: the gate, the call headers, and the end of the call."""
+"""What happens around every call: the gate, the call headers, the session's cookie, and the end of the call."""
 
 from typing import TYPE_CHECKING
 
@@ -6,7 +6,8 @@ from pyarrow import flight
 
 from flightsrv.server.errors import Draining, client_message
 from flightsrv.server.gate import Gate
-from flightsrv.server.headers import CallOptions, Headers, read_options
+from flightsrv.server.headers import Headers
+from flightsrv.server.sessions import COOKIE, new_session_id, session_id_in
 
 if TYPE_CHECKING:
     from flightsrv.server.call import Call
@@ -18,14 +19,19 @@ CALL = "call"
 class CallMiddleware(flight.ServerMiddleware):  # type: ignore[misc]
     """Lives as long as one call, streaming included."""
 
-    def __init__(self, gate: Gate, headers: Headers) -> None:
+    def __init__(self, gate: Gate, headers: Headers, *, may_begin_session: bool) -> None:
         self._gate = gate
-        self._headers = headers
+        self.headers = headers
+        self.session_id = session_id_in(headers) or ""
+        self._answer_headers: dict[str, str] = {}
+        if may_begin_session and not self.session_id:
+            self.session_id = new_session_id()
+            self._answer_headers = {"set-cookie": f"{COOKIE}={self.session_id}; Path=/"}
         self.call: Call | None = None
 
-    def options(self) -> CallOptions:
-        """The options in the call headers. Raises InvalidArgument where they cannot be read."""
-        return read_options(self._headers)
+    def sending_headers(self) -> dict[str, str]:
+        """Called by Flight before the method of the call."""
+        return self._answer_headers
 
     def call_completed(self, exception: Exception | None) -> None:
         """Called by Flight at the end of the call, however it ended."""
@@ -45,4 +51,4 @@ class CallMiddlewareFactory(flight.ServerMiddlewareFactory):  # type: ignore[mis
             self._gate.enter()
         except Draining as e:
             raise flight.FlightUnavailableError(client_message(e)) from e
-        return CallMiddleware(self._gate, headers)
+        return CallMiddleware(self._gate, headers, may_begin_session=info.method == flight.FlightMethod.DO_ACTION)

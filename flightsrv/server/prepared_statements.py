@@ -32,9 +32,10 @@ def create_prepared_statement(
     """
     call.statement = request.query
     refuse_transaction(request.transaction_id)
-    context = call.query_context(call.options.time_range, strict=call.options.strict)
+    options = call.options
+    context = call.query_context(options.time_range, options.db_schema, strict=options.strict)
     planned = plan_open(call, parse_statement(request.query), context)
-    schema = sent_schema(planned.schema, preserve_dictionary=call.options.preserve_dictionary)
+    schema = sent_schema(planned.schema, preserve_dictionary=options.preserve_dictionary)
     return ActionCreatePreparedStatementResult(
         new_handle(request.query),
         dataset_schema=schema.serialize().to_pybytes(),

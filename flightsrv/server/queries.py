@@ -96,7 +96,7 @@ def query_ticket(call: Call, ticket: QueryTicket) -> Answer:
     call.run(ticket.query_id)
     call.statement = ticket.sql
     statement = parse_statement(ticket.sql)
-    context = call.query_context(time_range_of(ticket), strict=ticket.strict)
+    context = call.query_context(time_range_of(ticket), ticket.db_schema, strict=ticket.strict)
     if not statement.parameter_count and ticket.parameters is None:
         query = call.services.engine.plan(ticket.sql, context)
         return Answer(query.schema, ticket, query.batches, ticket.preserve_dictionary)

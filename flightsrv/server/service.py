@@ -11,6 +11,7 @@ from flightsrv.server.call import Call, Services
 from flightsrv.server.errors import hide_tracebacks_from_clients
 from flightsrv.server.gate import Gate
 from flightsrv.server.middleware import CALL, CallMiddleware, CallMiddlewareFactory
+from flightsrv.server.sessions import call_options
 from flightsrv.server.streaming import stream, stream_schema
 from flightsrv.server.tickets import read_ticket
 from flightsrv.server.upload import Upload
@@ -80,7 +81,8 @@ class FlightSqlService(flight.FlightServerBase):  # type: ignore[misc]
         )
         middleware.call = call
         try:
-            call.options = middleware.options()
+            call.session_id = middleware.session_id
+            call.options = call_options(call.session_options(), middleware.headers)
             yield call
         except Exception as e:
             raise call.failure(e) from e

@@ -35,6 +35,7 @@ def make_ticket(
         strict=options.strict,
         preserve_dictionary=options.preserve_dictionary,
         query_id=query_id,
+        db_schema=options.db_schema,
     )
 
 

@@ -17,6 +17,7 @@ from udtf.query_context import QueryContext
 from udtf.settings import QuerySettings
 from udtf.sql import placeholders
 from udtf.sql.arguments import bind_arguments, placeholder_types
+from udtf.sql.catalog import DEFAULT_SCHEMA, SCHEMAS
 from udtf.sql.driver import Driver
 from udtf.sql.plain_types import without_views
 from udtf.sql.streamed_table import StreamedTable
@@ -72,6 +73,11 @@ class _Session:
             )
         for function in TABLE_FUNCTIONS:
             self._context.register_udtf(datafusion.udtf(self._callable(function), function.name))
+
+        if context.db_schema != DEFAULT_SCHEMA:
+            if context.db_schema not in SCHEMAS:
+                raise InvalidArgument(f"schema must be one of {', '.join(SCHEMAS)}, given: {context.db_schema!r}")
+            self._context.sql(f"SET datafusion.catalog.default_schema = '{context.db_schema}'")
 
     def plan(self, sql: str) -> datafusion.DataFrame:
         try:
