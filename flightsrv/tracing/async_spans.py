@@ -2,10 +2,8 @@
 
 import itertools
 import sys
-from collections.abc import Generator
 from contextvars import ContextVar, Token
 from types import TracebackType
-from typing import cast
 
 from flightsrv.tracing.buffers import AsyncBuffer, Nowhere
 from flightsrv.tracing.recorder import Recorder, active
@@ -66,28 +64,14 @@ class AsyncSpan:
             # Left in another context than it was entered in, as a generator that was given up is.
             buffer.misplaced_ends += 1
 
-    def __aenter__(self) -> "_Done":
+    async def __aenter__(self) -> None:
         self.begin()
-        return _DONE
 
-    def __aexit__(
+    async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> "_Done":
+    ) -> None:
         self.end()
-        return _DONE
 
-
-class _Done:
-    """An awaitable of what has been done already: to make a coroutine for it would cost as much as all the rest."""
-
-    __slots__ = ()
-
-    def __await__(self) -> Generator[None, None, None]:
-        return _NO_STEPS
-
-
-_DONE = _Done()
-_NO_STEPS = cast(Generator[None, None, None], iter(()))
 
 _current: ContextVar[AsyncSpan | None] = ContextVar("flightsrv_async_span", default=None)
 
