@@ -1,1 +1,1 @@
-"""Measures the project against its budgets: `python -m benchmarks data | run | compare`."""
+"""Measures the project against its budgets: `python -m benchmarks data | run | phases | compare`."""

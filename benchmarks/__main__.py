@@ -1,4 +1,4 @@
-"""`python -m benchmarks data | run | compare`."""
+"""`python -m benchmarks data | run | phases | compare`."""
 
 import signal
 import sys
@@ -9,6 +9,11 @@ import click
 from benchmarks.compare import compare, comparison_table
 from benchmarks.lakes import SHAPES, Workbench
 from benchmarks.machine import describe_machine, machine_line, write_machine
+from benchmarks.phases.factors import Figures
+from benchmarks.phases.measure import PARTS, measure
+from benchmarks.phases.plots import draw
+from benchmarks.phases.stores import STORES
+from benchmarks.phases.tables import tables
 from benchmarks.registry import QUESTIONS
 from benchmarks.results import Result, read_results, results_table, write_results
 
@@ -29,7 +34,7 @@ def data() -> None:
     bench = Workbench(OUT)
     for shape in SHAPES:
         folder = bench.lake(shape)
-        click.echo(f"{shape.threads} threads x {shape.spans_per_thread:,} spans: {folder}")
+        click.echo(f"{shape}: {folder}")
 
 
 @main.command()
@@ -52,6 +57,47 @@ def run(questions: tuple[str, ...], output: Path | None) -> None:
     write_machine(output, machine)
     click.echo(results_table(results))
     click.echo(f"\n{machine_line(machine)}")
+
+
+@main.command()
+@click.option("--store", "stores", multiple=True, type=click.Choice(list(STORES)), help="Only this one; repeatable.")
+@click.option("--threads", type=click.Choice(["50", "500"]), help="Only processes of so many threads.")
+@click.option(
+    "--seconds",
+    type=click.FloatRange(0),
+    default=4,
+    show_default=True,
+    help="A way to make traces is measured again until it has taken so long.",
+)
+@click.option(
+    "--output",
+    type=click.Path(dir_okay=False, path_type=Path),
+    default=OUT / "phases.json",
+    help="Where to write the results, and plots beside them  [default: phases.json in benchmarks/out]",
+)
+@click.option("--measured", type=_FILE, help="Show these results; measure nothing.")
+def phases(stores: tuple[str, ...], threads: str | None, seconds: float, output: Path, measured: Path | None) -> None:
+    """Measure each optimization alone and beside the others; print tables, write JSON and plots."""
+    if measured is None:
+        machine = describe_machine()
+        bench = Workbench(OUT)
+        results: list[Result] = []
+        for store_name in stores or STORES:
+            with STORES[store_name](bench) as store:
+                for part in PARTS:
+                    if threads is None or part.shape.threads == int(threads):
+                        click.echo(f"{store.title}, {part.shape} ...", err=True)
+                        results.extend(measure(part, store, seconds))
+        write_results(output, results)
+        write_machine(output, machine)
+        line = f"\n{machine_line(machine)}"
+    else:
+        results = read_results(measured)
+        line = ""
+    figures = Figures(results)
+    click.echo(f"{tables(figures)}{line}")
+    for path in draw(figures, output.parent):
+        click.echo(path, err=True)
 
 
 @main.command("compare")

@@ -26,7 +26,7 @@ class Comparison:
         if self.before is None or self.after is None or not (self.before.best > 0 and self.after.best > 0):
             return None
         factor = self.before.best / self.after.best
-        return 1 / factor if self.after.budget.higher_is_better else factor
+        return 1 / factor if self.after.higher_is_better else factor
 
     @property
     def verdict(self) -> Verdict:
@@ -37,7 +37,7 @@ class Comparison:
         before, after = self.before.best, self.after.best
         if abs(after - before) <= NOISE * max(abs(before), abs(after)):
             return "no change"
-        return "faster" if (after > before) == self.after.budget.higher_is_better else "slower"
+        return "faster" if (after > before) == self.after.higher_is_better else "slower"
 
 
 def compare(before: Sequence[Result], after: Sequence[Result]) -> list[Comparison]:

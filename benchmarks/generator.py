@@ -4,17 +4,22 @@ A thread runs inside one outermost span. In it, calls come in groups of `TREE_SP
 can have, about ten deep. Some places in the source are called all the time and most of them rarely; which
 ones are busy differs from thread to thread. Times between events are log-normal: mostly short, now and then long, about
 a minute for 20,000 spans.
+
+An event loop runs tasks, each one such call with all that it calls; about `TASKS_AT_ONCE` of them are under way at any
+time, so their spans overlap.
 """
 
 import numpy as np
 import numpy.typing as npt
 
-from udtf.lake.block_format import BEGIN, END, Events, Scope, scope_array
+from udtf.lake.block_format import BEGIN, END, AsyncColumns, Events, Scope, scope_array
+from udtf.lake.matching import match_events
 
 SCOPES = 2_000
 TREE_SPANS = 32
 MEDIAN_GAP_NS = 100_000
 GAP_SIGMA = 2.3
+TASKS_AT_ONCE = 20
 SEED = 20_260_101
 
 _SOURCE_FILES = 100
@@ -36,13 +41,60 @@ def thread_events(spans: int, thread: int) -> Events:
     """All events of a thread of so many spans, one at least; ticks are nanoseconds from 0 on."""
     random = np.random.default_rng([SEED, thread])
     steps = np.concatenate([_steps([1]), *_calls(spans - 1, random), _steps([-1])])
-    gaps_ns = random.lognormal(np.log(MEDIAN_GAP_NS), GAP_SIGMA, len(steps)).astype(np.int64)
     return Events(
-        ticks=np.cumsum(gaps_ns),
-        kinds=np.where(steps > 0, BEGIN, END).astype(np.uint8),
+        ticks=np.cumsum(_gaps_ns(len(steps), random)),
+        kinds=_kinds(steps),
         scopes=_scopes(steps, thread, random),
         scope_table=SCOPE_TABLE,
     )
+
+
+def async_events(spans: int) -> Events:
+    """All events of an event loop that ran so many spans, one at least; no two have the same tick. Spans are numbered
+    from 1 on, and those that no other one is around have parent 0."""
+    random = np.random.default_rng([SEED, spans])
+    steps = np.concatenate(_calls(spans, random))
+    kinds = _kinds(steps)
+    begins, ends, parents, depths, _ = match_events(kinds)
+    numbers = np.empty(len(steps), np.int64)
+    numbers[begins] = numbers[ends] = np.arange(spans)
+    parent_ids = np.where(parents >= 0, numbers[parents] + 1, 0)
+    order, ticks = _interleaved(np.flatnonzero(np.cumsum(steps, dtype=np.int64) == 0) + 1, random)
+    return Events(
+        ticks=ticks,
+        kinds=kinds[order],
+        scopes=_scopes(steps, 0, random)[order],
+        scope_table=SCOPE_TABLE,
+        async_columns=AsyncColumns(numbers[order] + 1, parent_ids[numbers][order], depths[numbers][order]),
+    )
+
+
+def _interleaved(
+    task_ends: npt.NDArray[np.int64], random: np.random.Generator
+) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+    """Events of tasks that run at once: their order, and their ticks in that order.
+
+    Args:
+        task_ends: where the events of each task end that follow one another.
+    """
+    events = int(task_ends[-1])
+    gaps_ns = _gaps_ns(events, random)
+    starts_ns = np.sort(random.integers(0, gaps_ns.sum() // TASKS_AT_ONCE + 1, len(task_ends)))
+    sizes = np.diff(task_ends, prepend=0)
+    elapsed_ns = np.cumsum(gaps_ns)
+    before_ns = np.concatenate(([0], elapsed_ns[task_ends[:-1] - 1]))
+    times_ns = elapsed_ns + np.repeat(starts_ns - before_ns, sizes)
+    order = np.argsort(times_ns, kind="stable")
+    places = np.arange(events)
+    return order, np.maximum.accumulate(times_ns[order] - places) + places
+
+
+def _gaps_ns(events: int, random: np.random.Generator) -> npt.NDArray[np.int64]:
+    return random.lognormal(np.log(MEDIAN_GAP_NS), GAP_SIGMA, events).astype(np.int64)
+
+
+def _kinds(steps: npt.NDArray[np.int8]) -> npt.NDArray[np.uint8]:
+    return np.where(steps > 0, BEGIN, END).astype(np.uint8)
 
 
 def _steps(values: list[int]) -> npt.NDArray[np.int8]:

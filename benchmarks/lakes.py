@@ -33,27 +33,34 @@ WARM_UP = "warm-up"
 
 @dataclass(frozen=True)
 class Shape:
-    """How much a process recorded. A span is two events."""
+    """How much a process recorded: `spans` by its threads, and async spans by one event loop. A span is two events."""
 
     threads: int
     spans_per_thread: int
+    async_spans: int = 0
 
     @property
     def process_id(self) -> str:
-        return f"{self.threads}x{self.spans_per_thread}"
+        return f"{self.threads}x{self.spans_per_thread}" + (f".{self.async_spans}-async" if self.async_spans else "")
 
     @property
     def spans(self) -> int:
         return self.threads * self.spans_per_thread
 
+    def __str__(self) -> str:
+        threads = f"{self.threads} threads x {self.spans_per_thread:,} spans"
+        return f"{threads}, {self.async_spans:,} async spans" if self.async_spans else threads
+
 
 SMALL = Shape(50, 100)
 MILLION = Shape(50, 20_000)
 TEN_MILLION = Shape(50, 200_000)
-MANY_THREADS = Shape(500, 2_000)
-SHAPES = (SMALL, MILLION, TEN_MILLION, MANY_THREADS)
+MANY_THREADS = Shape(500, 200)
+MEDIUM = Shape(50, 2_000)
+ASYNC = Shape(50, 100, async_spans=200_000)
+SHAPES = (SMALL, MEDIUM, MILLION, TEN_MILLION, MANY_THREADS, ASYNC)
 
-_WARM_UP_SHAPE = Shape(2, 100)
+_WARM_UP_SHAPE = Shape(2, 100, async_spans=100)
 
 
 @dataclass(frozen=True)
@@ -133,4 +140,10 @@ def _ingest_process(lake: Lake, process_id: str, shape: Shape) -> None:
         events = generator.thread_events(shape.spans_per_thread, thread)
         ids = map(f"{stream.stream_id}-{{}}".format, itertools.count())
         blocks = telemetry.cut_blocks(stream, events, max_events=block_events, new_id=ids.__next__)
+        lake.ingest("blocks", telemetry.blocks_batch(list(blocks)))
+    if shape.async_spans:
+        loop = telemetry.async_stream(f"{process_id}-loop", process_id, "event loop", 10_000)
+        lake.ingest("streams", telemetry.streams_batch([loop]))
+        ids = map(f"{loop.stream_id}-{{}}".format, itertools.count())
+        blocks = telemetry.cut_blocks(loop, generator.async_events(shape.async_spans), new_id=ids.__next__)
         lake.ingest("blocks", telemetry.blocks_batch(list(blocks)))

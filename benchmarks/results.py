@@ -28,11 +28,12 @@ class Budget:
 
 @dataclass(frozen=True)
 class Result:
-    """One figure: all its runs, in the order in which they were made, and other numbers that explain it."""
+    """One figure: all its runs, in the order in which they were made, and other numbers that explain it. Without a
+    budget, less is better."""
 
     name: str
     unit: str
-    budget: Budget
+    budget: Budget | None
     samples: tuple[float, ...]
     details: Mapping[str, float] = field(default_factory=dict)
 
@@ -44,20 +45,24 @@ class Result:
     @property
     def best(self) -> float:
         """The run that was disturbed least."""
-        return max(self.samples) if self.budget.higher_is_better else min(self.samples)
+        return max(self.samples) if self.higher_is_better else min(self.samples)
+
+    @property
+    def higher_is_better(self) -> bool:
+        return self.budget is not None and self.budget.higher_is_better
 
     @property
     def holds(self) -> bool:
-        return self.budget.holds(self.value)
+        return self.budget is None or self.budget.holds(self.value)
 
     def to_json(self) -> dict[str, Any]:
+        promised = {} if self.budget is None else {"budget": self.budget.limit, "budget_sense": self.budget.sense}
         return {
             "name": self.name,
             "value": self.value,
             "unit": self.unit,
-            "budget": self.budget.limit,
+            **promised,
             "holds": self.holds,
-            "budget_sense": self.budget.sense,
             "min": min(self.samples),
             "max": max(self.samples),
             "runs": len(self.samples),
@@ -70,7 +75,7 @@ class Result:
         return Result(
             values["name"],
             values["unit"],
-            Budget(values["budget"], values["budget_sense"]),
+            Budget(values["budget"], values["budget_sense"]) if "budget" in values else None,
             tuple(values["samples"]),
             values["details"],
         )
@@ -93,7 +98,7 @@ def results_table(results: Sequence[Result]) -> str:
             f"{_number(result.value)} {result.unit}",
             f"{_number(min(result.samples))} - {_number(max(result.samples))}",
             str(len(result.samples)),
-            f"{result.budget} {result.unit}",
+            "" if result.budget is None else f"{result.budget} {result.unit}",
             "yes" if result.holds else "NO",
             ", ".join(f"{name} {_number(value)}" for name, value in result.details.items()),
         )

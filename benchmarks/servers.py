@@ -115,18 +115,28 @@ def median_cpu_ms(traces: Sequence[TimedTrace]) -> dict[str, float]:
 
 
 @contextmanager
-def _running(module: Sequence[str], lake: Path) -> Iterator[Server]:
-    """A server with its code loaded, which knows nothing of the process to measure; stopped afterwards."""
-    log = lake.with_name("server.log")
+def listening(module: Sequence[str], log: Path) -> Iterator[tuple[str, int]]:
+    """A module of Python with its arguments, run until the block ends: the URL where it listens, as it has printed it,
+    and its process id. What it logs goes to a file.
+
+    Raises:
+        ServerDied: it does not listen.
+    """
     with log.open("ab") as sink:
         process = subprocess.Popen([sys.executable, "-m", *module], stdout=subprocess.PIPE, stderr=sink, text=True)
     try:
-        with flightsrv.client.connect(_url(process, log)) as client:
-            server = Server(process.pid, client)
-            server.trace(WARM_UP)
-            yield server
+        yield _url(process, log), process.pid
     finally:
         _stop(process)
+
+
+@contextmanager
+def _running(module: Sequence[str], lake: Path) -> Iterator[Server]:
+    """A server with its code loaded, which knows nothing of the process to measure; stopped afterwards."""
+    with listening(module, lake.with_name("server.log")) as (url, pid), flightsrv.client.connect(url) as client:
+        server = Server(pid, client)
+        server.trace(WARM_UP)
+        yield server
 
 
 def _url(process: "subprocess.Popen[str]", log: Path) -> str:

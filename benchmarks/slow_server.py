@@ -9,13 +9,10 @@ from pathlib import Path
 
 import click
 
-from benchmarks.latency import Trouble, UnreliableNetwork
+from benchmarks.latency import slow_lake
 from flightsrv.server.call import Services
 from flightsrv.server.handles import BoundParameters
 from flightsrv.server.lifecycle import RunningServer, ServerSettings
-from udtf.lake.lake import Lake
-from udtf.lake.metadata import MetadataStore
-from udtf.lake.objects import LocalFolder, ObjectStore
 from udtf.lake.settings import LakeSettings
 from udtf.settings import QuerySettings
 from udtf.sql.engine import QueryEngine
@@ -29,9 +26,7 @@ def serve(folder: Path, latency_ms: float, one_at_a_time: bool) -> None:
     """Serve a lake on a free port until told to stop."""
     told_to_stop = threading.Event()
     signal.signal(signal.SIGTERM, lambda *_: told_to_stop.set())
-    objects = ObjectStore(UnreliableNetwork(LocalFolder(folder), Trouble(latency_s=latency_ms / 1e3)))
-    metadata = MetadataStore(f"sqlite:///{folder / 'metadata.db'}")
-    lake = Lake(objects, metadata, LakeSettings(max_builds=1 if one_at_a_time else None))
+    lake = slow_lake(folder, latency_ms / 1e3, LakeSettings(max_builds=1 if one_at_a_time else None))
     engine = QueryEngine(lake, QuerySettings(max_scans=1) if one_at_a_time else QuerySettings())
     server = RunningServer(Services(engine, lake, BoundParameters()), "127.0.0.1", 0, ServerSettings())
     click.echo(f"listening on {server.url}")

@@ -12,7 +12,7 @@ MILLISECONDS = Budget(100)
 FACTOR = Budget(8, "at least")
 
 
-def result(budget: Budget, *samples: float, name: str = "figure") -> Result:
+def result(budget: Budget | None, *samples: float, name: str = "figure") -> Result:
     return Result(name, "units", budget, samples)
 
 
@@ -26,10 +26,11 @@ def result(budget: Budget, *samples: float, name: str = "figure") -> Result:
         (MILLISECONDS, (0.0,), (0.0,), "no change"),
         (FACTOR, (8.0, 1.0), (10.0, 1.0), "faster"),
         (FACTOR, (10.0, 1.0), (8.0, 1.0), "slower"),
+        (None, (100.0, 120.0), (80.0, 200.0), "faster"),
     ],
 )
 def test_the_best_runs_decide_in_the_sense_of_the_budget(
-    budget: Budget, before: tuple[float, ...], after: tuple[float, ...], verdict: Verdict
+    budget: Budget | None, before: tuple[float, ...], after: tuple[float, ...], verdict: Verdict
 ) -> None:
     """Runs that something else disturbed do not count, and differences up to five percent are none."""
     (comparison,) = compare([result(budget, *before)], [result(budget, *after)])
@@ -58,11 +59,12 @@ def test_results_come_back_from_their_file(tmp_path: Path) -> None:
     results = [
         Result("warm trace", "ms", MILLISECONDS, (90.0, 110.0, 105.0), {"of which asleep": 1.5}),
         Result("factor", "times faster", FACTOR, (9.0,)),
+        Result("without a promise", "ms", None, (5.0,)),
     ]
     path = tmp_path / "results.json"
     write_results(path, results)
     assert read_results(path) == results
-    first, second = json.loads(path.read_text())
+    first, second, third = json.loads(path.read_text())
     assert {key: first[key] for key in ("name", "value", "unit", "budget", "holds", "min", "max", "runs")} == {
         "name": "warm trace",
         "value": 105.0,
@@ -74,6 +76,7 @@ def test_results_come_back_from_their_file(tmp_path: Path) -> None:
         "runs": 3,
     }
     assert second["holds"] is True
+    assert "budget" not in third
 
 
 def test_the_table_says_what_does_not_hold() -> None:

@@ -76,3 +76,31 @@ def test_threads_differ_and_come_out_the_same_again() -> None:
     assert np.array_equal(once.ticks, again.ticks)
     assert np.array_equal(once.scopes, again.scopes)
     assert not np.array_equal(once.kinds, other.kinds)
+
+
+@pytest.mark.parametrize("spans", [1, generator.TREE_SPANS + 1, 5_000])
+def test_async_events_are_tasks_that_overlap(spans: int) -> None:
+    """Each span has an id of its own, ends once, and lies within its parent, one level below it."""
+    events = generator.async_events(spans)
+    columns = events.async_columns
+    assert columns is not None
+    depths = {0: -1}
+    most = 0
+    for kind, span_id, parent_id, depth in zip(
+        events.kinds.tolist(),
+        columns.span_ids.tolist(),
+        columns.parent_span_ids.tolist(),
+        columns.depths.tolist(),
+        strict=True,
+    ):
+        if kind == BEGIN:
+            assert depth == depths[parent_id] + 1
+            depths[span_id] = depth
+            most = max(most, sum(open_depth == 0 for open_depth in depths.values()))
+        else:
+            del depths[span_id]
+    assert depths == {0: -1}
+    assert set(columns.span_ids.tolist()) == set(range(1, spans + 1))
+    assert len(events) == 2 * spans
+    assert np.all(np.diff(events.ticks) > 0)
+    assert most >= 2 or spans < 5_000
