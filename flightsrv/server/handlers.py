@@ -17,6 +17,7 @@ from flightsrv.server import (
     refusals,
     session_actions,
     sql_info,
+    substrait_plans,
     type_info,
 )
 from flightsrv.server.call import Call
@@ -28,6 +29,7 @@ from flightsrv.wire.commands import (
     ActionCancelQueryRequest,
     ActionClosePreparedStatementRequest,
     ActionCreatePreparedStatementRequest,
+    ActionCreatePreparedSubstraitPlanRequest,
     CommandGetCatalogs,
     CommandGetCrossReference,
     CommandGetDbSchemas,
@@ -42,6 +44,7 @@ from flightsrv.wire.commands import (
     CommandPreparedStatementUpdate,
     CommandStatementIngest,
     CommandStatementQuery,
+    CommandStatementSubstraitPlan,
     CommandStatementUpdate,
     QueryTicket,
     TicketStatementQuery,
@@ -60,6 +63,7 @@ from udtf.errors import InvalidArgument
 QUERIES: Mapping[type[Message], Callable[[Call, Any], Answer]] = {
     CommandStatementQuery: queries.statement_query,
     CommandPreparedStatementQuery: queries.prepared_query,
+    CommandStatementSubstraitPlan: substrait_plans.statement_substrait_plan,
     TicketStatementQuery: queries.statement_ticket,
     QueryTicket: queries.query_ticket,
     CommandGetCatalogs: catalog.get_catalogs,
@@ -98,6 +102,11 @@ ACTIONS: Mapping[str, Action] = {
         "Plan a statement to run it later, also with parameters",
         ActionCreatePreparedStatementRequest,
         prepared_statements.create_prepared_statement,
+    ),
+    "CreatePreparedSubstraitPlan": Action(
+        "Plan a Substrait plan to run it later",
+        ActionCreatePreparedSubstraitPlanRequest,
+        substrait_plans.create_prepared_substrait_plan,
     ),
     "ClosePreparedStatement": Action(
         "Forget a prepared statement",

@@ -13,6 +13,7 @@ from flightsrv.server.expiring import ExpiringMap
 from udtf.errors import InvalidArgument
 
 _MARK = "\n/*ps:"
+_PLAN_MARK = b"\0plan:"
 
 MAX_BOUND_ROWS = 10_000
 """The statement runs once for each row of parameters."""
@@ -29,6 +30,8 @@ def statement_of(handle: bytes) -> str:
     Raises:
         InvalidArgument: the bytes are no handle that `new_handle` made.
     """
+    if plan_of(handle) is not None:
+        raise InvalidArgument("a Substrait plan takes no parameters")
     try:
         sql, mark, _ = handle.decode().rpartition(_MARK)
     except UnicodeDecodeError:
@@ -36,6 +39,16 @@ def statement_of(handle: bytes) -> str:
     if not mark:
         raise InvalidArgument("unknown prepared statement")
     return sql
+
+
+def new_plan_handle(plan: bytes) -> bytes:
+    """A unique handle for a Substrait plan."""
+    return _PLAN_MARK + uuid.uuid4().bytes + plan
+
+
+def plan_of(handle: bytes) -> bytes | None:
+    """The Substrait plan behind a handle, if that is what it holds."""
+    return handle[len(_PLAN_MARK) + 16 :] if handle.startswith(_PLAN_MARK) else None
 
 
 BoundParameters = ExpiringMap[bytes, pa.Table]

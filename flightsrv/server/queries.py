@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import pyarrow as pa
 
 from flightsrv.server.call import Call
-from flightsrv.server.handles import statement_of
+from flightsrv.server.handles import plan_of, statement_of
 from flightsrv.server.parameters import Statement, cast_parameters, parse_statement
 from flightsrv.server.refusals import refuse_transaction
 from flightsrv.server.tickets import make_ticket, parameters_of, time_range_of
@@ -71,6 +71,9 @@ def prepared_query(call: Call, command: CommandPreparedStatementQuery) -> Answer
         InvalidArgument: not a handle of a prepared statement.
     """
     handle = command.prepared_statement_handle
+    plan = plan_of(handle)
+    if plan is not None:
+        return query_ticket(call, make_ticket("", call.options, call.query_id, substrait_plan=plan))
     sql = statement_of(handle)
     parameters = call.services.bound.get(handle)
     unbound = parameters is None and parse_statement(sql).parameter_count > 0
@@ -94,9 +97,13 @@ def query_ticket(call: Call, ticket: QueryTicket) -> Answer:
         InvalidArgument: what it holds does not plan.
     """
     call.run(ticket.query_id)
+    context = call.query_context(time_range_of(ticket), ticket.db_schema, strict=ticket.strict)
+    if ticket.substrait_plan is not None:
+        call.statement = f"Substrait plan of {len(ticket.substrait_plan)} bytes"
+        query = call.services.engine.plan_substrait(ticket.substrait_plan, context)
+        return Answer(query.schema, ticket, query.batches, ticket.preserve_dictionary)
     call.statement = ticket.sql
     statement = parse_statement(ticket.sql)
-    context = call.query_context(time_range_of(ticket), ticket.db_schema, strict=ticket.strict)
     if not statement.parameter_count and ticket.parameters is None:
         query = call.services.engine.plan(ticket.sql, context)
         return Answer(query.schema, ticket, query.batches, ticket.preserve_dictionary)

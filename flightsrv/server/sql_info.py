@@ -32,12 +32,15 @@ SQL_INFO: Final = pa.schema(
     [pa.field("info_name", pa.uint32(), nullable=False), pa.field("value", VALUE, nullable=False)]
 )
 
+SUBSTRAIT_VERSION: Final = "0.85.0"
+"""What DataFusion is made for."""
+
 _STRINGS: Final = {
     0: "flightsrv",  # server name
     1: flightsrv.__version__,
     2: pa.__version__,
-    6: "",  # oldest and newest Substrait version
-    7: "",
+    6: SUBSTRAIT_VERSION,  # oldest and newest
+    7: SUBSTRAIT_VERSION,
     504: '"',  # quotes a name
     513: "\\",  # escapes wildcards
     514: "",  # more characters in names
@@ -48,6 +51,7 @@ _STRINGS: Final = {
 _TRUE: Final = (
     3,  # SQL changes nothing
     4,  # SQL
+    5,  # Substrait
     9,  # CancelFlightInfo
     10,  # bulk ingestion
     506,  # every table can be selected
@@ -60,7 +64,7 @@ _TRUE: Final = (
     539,  # correlated subqueries
 )
 _FALSE: Final = (
-    *(5, 11),  # Substrait, ingestion in transactions
+    11,  # ingestion in transactions
     *(500, 501, 502),  # CREATE and DROP
     *(519, 523, 524, 527, 536, 537, 556),
     *(563, 565, 566, 572, 573, 574, 575, 576),  # transactions, batches of updates, named parameters

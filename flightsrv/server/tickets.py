@@ -17,6 +17,7 @@ def make_ticket(
     *,
     parameters: pa.Table | None = None,
     prepared_statement_handle: bytes | None = None,
+    substrait_plan: bytes | None = None,
 ) -> QueryTicket:
     """The ticket of a statement as a caller asked for it.
 
@@ -24,6 +25,7 @@ def make_ticket(
         query_id: names the query to whoever wants to cancel it.
         parameters: bound parameters, one row for each run.
         prepared_statement_handle: where to find the parameters once they are bound.
+        substrait_plan: what to run in place of a statement.
     """
     time_range = options.time_range
     return QueryTicket(
@@ -35,6 +37,7 @@ def make_ticket(
         strict=options.strict,
         preserve_dictionary=options.preserve_dictionary,
         query_id=query_id,
+        substrait_plan=substrait_plan,
         db_schema=options.db_schema,
     )
 

@@ -18,6 +18,20 @@ class CommandStatementQuery(Message):
 
 
 @dataclass(frozen=True)
+class SubstraitPlan(Message):
+    """`plan` is itself an encoded message."""
+
+    plan: bytes
+    version: str = ""
+
+
+@dataclass(frozen=True)
+class CommandStatementSubstraitPlan(Message):
+    plan: SubstraitPlan | None = None
+    transaction_id: bytes | None = None
+
+
+@dataclass(frozen=True)
 class TicketStatementQuery(Message):
     statement_handle: bytes
 
@@ -76,6 +90,12 @@ class DoPutUpdateResult(Message):
 @dataclass(frozen=True)
 class ActionCreatePreparedStatementRequest(Message):
     query: str
+    transaction_id: bytes | None = None
+
+
+@dataclass(frozen=True)
+class ActionCreatePreparedSubstraitPlanRequest(Message):
+    plan: SubstraitPlan | None = None
     transaction_id: bytes | None = None
 
 

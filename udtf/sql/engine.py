@@ -7,7 +7,7 @@ from contextlib import closing
 import datafusion
 import pyarrow as pa
 
-from udtf.errors import InvalidArgument
+from udtf.errors import InvalidArgument, UdtfError
 from udtf.execution.cancellation import Cancellation, QueryCancelled
 from udtf.functions.catalog import TABLE_FUNCTIONS, telemetry_tables
 from udtf.functions.table_function import Query as FunctionQuery
@@ -15,10 +15,11 @@ from udtf.functions.table_function import TableFunction
 from udtf.lake.lake import Lake
 from udtf.query_context import QueryContext
 from udtf.settings import QuerySettings
-from udtf.sql import placeholders
+from udtf.sql import placeholders, substrait
 from udtf.sql.arguments import bind_arguments, placeholder_types
 from udtf.sql.catalog import DEFAULT_SCHEMA, SCHEMAS
 from udtf.sql.driver import Driver
+from udtf.sql.panics import EnginePanic, panics_as_errors
 from udtf.sql.plain_types import without_views
 from udtf.sql.streamed_table import StreamedTable
 
@@ -48,6 +49,15 @@ class QueryEngine:
         """
         session = _Session(self._lake, self._settings, context or QueryContext())
         return Query(session, session.plan(sql), self._driver)
+
+    def plan_substrait(self, plan: bytes, context: QueryContext | None = None) -> "Query":
+        """Plan what a Substrait plan says. Nothing is read before the batches are.
+
+        Raises:
+            InvalidArgument: the bytes are no plan, or it does not fit the tables, or would do something else than read.
+        """
+        session = _Session(self._lake, self._settings, context or QueryContext())
+        return Query(session, session.plan_substrait(plan), self._driver)
 
 
 class _Session:
@@ -81,20 +91,35 @@ class _Session:
 
     def plan(self, sql: str) -> datafusion.DataFrame:
         try:
-            frame = self._context.sql_with_options(sql, _READ_ONLY)
-            # Only optimization settles some types, such as that of NULL beside text.
-            return self._context.create_dataframe_from_logical_plan(frame.optimized_logical_plan())
+            with panics_as_errors():
+                return self._optimized(self._context.sql_with_options(sql, _READ_ONLY))
         except Exception as error:
             raise self.explain(error) from error
+
+    def plan_substrait(self, plan: bytes) -> datafusion.DataFrame:
+        try:
+            with panics_as_errors():
+                logical = substrait.read_plan(plan, self._context)
+                return self._optimized(self._context.create_dataframe_from_logical_plan(logical))
+        except EnginePanic as error:
+            raise InvalidArgument("the plan refers to what is not in it") from error
+        except Exception as error:
+            raise self.explain(error) from error
+
+    def _optimized(self, frame: datafusion.DataFrame) -> datafusion.DataFrame:
+        # Only optimization settles some types, such as that of NULL beside text.
+        return self._context.create_dataframe_from_logical_plan(frame.optimized_logical_plan())
 
     def parameter_types(self, frame: datafusion.DataFrame) -> dict[str, pa.DataType]:
         types = placeholders.placeholder_types(frame, self._context.sql("SELECT 1"))
         return {name: without_views(kind) for name, kind in {**types, **self._argument_types}.items()}
 
     def explain(self, error: Exception) -> Exception:
-        """What caused an error that came out of DataFusion: an exception in our plans, or else the statement."""
+        """What caused an error that came out of DataFusion: ours, a mistake of its own, or the statement."""
         if self._error is not None:
             return self._error
+        if isinstance(error, UdtfError | EnginePanic):
+            return error
         return InvalidArgument(_readable(str(error)))
 
     def _callable(self, function: TableFunction) -> Callable[..., StreamedTable]:
@@ -161,7 +186,7 @@ class Query:
         cancellation.is_cancelled = is_cancelled
         try:
             # Closed here and now: whatever holds on to the generator must not hold on to the query.
-            with closing(self._driver.batches(self._frame, cancellation)) as batches:
+            with panics_as_errors(), closing(self._driver.batches(self._frame, cancellation)) as batches:
                 yield from (self._nothing if batch is None else self._conform(batch) for batch in batches)
         except QueryCancelled:
             raise

@@ -1,0 +1,1 @@
+"""Tests of `udtf.sql`: how statements and plans reach DataFusion."""

@@ -1,0 +1,19 @@
+"""Panics of DataFusion as ordinary exceptions."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+
+class EnginePanic(Exception):
+    """DataFusion broke off with a mistake of its own."""
+
+
+@contextmanager
+def panics_as_errors() -> Iterator[None]:
+    """Raise EnginePanic for a panic, which is no `Exception` and would pass by whoever handles those."""
+    try:
+        yield
+    except BaseException as error:
+        if type(error).__module__ == "pyo3_runtime":
+            raise EnginePanic(str(error)) from error
+        raise
