@@ -199,7 +199,7 @@ def test_garbage_is_refused(connection: flight.FlightClient) -> None:
         connection.get_flight_info(descriptor(CommandStatementSubstraitPlan()))
     assert refusal(connection, b"")
     assert refusal(connection, b"garbage")
-    assert "refers to what is not in it" in refusal(connection, message((3, b"")))
+    assert "refers to what is not in it" in refusal(connection, message((3, message((2, b"")))))
     good = plan_of(QUERY.format("p"))
     chance = random.Random(1)
     for _ in range(300):

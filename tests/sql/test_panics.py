@@ -6,13 +6,13 @@ import pytest
 from udtf.sql.panics import EnginePanic, panics_as_errors
 from udtf.sql.substrait import read_plan
 
-PLAN_OF_A_RELATION_OF_NO_KIND = b"\x1a\x00"
+PLAN_WITH_A_ROOT_OF_NOTHING = b"\x1a\x02\x12\x00"
 
 
 def test_panic_becomes_an_exception() -> None:
     """One that handlers of exceptions see."""
     with pytest.raises(EnginePanic, match="unwrap"), panics_as_errors():
-        read_plan(PLAN_OF_A_RELATION_OF_NO_KIND, datafusion.SessionContext())
+        read_plan(PLAN_WITH_A_ROOT_OF_NOTHING, datafusion.SessionContext())
 
 
 @pytest.mark.parametrize("error", [ValueError("x"), KeyboardInterrupt()], ids=repr)
