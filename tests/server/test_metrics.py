@@ -82,9 +82,9 @@ def test_a_scrape_tells_what_was_asked(measured: RunningServer, process: Process
     assert told["flightsrv_trace_seconds_sum",] > 0
     assert told["flightsrv_thread_seconds_count", "thread_spans"] == 3
     assert told["flightsrv_partition_build_seconds_count", "thread_spans"] == 3
-    assert told["flightsrv_store_read_seconds_count",] == 3
+    assert told["flightsrv_store_read_seconds_count",] == 6  # three blocks, three partitions
     assert told["flightsrv_store_retries_total",] == 0
-    assert told["flightsrv_cache_hits_total", "file"] == 3
+    assert told["flightsrv_cache_misses_total", "file"] == 3
     assert told["flightsrv_calls_total", "query", "ok"] == 1
     assert told["flightsrv_calls_total", "query", "failed"] >= 1
     assert told["flightsrv_calls_total", "ingestion", "ok"] == 3
@@ -142,10 +142,10 @@ def test_the_log_line_of_a_trace_says_what_it_took(
     for line in (cold, warm):
         assert " (trace_ms=" in line
         assert "threads=3, threads_ms=" in line
-    assert "row_misses=3, file_hits=3" in cold
+    assert "row_misses=3, file_misses=3" in cold
     assert "row_hits=3" in warm
     assert "partitions_built=3, builds_ms=" in cold
-    assert "store_reads=3, store_ms=" in cold
+    assert "store_reads=6, store_ms=" in cold
     assert "partitions_built" not in warm
     assert "store_reads" not in warm
 

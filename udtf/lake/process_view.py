@@ -110,9 +110,10 @@ class ProcessView(Generic[PlanT]):
         needed = {self._key(run) for run in runs}
         by_key = {(row.stream_id, row.source_hash): row for row in rows}
         self._fresh = {key: row for key, row in by_key.items() if key in needed}
-        self._reading = threading.Lock()
-        self._summaries_ahead: dict[int, dict[int, Summary]] = {}
         self.streams = [StreamView(stream, plan, self, position) for position, (stream, plan) in enumerate(plans)]
+        self._reading = threading.Lock()
+        self._groups = _groups_of([len(plan.needed) for _, plan in plans])
+        self._summaries_ahead: dict[int, dict[int, Summary]] = {}
 
     @property
     def is_fresh(self) -> bool:
@@ -132,22 +133,17 @@ class ProcessView(Generic[PlanT]):
         self._fresh[row.stream_id, row.source_hash] = row
 
     def take_summaries(self, position: int) -> dict[int, Summary]:
-        """The summaries of the fresh partitions of a stream, by index of their runs. Those of the next streams are
-        read with them, and kept until they are taken."""
+        """The summaries of the fresh partitions of a stream, by index of their runs. Those of its neighbours are read
+        with them, and kept until they are taken, once."""
         with self._reading:
             if position not in self._summaries_ahead:
-                self._read_summaries(position)
+                self._read_summaries(self._groups[position])
             return self._summaries_ahead.pop(position)
 
-    def _read_summaries(self, first: int) -> None:
-        rows_of: dict[int, dict[int, PartitionRow]] = {}
-        nb_rows = 0
-        for position in range(first, len(self.streams)):
-            rows = self.streams[position].fresh_rows()
-            nb_rows += len(rows)
-            if rows_of and nb_rows > SUMMARIES_AT_ONCE:
-                break
-            rows_of[position] = rows
+    def _read_summaries(self, positions: Iterable[int]) -> None:
+        for position in positions:
+            self._groups[position] = range(position, position + 1)  # for whoever asks again
+        rows_of = {position: self.streams[position].fresh_rows() for position in positions}
         summaries = self._store.summaries_of([row for rows in rows_of.values() for row in rows.values()], self._tally)
         for position, rows in rows_of.items():
             self._summaries_ahead[position] = {
@@ -169,3 +165,15 @@ class ProcessView(Generic[PlanT]):
 
     def _key(self, run: Run) -> tuple[str, str]:
         return run.stream.stream_id, self.view_set.source_hash(run)
+
+
+def _groups_of(sizes: Sequence[int]) -> list[range]:
+    """For each stream its neighbours whose summaries are read at once, itself included, given how many each has."""
+    groups: list[range] = []
+    first, size = 0, 0
+    for position, more in enumerate(sizes):
+        if size and size + more > SUMMARIES_AT_ONCE:
+            groups += [range(first, position)] * (position - first)
+            first, size = position, 0
+        size += more
+    return groups + [range(first, len(sizes))] * (len(sizes) - first)
