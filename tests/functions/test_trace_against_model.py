@@ -122,7 +122,7 @@ def test_the_next_query_sees_blocks_that_came_meanwhile(
 
 
 @effort(20)
-@given(delivery=deliveries(processes(max_async_streams=0)))
+@given(delivery=deliveries(processes()))
 def test_losses_are_counted_as_the_model_counts_them(lake: Lake, reader: Reader, delivery: Delivery) -> None:
     """Events in holes, and ends that close nothing, stream by stream."""
     process, blocks = delivery.process, delivery.blocks

@@ -3,7 +3,7 @@
 import pytest
 
 from tests.model import examples
-from tests.model.examples import at, begin, calls, end
+from tests.model.examples import at, begin, calls, end, task_begin, task_end
 from tests.model.lake import Reader, ingest_blocks, ingest_process
 from tests.model.spans import TimeRange
 from tests.model.strategies import WHOLE_LIFE
@@ -55,6 +55,23 @@ def test_nothing_is_told_when_nothing_is_lost(lake: Lake, reader: Reader) -> Non
     for time_range in (WHOLE_LIFE, TimeRange(at(50), at(60))):
         reader.trace(process.process_id, "both", time_range)
         assert reader.messages == []
+
+
+def test_ends_of_tasks_without_a_begin_are_counted(lake: Lake, reader: Reader) -> None:
+    """Those whose begin no block holds; one that comes in a later block than its begin is none of them."""
+    stream = examples.tasks(
+        task_end(0, 9), task_begin(1, 1), task_begin(2, 2), task_begin(3, 3), task_end(4, 1), task_end(5, 2)
+    )
+    process = examples.process(stream)
+    ingest_process(lake, process)
+    blocks = cut(stream, [2, 3])
+    ingest_blocks(lake, [blocks[0], blocks[2]])
+    for _ in ("cold", "warm"):
+        reader.trace(process.process_id, "both", WHOLE_LIFE)
+        told = [message for message in reader.messages if message["type"] == "orphan_ends"]
+        assert [(message["stream_id"], message["nb_events"]) for message in told] == [(stream.stream_id, 2)]
+    reader.trace(process.process_id, "both", TimeRange(at(1), at(4)))
+    assert [message["nb_events"] for message in reader.messages if message["type"] == "orphan_ends"] == [2]
 
 
 def test_ends_without_a_begin_are_counted(lake: Lake, reader: Reader) -> None:

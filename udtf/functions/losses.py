@@ -1,8 +1,10 @@
 """What a stream is missing, told to the caller beside its rows."""
 
+from collections.abc import Mapping
 from typing import Any
 
 from udtf.functions.table_function import Query
+from udtf.lake.partition_file import Summary
 from udtf.lake.process_view import StreamView
 from udtf.lake.runs import Run
 from udtf.time_range import TimeRange
@@ -14,9 +16,14 @@ def tell(query: Query, kind: str, stream: StreamView[Any], **details: object) ->
     query.context.on_message({"type": kind, "stream_id": stream.stream.stream_id, "thread_name": name, **details})
 
 
-def tell_losses(query: Query, stream: StreamView[Any], time_range: TimeRange) -> list[Run]:
+def tell_losses(
+    query: Query, stream: StreamView[Any], summaries: Mapping[int, Summary], time_range: TimeRange
+) -> list[Run]:
     """Tell the caller of events that were lost in a time range, `events_lost` for each place, and of ends that close
     nothing, `orphan_ends`.
+
+    Args:
+        summaries: those of the runs that the range needs, by index.
 
     Returns:
         The runs before which events were lost.
@@ -28,6 +35,7 @@ def tell_losses(query: Query, stream: StreamView[Any], time_range: TimeRange) ->
     ]
     for run in holed:
         tell(query, "events_lost", stream, nb_events=run.lost_before, time_ns=run.begin_time)
-    if stream.plan.orphan_ends:
-        tell(query, "orphan_ends", stream, nb_events=stream.plan.orphan_ends)
+    nb_orphans = stream.plan.orphan_ends(summaries)
+    if nb_orphans:
+        tell(query, "orphan_ends", stream, nb_events=nb_orphans)
     return holed

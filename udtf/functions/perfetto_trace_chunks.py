@@ -210,7 +210,7 @@ class _Trace:
             yield from self._failure(error, stream, thread, writer)
         else:
             yield from encoder.finish()
-            yield from self._losses(stream, thread, writer)
+            yield from self._losses(stream, summaries, thread, writer)
 
     def _prepare(
         self, turn: int, stream: StreamView[Any], writer: TraceWriter
@@ -241,9 +241,11 @@ class _Trace:
         tell(self.query, "thread_failed", stream, message=str(error))
         yield writer.instant(thread, self._first_time_ns(stream), "thread failed", {"error": str(error)})
 
-    def _losses(self, stream: StreamView[Any], thread: ThreadTrack | None, writer: TraceWriter) -> Iterator[bytes]:
+    def _losses(
+        self, stream: StreamView[Any], summaries: dict[int, Summary], thread: ThreadTrack | None, writer: TraceWriter
+    ) -> Iterator[bytes]:
         """Says on a thread's track, and to the caller, where telemetry is missing."""
-        for run in tell_losses(self.query, stream, self.time_range):
+        for run in tell_losses(self.query, stream, summaries, self.time_range):
             name = f"{run.lost_before} events lost"
             yield writer.instant(thread, run.begin_time, name, {"lost before event": str(run.begin_offset)})
 

@@ -76,17 +76,19 @@ def _batches(query: Query, process_id: str, span_types: str) -> Iterator[pa.Reco
 
 
 def _thread_spans(query: Query, stream: StreamView[ThreadPlan]) -> Iterator[pa.RecordBatch]:
-    for spans in stream.plan.scan(stream.finish_update(), stream.read):
+    summaries = stream.finish_update()
+    for spans in stream.plan.scan(summaries, stream.read):
         yield _with_stream(stream.stream, span_columns.span_batch(spans))
-    tell_losses(query, stream, query.context.range)
+    tell_losses(query, stream, summaries, query.context.range)
 
 
 def _async_spans(query: Query, stream: StreamView[AsyncPlan]) -> Iterator[pa.RecordBatch]:
-    for events in stream.plan.scan(stream.finish_update(), stream.read):
+    summaries = stream.finish_update()
+    for events in stream.plan.scan(summaries, stream.read):
         begins = events.where(events.is_begin)
         if len(begins):
             yield _with_stream(stream.stream, span_columns.span_batch(_as_spans(begins)))
-    tell_losses(query, stream, query.context.range)
+    tell_losses(query, stream, summaries, query.context.range)
 
 
 def _as_spans(begins: AsyncBatch) -> SpanBatch:

@@ -66,17 +66,18 @@ class ViewInstance(TableFunction):
 
 def _spans(query: Query, view: ProcessView[Any]) -> Iterator[pa.RecordBatch]:
     for stream in view.streams:
-        for spans in stream.plan.scan(stream.finish_update(), stream.read):
+        summaries = stream.finish_update()
+        for spans in stream.plan.scan(summaries, stream.read):
             yield span_columns.span_batch(spans)
-        tell_losses(query, stream, query.context.range)
+        tell_losses(query, stream, summaries, query.context.range)
 
 
 def _events(query: Query, view: ProcessView[AsyncPlan]) -> Iterator[pa.RecordBatch]:
     view.start_update()
     for stream in view.streams:
-        to_batch = partial(_event_batch, stream)
-        yield from map(to_batch, stream.plan.scan(stream.finish_update(), stream.read))
-        tell_losses(query, stream, query.context.range)
+        summaries = stream.finish_update()
+        yield from map(partial(_event_batch, stream), stream.plan.scan(summaries, stream.read))
+        tell_losses(query, stream, summaries, query.context.range)
 
 
 def _event_batch(stream: StreamView[AsyncPlan], events: AsyncBatch) -> pa.RecordBatch:

@@ -183,7 +183,6 @@ class AsyncPlan:
     time_range: TimeRange
     in_range: range
     needed: list[int]
-    orphan_ends: int = 0
 
     @classmethod
     def of(cls, runs: Sequence[Run], time_range: TimeRange) -> "AsyncPlan":
@@ -196,6 +195,14 @@ class AsyncPlan:
             or (index >= in_range.stop and run.unmatched_ends)
         ]
         return cls(runs, time_range, in_range, needed)
+
+    def orphan_ends(self, summaries: Mapping[int, Summary]) -> int:
+        """Ends in the range that close nothing."""
+        pairs = _Pairs.of(summaries)
+        is_in_range = (pairs.event_ids >= self._first_event_of(self.in_range.start)) & (
+            pairs.event_ids < self._first_event_of(self.in_range.stop)
+        )
+        return int(np.count_nonzero(is_in_range & ~pairs.is_begin & (pairs.others < 0)))
 
     def scan(self, summaries: Mapping[int, Summary], read: ReadPartition) -> Iterator[AsyncBatch]:
         """The events of the spans that overlap the time range, in their order; but ends that lie in runs after the
@@ -235,6 +242,7 @@ class _Pairs:
 
     event_ids: Int64s
     times_ns: Int64s
+    is_begin: npt.NDArray[np.bool_]
     others: Int64s
 
     @classmethod
@@ -248,10 +256,11 @@ class _Pairs:
                 is_begin.append(np.full(rows.num_rows, begins))
         if not event_ids:
             nothing = np.empty(0, np.int64)
-            return cls(nothing, nothing, nothing)
+            return cls(nothing, nothing, np.empty(0, np.bool_), nothing)
         order = np.argsort(np.concatenate(event_ids))
-        others = _pair(np.concatenate(is_begin)[order], np.concatenate(span_ids)[order])
-        return cls(np.concatenate(event_ids)[order], np.concatenate(times_ns)[order], others)
+        sorted_begins = np.concatenate(is_begin)[order]
+        others = _pair(sorted_begins, np.concatenate(span_ids)[order])
+        return cls(np.concatenate(event_ids)[order], np.concatenate(times_ns)[order], sorted_begins, others)
 
     def fill(self, batch: AsyncBatch) -> AsyncBatch:
         """Give the events of a batch their other halves, in place."""

@@ -160,7 +160,7 @@ class ThreadPlan:
     time_range: TimeRange
     in_range: range
     needed: list[int]
-    orphan_ends: int
+    nb_orphan_ends: int
     first_open: Int64s
     closer_run: Int64s
     closer_index: Int64s
@@ -199,6 +199,10 @@ class ThreadPlan:
             enclosing,
             start_top,
         )
+
+    def orphan_ends(self, summaries: Mapping[int, Summary]) -> int:
+        """Ends in the range that close nothing; no summary has to say."""
+        return self.nb_orphan_ends
 
     def scan(
         self, summaries: Mapping[int, Summary], read: ReadPartition, *, with_parents: bool = True

@@ -1,7 +1,7 @@
 """What every view set says of itself: how a partition is made, and what a time range needs of a stream."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Generic, Literal, Protocol, TypeVar
 
@@ -38,9 +38,8 @@ class StreamPlan(Protocol):
     def needed(self) -> list[int]:
         """Indexes, ascending, of the runs whose partitions the time range needs."""
 
-    @property
-    def orphan_ends(self) -> int:
-        """Ends in the range that close nothing."""
+    def orphan_ends(self, summaries: Mapping[int, Summary]) -> int:
+        """Ends in the range that close nothing, given the summaries of the `needed` runs, by index."""
 
 
 PlanT = TypeVar("PlanT", bound=StreamPlan)
