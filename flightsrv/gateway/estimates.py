@@ -3,13 +3,11 @@
 from dataclasses import dataclass
 from typing import Literal
 
-import pyarrow as pa
 from pydantic import BaseModel
 
 from flightsrv.client import QueryClient
-from flightsrv.client.times import time_ns
 from flightsrv.gateway.rows import query_rows
-from flightsrv.gateway.times import TimeText, text_or_none
+from flightsrv.gateway.times import TimeText, range_parameters, text_or_none
 
 SpanTypes = Literal["thread", "async", "both"]
 
@@ -96,8 +94,7 @@ def trace_info(
     client: QueryClient, process_id: str, begin: str | None, end: str | None, span_types: SpanTypes
 ) -> TraceInfo:
     """What there is, by metadata alone: no span is read. A process that is unknown has nothing."""
-    range_ns = (_limit_ns(begin, "begin", -(1 << 62)), _limit_ns(end, "end", 1 << 62))
-    parameters = [process_id, *(pa.scalar(limit_ns, pa.timestamp("ns", "UTC")) for limit_ns in range_ns)]
+    parameters = [process_id, *range_parameters(begin, end)]
     kinds = {row.pop("kind"): _Kind(**row) for row in query_rows(client, _EVENTS, parameters)}
     made = {row["kind"]: row["events"] for row in query_rows(client, _MATERIALIZED, parameters)}
     threads, async_streams = kinds.get("thread", _Kind()), kinds.get("async", _Kind())
@@ -118,7 +115,3 @@ def trace_info(
             seconds=_OVERHEAD_SECONDS + (events - warm) / _COLD_EVENTS_PER_SECOND + warm / _WARM_EVENTS_PER_SECOND,
         ),
     )
-
-
-def _limit_ns(time: str | None, argument: str, without: int) -> int:
-    return without if time is None else time_ns(time, argument)

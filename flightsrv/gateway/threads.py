@@ -12,7 +12,7 @@ from flightsrv.client.times import rfc3339
 from flightsrv.gateway.errors import problems
 from flightsrv.gateway.processes import ProcessId, find_process
 from flightsrv.gateway.rows import query_rows
-from flightsrv.gateway.times import TimeText, text_or_none
+from flightsrv.gateway.times import BeginQuery, EndQuery, TimeText, range_parameters, text_or_none
 
 Integers = npt.NDArray[np.int64]
 
@@ -24,7 +24,7 @@ _BLOCKS = """
         arrow_cast(begin_time, 'Int64') AS begin_ns,
         arrow_cast(end_time, 'Int64') AS end_ns
     FROM blocks
-    WHERE process_id = $1
+    WHERE process_id = $1 AND begin_time <= $3 AND end_time >= $2
     ORDER BY stream_id, begin_time, object_offset
 """
 
@@ -38,7 +38,7 @@ class CoveredRange(BaseModel):
 
 
 class Thread(BaseModel):
-    """A stream: the events of a thread, or the async ones of an event loop. `nb_events` is of its whole life."""
+    """A stream: the events of a thread, or the async ones of an event loop."""
 
     stream_id: str
     kind: Literal["thread", "async"]
@@ -51,7 +51,9 @@ class Thread(BaseModel):
 
 
 class ThreadList(BaseModel):
-    """All streams of a process, in order of their begin, and the times from the first event to the last one."""
+    """All streams of a process, in order of their begin, and the times from the first event to the last one.
+
+    Of a time range, they are those of the blocks that overlap it."""
 
     process_id: str
     begin: TimeText | None
@@ -63,17 +65,20 @@ def threads_router(client: QueryClient) -> APIRouter:
     """The route of this module."""
     router = APIRouter(prefix="/api/processes", tags=["processes"])
 
-    @router.get("/{process_id}/threads", responses=problems(404, 422))
+    @router.get("/{process_id}/threads", responses=problems(400, 404, 422))
     def list_threads(
         process_id: ProcessId,
+        begin: BeginQuery = None,
+        end: EndQuery = None,
         max_ranges: Annotated[
             int, Query(ge=1, le=10_000, description="Most ranges of a thread; those close together become one.")
         ] = 300,
     ) -> ThreadList:
-        """The threads of a process, and which times have data."""
+        """The threads of a process, and which times have data; with a range, in more detail."""
+        limits = range_parameters(begin, end)
         find_process(client, process_id)
         streams = query_rows(client, _STREAMS, [process_id])
-        blocks = client.query(_BLOCKS, [process_id])
+        blocks = client.query(_BLOCKS, [process_id, *limits])
         begins, ends, counts = (blocks[name].to_numpy() for name in ("begin_ns", "end_ns", "nb_objects"))
         begin_ns, end_ns = (int(begins.min()), int(ends.max())) if len(begins) else (None, None)
         # Gaps narrower than this are not seen, and there are never more than `max_ranges` wider ones.

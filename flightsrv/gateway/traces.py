@@ -14,14 +14,8 @@ from flightsrv.gateway.metrics import GatewayMetrics
 from flightsrv.gateway.processes import ProcessId, find_process
 from flightsrv.gateway.reading import TraceReader, TraceRequest
 from flightsrv.gateway.responses import GenerateResponse, PlainTraceResponse
-from flightsrv.gateway.times import TimeRange, TimeText, check_order
+from flightsrv.gateway.times import BeginQuery, EndQuery, TimeRange, check_order
 
-_BeginQuery = Annotated[
-    TimeText | None, Query(description="RFC 3339; without it, everything before the end.", examples=[])
-]
-_EndQuery = Annotated[
-    TimeText | None, Query(description="RFC 3339, included; without it, everything after the begin.", examples=[])
-]
 _STRICT = "Fail when a thread cannot be read, rather than go on without it."
 
 
@@ -65,8 +59,8 @@ def traces_router(client: QueryClient, reader: TraceReader, metrics: GatewayMetr
     )
     async def trace(
         process_id: ProcessId,
-        begin: _BeginQuery = None,
-        end: _EndQuery = None,
+        begin: BeginQuery = None,
+        end: EndQuery = None,
         span_types: SpanTypes = "both",
         strict: Annotated[bool, Query(description=_STRICT)] = False,
         accept_encoding: Annotated[str, Header(include_in_schema=False)] = "",
@@ -78,7 +72,7 @@ def traces_router(client: QueryClient, reader: TraceReader, metrics: GatewayMetr
 
     @router.get("/{process_id}/info", responses=problems(400, 404, 422))
     def info(
-        process_id: ProcessId, begin: _BeginQuery = None, end: _EndQuery = None, span_types: SpanTypes = "both"
+        process_id: ProcessId, begin: BeginQuery = None, end: EndQuery = None, span_types: SpanTypes = "both"
     ) -> TraceInfo:
         """What is in a time range, and about how large its trace is and how long it takes to make."""
         check_order(begin, end)

@@ -10,7 +10,10 @@ from flightsrv.client import QueryClient
 from flightsrv.gateway.lifecycle import GatewaySettings, RunningGateway, running_gateway
 from flightsrv.server.lifecycle import RunningServer, running_server
 from tests.client.fake_server import FakeServer, serving
+from tests.gateway.browser import browse
 from tests.gateway.recorded import Job, Program, record
+
+__all__ = ["browse"]
 
 SMALL = Program(
     threads={"main": [Job(0, 100, steps=4), Job(600, 700, steps=2)], "worker": [Job(50, 90)]},

@@ -48,6 +48,18 @@ def test_ranges_close_together_become_one(gateway: RunningGateway, small: str) -
     assert answer["threads"][0]["ranges"][0]["nb_events"] == 16
 
 
+def test_a_range_shows_its_blocks_alone(gateway: RunningGateway, small: str) -> None:
+    """All threads are listed, those without data there last; a gap is told that was too narrow before."""
+    answer = ask(f"{gateway.url}/api/processes/{small}/threads?begin=2026-01-01T10:00:00.65Z&max_ranges=1").json
+    assert (ms(answer["begin"]), ms(answer["end"])) == (600, 700)
+    assert [(thread["name"], len(thread["ranges"])) for thread in answer["threads"]] == [
+        ("main", 1),
+        ("event loop", 0),
+        ("worker", 0),
+    ]
+    assert ask(f"{gateway.url}/api/processes/{small}/threads?begin=noon").status == 400
+
+
 def test_a_process_without_events(gateway: RunningGateway, client: QueryClient) -> None:
     """It has no times."""
     process_id = record(client, Program({"idle": []}))

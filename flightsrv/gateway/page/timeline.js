@@ -1,0 +1,306 @@
+// Threads drawn over time: a row for each, with the times that have data; a range of time to drag, or to move by keys.
+
+import { element } from "./dom.js";
+import { clock, count, duration, parseTime, readable } from "./times.js";
+
+const ROW_HEIGHT = 20;
+const BAR_HEIGHT = 12;
+const MIN_BAR_WIDTH = 2;
+const LEAST_DRAG = 4;
+const TICK_EVERY = 110;
+const MIN_WINDOW_NS = 1000;
+const ZOOM_STEP = 2;
+
+/**
+ * `life` is the range of the whole process; ranges are { begin, end } in nanoseconds. `onselect` gets the range that
+ * somebody chose, null for all of it; `onzoom` the range that is on the screen, when that has changed.
+ */
+export class Timeline {
+  constructor(life, { onselect, onzoom }) {
+    this.life = life;
+    this.window = life;
+    this.selection = null;
+    this.threads = [];
+    this.onselect = onselect;
+    this.onzoom = onzoom;
+    this.build();
+    new ResizeObserver(() => this.draw()).observe(this.plot);
+    matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => this.draw());
+  }
+
+  build() {
+    this.gutter = element("span", { class: "gutter" });
+    this.ticks = element("div", { class: "ticks" });
+    this.rows = element("ul", { class: "rows" });
+    this.pointer = element("div", { class: "pointer", hidden: true }, element("span"));
+    this.before = element("div", { class: "shade" });
+    this.after = element("div", { class: "shade" });
+    this.handles = {
+      begin: this.buildHandle("begin", "Begin of the range"),
+      end: this.buildHandle("end", "End of the range"),
+    };
+    this.plot = element(
+      "div",
+      { class: "plot" },
+      this.before,
+      this.after,
+      this.pointer,
+      this.handles.begin,
+      this.handles.end,
+    );
+    this.element = element(
+      "section",
+      {
+        class: "timeline",
+        "aria-label": "Threads over time. Drag to choose a range, or move its ends with the arrow keys.",
+        onpointerdown: (event) => this.drag(event),
+        onpointermove: (event) => this.point(event),
+        onpointerleave: () => (this.pointer.hidden = true),
+        onwheel: (event) => this.wheel(event),
+      },
+      element("div", { class: "axis" }, this.gutter, this.ticks),
+      this.rows,
+      this.plot,
+    );
+  }
+
+  buildHandle(side, label) {
+    return element("div", {
+      class: `handle ${side}`,
+      role: "slider",
+      tabIndex: 0,
+      "aria-label": label,
+      "aria-orientation": "horizontal",
+      onkeydown: (event) => this.moveHandle(event, side),
+    });
+  }
+
+  /** Shows threads as the gateway lists them. */
+  show(threads) {
+    this.threads = threads.map((thread) => ({
+      ...thread,
+      ranges: thread.ranges.map((covered) => {
+        const [begin, end] = [parseTime(covered.begin), parseTime(covered.end)];
+        return { begin, end, rate: covered.nb_events / Math.max(1, Number(end - begin)) };
+      }),
+    }));
+    this.gutter.textContent = count(threads.length, "thread");
+    this.rows.replaceChildren(
+      ...this.threads.map((thread) =>
+        element(
+          "li",
+          { class: thread.kind },
+          element(
+            "span",
+            { class: "name", title: `${thread.name} ${thread.thread_id ?? ""}, ${count(thread.nb_events, "event")}` },
+            element("span", {}, thread.name || "unnamed"),
+            thread.kind === "async" && element("em", {}, "async"),
+          ),
+          element("canvas", { height: ROW_HEIGHT, "aria-hidden": "true" }),
+        ),
+      ),
+    );
+    this.draw();
+  }
+
+  /** Chooses a range, null for all, without telling anybody. */
+  select(range) {
+    this.selection = range;
+    this.place();
+  }
+
+  /** What is on the screen; never wider than the process's life. */
+  zoom(window) {
+    const length = window.end - window.begin;
+    const least = BigInt(MIN_WINDOW_NS);
+    if (length < least) window = { begin: window.begin - least / 2n, end: window.begin + least / 2n };
+    this.window = { begin: larger(window.begin, this.life.begin), end: smaller(window.end, this.life.end) };
+    if (this.window.end <= this.window.begin) this.window = this.life;
+    this.draw();
+    this.onzoom(this.window);
+  }
+
+  /** Twice or half of what is on the screen, around a time. */
+  zoomBy(factor, around = this.timeAt(this.plot.getBoundingClientRect().left + this.plot.clientWidth / 2)) {
+    const scaled = (ns) => BigInt(Math.round(Number(ns) * factor));
+    this.zoom({
+      begin: around - scaled(around - this.window.begin),
+      end: around + scaled(this.window.end - around),
+    });
+  }
+
+  get isWhole() {
+    return this.window.begin === this.life.begin && this.window.end === this.life.end;
+  }
+
+  draw() {
+    this.element.style.setProperty("--scrollbar", `${this.rows.offsetWidth - this.rows.clientWidth}px`);
+    const width = this.plot.clientWidth;
+    if (width === 0) return;
+    const most = Math.max(...this.threads.flatMap((thread) => thread.ranges.map((range) => range.rate)), 0);
+    [...this.rows.children].forEach((row, number) => {
+      this.drawRow(row.lastChild, this.threads[number].ranges, width, most);
+    });
+    this.drawTicks(width);
+    this.place();
+  }
+
+  /** Busier times are darker. */
+  drawRow(canvas, ranges, width, most) {
+    const ratio = devicePixelRatio;
+    canvas.width = width * ratio;
+    canvas.height = ROW_HEIGHT * ratio;
+    const context = canvas.getContext("2d");
+    context.scale(ratio, ratio);
+    context.fillStyle = getComputedStyle(canvas).color;
+    for (const { begin, end, rate } of ranges) {
+      if (end < this.window.begin || begin > this.window.end) continue;
+      const left = Math.max(0, this.position(begin) * width);
+      const right = Math.min(width, this.position(end) * width);
+      context.globalAlpha = 0.6 + 0.4 * (Math.log1p(rate * 1e6) / Math.log1p(most * 1e6));
+      const barWidth = Math.max(MIN_BAR_WIDTH, right - left);
+      context.fillRect(Math.min(left, width - barWidth), (ROW_HEIGHT - BAR_HEIGHT) / 2, barWidth, BAR_HEIGHT);
+    }
+  }
+
+  drawTicks(width) {
+    const stepNs = tickStep(this.length / Math.max(1, width / TICK_EVERY));
+    const digits = Math.max(0, Math.min(9, 9 - Math.floor(Math.log10(stepNs))));
+    const step = BigInt(stepNs);
+    const marks = [];
+    for (let time = (this.window.begin / step + 1n) * step; time < this.window.end; time += step) {
+      const mark = element("span", {}, clock(time, stepNs >= 1e9 ? 0 : digits));
+      mark.style.left = `${this.position(time) * 100}%`;
+      marks.push(mark);
+    }
+    this.ticks.replaceChildren(...marks);
+  }
+
+  /** The handles, and the shade over what is not chosen. */
+  place() {
+    const { begin, end } = this.selection ?? this.life;
+    const [left, right] = [this.position(begin), this.position(end)].map((at) => Math.min(1, Math.max(0, at)));
+    this.before.style.width = `${left * 100}%`;
+    this.after.style.left = `${right * 100}%`;
+    for (const [side, time] of Object.entries({ begin, end })) {
+      const handle = this.handles[side];
+      handle.style.left = `${this.position(time) * 100}%`;
+      handle.hidden = this.position(time) < 0 || this.position(time) > 1;
+      handle.setAttribute("aria-valuemin", 0);
+      handle.setAttribute("aria-valuemax", Number(this.life.end - this.life.begin) / 1e9);
+      handle.setAttribute("aria-valuenow", Number(time - this.life.begin) / 1e9);
+      handle.setAttribute("aria-valuetext", `${readable(time)} UTC`);
+    }
+  }
+
+  drag(event) {
+    if (event.button !== 0 || event.clientX < this.plot.getBoundingClientRect().left - LEAST_DRAG) return;
+    event.preventDefault();
+    const handle = event.target.closest(".handle");
+    handle?.focus();
+    const chosen = this.selection ?? this.life;
+    const moving = Object.keys(this.handles).find((side) => this.handles[side] === handle);
+    const fixed = moving === undefined ? this.roundTimeAt(event.clientX) : chosen[moving === "begin" ? "end" : "begin"];
+    const beginX = event.clientX;
+    let isDragged = false;
+    const finished = new AbortController();
+    const move = ({ clientX }) => {
+      isDragged ||= Math.abs(clientX - beginX) >= LEAST_DRAG;
+      if (isDragged) this.choose(ordered(fixed, this.roundTimeAt(clientX)));
+    };
+    const finish = (last) => {
+      finished.abort();
+      if (last.type === "pointerup" && !isDragged && moving === undefined) this.choose(null);
+    };
+    addEventListener("pointermove", move, { signal: finished.signal });
+    addEventListener("pointerup", finish, { signal: finished.signal });
+    addEventListener("pointercancel", finish, { signal: finished.signal });
+  }
+
+  moveHandle(event, side) {
+    const chosen = this.selection ?? this.life;
+    const step = BigInt(Math.max(1, Math.round(this.length * (event.shiftKey ? 0.1 : 0.01))));
+    const to = {
+      ArrowLeft: chosen[side] - step,
+      ArrowDown: chosen[side] - step,
+      ArrowRight: chosen[side] + step,
+      ArrowUp: chosen[side] + step,
+      PageDown: chosen[side] - 10n * step,
+      PageUp: chosen[side] + 10n * step,
+      Home: side === "begin" ? this.life.begin : chosen.begin,
+      End: side === "end" ? this.life.end : chosen.end,
+    }[event.key];
+    if (to === undefined) return;
+    event.preventDefault();
+    const limited = smaller(larger(to, this.life.begin), this.life.end);
+    this.choose(side === "begin" ? { begin: smaller(limited, chosen.end), end: chosen.end } :
+      { begin: chosen.begin, end: larger(limited, chosen.begin) });
+  }
+
+  choose(range) {
+    const isAll = range !== null && range.begin === this.life.begin && range.end === this.life.end;
+    this.select(isAll ? null : range);
+    this.onselect(this.selection);
+  }
+
+  point(event) {
+    const at = (event.clientX - this.plot.getBoundingClientRect().left) / this.plot.clientWidth;
+    this.pointer.hidden = at < 0 || at > 1 || event.pointerType === "touch";
+    this.pointer.style.left = `${at * 100}%`;
+    this.pointer.classList.toggle("late", at > 0.8);
+    const time = this.timeAt(event.clientX);
+    this.pointer.firstChild.textContent = `${clock(time, this.length < 1e7 ? 9 : 3)}  +${duration(Number(time - this.life.begin))}`;
+  }
+
+  wheel(event) {
+    if (!event.ctrlKey && !event.metaKey) return;
+    event.preventDefault();
+    this.zoomBy(event.deltaY > 0 ? ZOOM_STEP : 1 / ZOOM_STEP, this.timeAt(event.clientX));
+  }
+
+  get length() {
+    return Math.max(1, Number(this.window.end - this.window.begin));
+  }
+
+  /** From 0 to 1 on the screen. */
+  position(time) {
+    return Number(time - this.window.begin) / this.length;
+  }
+
+  /** With no more digits than a pixel is worth. */
+  roundTimeAt(clientX) {
+    const unit = BigInt(10 ** Math.max(0, Math.floor(Math.log10(this.length / this.plot.clientWidth))));
+    const time = this.timeAt(clientX);
+    if (time === this.life.begin || time === this.life.end) return time;
+    return smaller(larger(((time + unit / 2n) / unit) * unit, this.life.begin), this.life.end);
+  }
+
+  timeAt(clientX) {
+    const box = this.plot.getBoundingClientRect();
+    const at = Math.min(1, Math.max(0, (clientX - box.left) / box.width));
+    return this.window.begin + BigInt(Math.round(at * this.length));
+  }
+}
+
+/** The next of 1, 2, 5, 10 ... nanoseconds; above a second of 1, 2, 5, 10, 15, 30 seconds, minutes, hours. */
+function tickStep(leastNs) {
+  const clockSteps = [1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 10_800, 21_600, 43_200, 86_400];
+  if (leastNs > 5e8) {
+    const days = Math.ceil(leastNs / 86_400e9);
+    return (clockSteps.find((seconds) => seconds * 1e9 >= leastNs) ?? days * 86_400) * 1e9;
+  }
+  const power = 10 ** Math.floor(Math.log10(Math.max(1, leastNs)));
+  return [1, 2, 5, 10].map((factor) => factor * power).find((step) => step >= leastNs);
+}
+
+function ordered(one, other) {
+  return one <= other ? { begin: one, end: other } : { begin: other, end: one };
+}
+
+function smaller(one, other) {
+  return one < other ? one : other;
+}
+
+function larger(one, other) {
+  return one > other ? one : other;
+}

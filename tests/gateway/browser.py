@@ -1,0 +1,60 @@
+"""The page in a real browser."""
+
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Protocol, TypeVar
+
+import pytest
+from playwright.sync_api import Page, sync_playwright
+
+from tests.support.debian import program_or_skip
+
+T = TypeVar("T")
+
+WITHIN_MS = 60_000
+
+
+class Browse(Protocol):
+    """Runs steps on a page of a new browser, and fails where a script of the page does."""
+
+    def __call__(self, steps: Callable[[Page], T]) -> T: ...
+
+
+@pytest.fixture
+def browse() -> Browse:
+    """A browser, if there is one on this machine."""
+    chromium = program_or_skip("chromium")
+
+    def run(steps: Callable[[Page], T]) -> T:
+        # Playwright leaves an event loop behind in its thread, where nothing else could run one.
+        with ThreadPoolExecutor(max_workers=1) as executor:
+            return executor.submit(_run, chromium, steps).result()
+
+    return run
+
+
+def _run(chromium: Path, steps: Callable[[Page], T]) -> T:
+    arguments = ["--no-sandbox", "--disable-background-networking"]
+    with (
+        sync_playwright() as playwright,
+        playwright.chromium.launch(executable_path=chromium, args=arguments) as browser,
+        browser.new_context(viewport={"width": 1100, "height": 700}, accept_downloads=True) as context,
+    ):
+        context.set_default_timeout(WITHIN_MS)
+        page = context.new_page()
+        failures: list[str] = []
+        page.on("pageerror", lambda error: failures.append(str(error)))
+        result = steps(page)
+        assert failures == []
+        return result
+
+
+def drag(page: Page, begin: float, end: float) -> None:
+    """Choose a range on the timeline, from and to shares of its width."""
+    box = page.locator(".plot").bounding_box()
+    assert box is not None
+    page.mouse.move(box["x"] + begin * box["width"], box["y"] + 50)
+    page.mouse.down()
+    page.mouse.move(box["x"] + end * box["width"], box["y"] + 50, steps=4)
+    page.mouse.up()

@@ -1,0 +1,146 @@
+"""Pictures of the page, to be looked at: `python -m tests.gateway.screenshots FOLDER`.
+
+`docs/page.png` is the one that the README shows.
+"""
+
+import random
+import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from playwright.sync_api import Page, sync_playwright
+
+from flightsrv.client import QueryClient, connect
+from flightsrv.gateway.lifecycle import GatewaySettings, running_gateway
+from flightsrv.server.lifecycle import running_server
+from tests.client.fake_server import Chunk, Message, Wait, serving
+from tests.gateway.recorded import START_NS, Job, Program, record
+from tests.support.debian import find_program
+
+MINUTE_NS = 60_000_000_000
+WIDE, NARROW = {"width": 1180, "height": 640}, {"width": 390, "height": 780}
+
+
+def busy_program() -> Program:
+    """Two minutes of a program with pools of threads, each busy in its own way."""
+    dice = random.Random(7)
+
+    def jobs(pause_ms: float, work_ms: float, until_ms: float = 120_000) -> list[Job]:
+        found, now_ms = [], dice.uniform(0, pause_ms)
+        while now_ms < until_ms:
+            length_ms = dice.expovariate(1 / work_ms)
+            found.append(Job(now_ms, min(now_ms + length_ms, until_ms), steps=dice.randint(1, 60)))
+            now_ms += length_ms + dice.expovariate(1 / pause_ms)
+        return found
+
+    threads = {"MainThread": jobs(2_000, 9_000), "scheduler": jobs(400, 300), "garbage collector": jobs(9_000, 700)}
+    threads |= {f"reader-{number}": jobs(3_000, 1_500, 70_000) for number in range(1, 5)}
+    threads |= {f"tile-worker-{number}": jobs(2_500, 4_000) for number in range(1, 9)}
+    threads |= {f"compress-{number}": jobs(12_000, 5_000) for number in range(1, 5)}
+    threads |= {"uploader": jobs(20_000, 2_000), "metrics": jobs(5_000, 50)}
+    requests = [Job(at := dice.uniform(0, 119_000), at + dice.uniform(10, 900)) for _ in range(800)]
+    return Program(
+        threads,
+        requests,
+        exe="/opt/tiles/bin/tile-renderer",
+        computer="render-03",
+        properties={"command-line": "/opt/tiles/bin/tile-renderer --pool 8 --zoom 4-14 --queue tiles", "pid": "41873"},
+    )
+
+
+def fill(client: QueryClient) -> str:
+    """Processes as a small cluster has them; returns the id of the busy one."""
+    dice = random.Random(3)
+    programs = [
+        "/usr/bin/python3 -m ingest.worker --shard {}",
+        "/opt/tiles/bin/tile-renderer --pool {}",
+        "/usr/sbin/queued -c {}",
+    ]
+    for number in range(60):
+        command = dice.choice(programs).format(dice.randint(1, 32))
+        start_ns = START_NS - number * 37 * MINUTE_NS - dice.randrange(MINUTE_NS)
+        host = f"{dice.choice(['render', 'ingest'])}-{dice.randint(1, 9):02}"
+        properties = {"command-line": command, "pid": str(dice.randint(300, 65_000))}
+        record(client, Program({}, exe=command.split()[0], start_ns=start_ns, computer=host, properties=properties))
+    return record(client, busy_program())
+
+
+@contextmanager
+def pages(dark: bool, size: dict[str, int]) -> Iterator[Page]:
+    """A page in a new browser."""
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=find_program("chromium"), args=["--no-sandbox"])
+        page = browser.new_page(viewport=size, color_scheme="dark" if dark else "light")
+        page.on("pageerror", lambda error: print("page error:", error))
+        page.on("console", lambda message: message.type == "error" and print("console:", message.text))
+        yield page
+        browser.close()
+
+
+def choose_range(page: Page, begin: float, end: float) -> None:
+    """Drag over the timeline, from and to shares of its width."""
+    box = page.locator(".plot").bounding_box()
+    assert box is not None
+    page.mouse.move(box["x"] + begin * box["width"], box["y"] + 80)
+    page.mouse.down()
+    page.mouse.move(box["x"] + end * box["width"], box["y"] + 120, steps=5)
+    page.mouse.up()
+
+
+def take(page: Page, url: str, process_id: str, folder: Path, name: str) -> None:
+    """The list, a process, a range of it."""
+    page.goto(url)
+    page.wait_for_selector("tbody tr")
+    page.screenshot(path=folder / f"list-{name}.png")
+    page.goto(f"{url}/#/process/{process_id}")
+    page.wait_for_selector(".rows li")
+    choose_range(page, 0.35, 0.62)
+    page.mouse.move(0, 0)
+    page.wait_for_selector(".estimate strong")
+    page.screenshot(path=folder / f"process-{name}.png")
+
+
+def take_states(page: Page, url: str, fake_url: str, process_id: str, folder: Path, name: str) -> None:
+    """A trace under way that never ends, and the same after its server went away."""
+    page.route("**/generate", lambda route: route.continue_(url=route.request.url.replace(url, fake_url)))
+    page.get_by_role("button", name="Download").click()
+    page.get_by_text("MB of about").wait_for()
+    page.wait_for_timeout(700)
+    page.screenshot(path=folder / f"progress-{name}.png")
+    page.get_by_role("button", name="Cancel").click()
+    page.unroute("**/generate")
+    page.route("**/generate", lambda route: route.abort("connectionreset"))
+    page.get_by_role("button", name="Download").click()
+    page.wait_for_selector(".state.failed")
+    page.screenshot(path=folder / f"error-{name}.png")
+
+
+def main(folder: Path) -> None:
+    """All pictures."""
+    folder.mkdir(parents=True, exist_ok=True)
+    told = {
+        "type": "progress",
+        "message": "Processing thread 9/21: tile-worker-2",
+        "threads_done": 7,
+        "threads_total": 21,
+    }
+    script = [Message({**told, "nb_spans": 5210}), Chunk(0, bytes(1_100_000)), Chunk(1, bytes(300_000)), Wait()]
+    with (
+        tempfile.TemporaryDirectory() as lake,
+        running_server(lake) as server,
+        running_gateway(server.url, GatewaySettings(port=0)) as gateway,
+        serving(*script) as fake,
+        running_gateway(fake.url, GatewaySettings(port=0)) as scripted,
+    ):
+        with connect(server.url) as client:
+            process_id = fill(client)
+        for name, dark, size in (("light", False, WIDE), ("dark", True, WIDE), ("narrow", False, NARROW)):
+            with pages(dark, size) as page:
+                take(page, gateway.url, process_id, folder, name)
+                take_states(page, gateway.url, scripted.url, process_id, folder, name)
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]))
