@@ -39,10 +39,10 @@ class Program:
     properties: Mapping[str, str] = field(default_factory=dict)
 
 
-def record(client: QueryClient, program: Program) -> str:
-    """Send a process to a server; returns its id."""
+def record(client: QueryClient, program: Program, process_id: str | None = None) -> str:
+    """Send a process to a server; returns its id, a new one unless told otherwise."""
     process = telemetry.Process(
-        str(uuid.uuid4()),
+        process_id or str(uuid.uuid4()),
         1_000_000_000,
         program.start_ns,
         0,
