@@ -40,7 +40,7 @@ TABLE = pa.table(
 def many_row_groups(monkeypatch: pytest.MonkeyPatch) -> bytes:
     """A file of twenty row groups."""
     monkeypatch.setattr(partition_file, "ROW_GROUP_ROWS", 500)
-    return write_partition(TABLE, ["first"])
+    return write_partition(TABLE)
 
 
 class Fetches:

@@ -164,8 +164,7 @@ class AsyncEvents(ViewSet["AsyncPlan"]):
             pa.RecordBatch.from_arrays([column.combine_chunks() for column in open_rows.columns], schema=ROWS),
             unmatched_ends(event_ids[ended], times_ns[ended], columns.span_ids[ended]),
         )
-        delta_columns = ("event_id", "time", "span_id", "parent_span_id", "other_event_id", "other_time")
-        return BuiltPartition(write_partition(table, delta_columns), summary, table.num_rows)
+        return BuiltPartition(write_partition(table), summary, table.num_rows)
 
     def plan(self, runs: Sequence[Run], time_range: TimeRange) -> "AsyncPlan":
         return AsyncPlan.of(runs, time_range)

@@ -115,9 +115,7 @@ class ThreadSpans(ViewSet["ThreadPlan"]):
             pa.RecordBatch.from_arrays([column.combine_chunks() for column in open_rows.columns], schema=ROWS),
             unmatched_ends(orphans + run.begin_offset, times_ns[orphans], np.zeros(len(orphans), np.int64)),
         )
-        return BuiltPartition(
-            write_partition(table, delta_columns=("id", "parent", "begin", "end")), summary, table.num_rows
-        )
+        return BuiltPartition(write_partition(table), summary, table.num_rows)
 
     def plan(self, runs: Sequence[Run], time_range: TimeRange) -> "ThreadPlan":
         return ThreadPlan.of(runs, time_range)
