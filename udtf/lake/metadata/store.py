@@ -226,29 +226,23 @@ class MetadataStore:
         with self._database.write(durable=False) as connection:
             self._lock_streams(connection, {row.stream_id for row in rows})
             values = [{**vars(row), "summary": summary} for row, summary in built]
-            insert = self._database.insert(partitions).values(values).on_conflict_do_nothing()
-            inserted = set(connection.scalars(insert.returning(table.partition_id)))
+            # One statement for any number of rows: SQLAlchemy compiles it once.
+            insert = self._database.insert(partitions).on_conflict_do_nothing().returning(table.partition_id)
+            inserted = set(connection.scalars(insert, values))
             winners = {
                 (winner.view_set, winner.stream_id, winner.source_hash): winner
                 for row in rows
                 if row.partition_id not in inserted
                 for winner in rows_of(connection, _select_partitions().where(_same_source(row)), PartitionRow)
             }
-            replaced = sa.or_(
-                *(
-                    sa.and_(
-                        table.view_set == row.view_set,
-                        table.stream_id == row.stream_id,
-                        table.source_hash != row.source_hash,
-                        table.begin_offset < row.end_offset,
-                        table.end_offset > row.begin_offset,
-                    )
-                    for row in rows
-                )
+            near = _select_partitions().where(
+                table.stream_id.in_({row.stream_id for row in rows}),
+                table.begin_offset < max(row.end_offset for row in rows),
+                table.end_offset > min(row.begin_offset for row in rows),
             )
-            delete = sa.delete(partitions).where(replaced).returning(*PARTITION_COLUMNS)
-            deleted = [PartitionRow(*row) for row in connection.execute(delete)]
-        return [winners.get((row.view_set, row.stream_id, row.source_hash), row) for row in rows], deleted
+            replaced = _replaced_by(rows, rows_of(connection, near, PartitionRow))
+            _delete_partitions(connection, replaced)
+        return [winners.get((row.view_set, row.stream_id, row.source_hash), row) for row in rows], replaced
 
     def retire_partitions(self, view_set: str, instance_id: str, time_range: TimeRange) -> list[PartitionRow]:
         """Drop the rows of the partitions that overlap a time range; the caller deletes their files."""
@@ -310,6 +304,23 @@ def _same_source(row: PartitionRow) -> sa.ColumnElement[bool]:
     return sa.and_(
         table.view_set == row.view_set, table.stream_id == row.stream_id, table.source_hash == row.source_hash
     )
+
+
+def _replaced_by(rows: Sequence[PartitionRow], others: Sequence[PartitionRow]) -> list[PartitionRow]:
+    """Those of the others that hold events of one of the rows, made from other blocks."""
+    by_view: dict[tuple[str, str], list[PartitionRow]] = {}
+    for row in rows:
+        by_view.setdefault((row.view_set, row.stream_id), []).append(row)
+    return [
+        other
+        for other in others
+        if any(
+            row.source_hash != other.source_hash
+            and row.begin_offset < other.end_offset
+            and row.end_offset > other.begin_offset
+            for row in by_view.get((other.view_set, other.stream_id), ())
+        )
+    ]
 
 
 def _delete_partitions(connection: sa.Connection, rows: Sequence[PartitionRow]) -> None:
