@@ -1,35 +1,20 @@
 """Parameters of prepared statements: finding `?` and `$1` in a statement, and writing values in their place.
 
 A parameter may stand where a plan needs a constant, in the arguments of a table function, so values are written into
-the statement as literals before it is planned. The scanner follows the lexer of DataFusion's SQL: a placeholder is
-never looked for inside text, quoted names or comments, and a value becomes exactly one literal.
+the statement as literals before it is planned. A placeholder is a token: what looks like one inside text, quoted names
+or comments is none; and a value becomes exactly one literal.
 """
 
 import re
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 import pyarrow as pa
 
 from udtf.errors import InvalidArgument
+from udtf.sql.tokens import tokens
 
-_TOKEN = re.compile(
-    r"""
-      --[^\n]*
-    | (?P<comment> /\*)
-    | [eE]'(?:[^'\\]|\\.|'')*'?
-    | '(?:[^']|'')*'?
-    | "(?:[^"]|"")*"?
-    | `(?:[^`]|``)*`?
-    | \$(?P<tag>\w*)\$ .*? (?:\$(?P=tag)\$|\Z)
-    | (?P<word> [^\W\d][\w$]*)
-    | (?P<placeholder> \?|\$\w*)
-    | \d[\w.]*
-    """,
-    re.VERBOSE | re.DOTALL,
-)
 _NUMBERED = re.compile(r"\$[1-9][0-9]{0,4}")
-_COMMENT_MARK = re.compile(r"/\*|\*/")
 
 
 @dataclass(frozen=True)
@@ -82,7 +67,9 @@ def parse_statement(sql: str) -> Statement:
     numbers: list[int] = []
     styles: set[str] = set()
     begin = 0
-    for position, text in _placeholders(sql):
+    for kind, position, text in tokens(sql):
+        if kind != "placeholder":
+            continue
         if text == "?":
             number = len(numbers)
         elif _NUMBERED.fullmatch(text):
@@ -99,25 +86,6 @@ def parse_statement(sql: str) -> Statement:
     if missing:
         raise InvalidArgument(f"the statement has ${max(numbers) + 1} but no ${min(missing) + 1}")
     return Statement((*pieces, sql[begin:]), tuple(numbers))
-
-
-def _placeholders(sql: str) -> Iterator[tuple[int, str]]:
-    position = 0
-    while token := _TOKEN.search(sql, position):
-        position = token.end()
-        if token["comment"]:
-            position = _end_of_comment(sql, position)
-        elif token["placeholder"]:
-            yield token.start(), token["placeholder"]
-
-
-def _end_of_comment(sql: str, position: int) -> int:
-    """Where the comment ends that was opened before `position`; comments nest."""
-    depth = 1
-    while depth and (mark := _COMMENT_MARK.search(sql, position)):
-        depth += 1 if mark[0] == "/*" else -1
-        position = mark.end()
-    return position if depth == 0 else len(sql)
 
 
 def literal(value: pa.Scalar) -> str:

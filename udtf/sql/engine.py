@@ -7,7 +7,7 @@ from contextlib import closing
 import datafusion
 import pyarrow as pa
 
-from udtf.errors import InvalidArgument, UdtfError
+from udtf.errors import InvalidArgument, PermissionDenied, UdtfError
 from udtf.execution.cancellation import Cancellation, QueryCancelled
 from udtf.functions.catalog import TABLE_FUNCTIONS, telemetry_tables
 from udtf.functions.table_function import Query as FunctionQuery
@@ -22,6 +22,8 @@ from udtf.sql.driver import Driver
 from udtf.sql.panics import EnginePanic, panics_as_errors
 from udtf.sql.plain_types import without_views
 from udtf.sql.streamed_table import StreamedTable
+from udtf.sql.tokens import check_size
+from udtf.sql.workspace import limit_exceeded
 
 __all__ = ["Query", "QueryCancelled", "QueryContext", "QueryEngine"]
 
@@ -34,7 +36,7 @@ class QueryEngine:
     def __init__(self, lake: Lake, settings: QuerySettings | None = None) -> None:
         self._lake = lake
         self._settings = settings or QuerySettings()
-        self._driver = Driver()
+        self._driver = Driver(self._settings)
 
     def close(self) -> None:
         """Stop all queries under way; they end with QueryCancelled."""
@@ -47,6 +49,7 @@ class QueryEngine:
             InvalidArgument: the statement is not one, does not fit the tables, or would change something.
             NotFound: an argument names a process or stream that is not there.
         """
+        check_size(sql)
         session = _Session(self._lake, self._settings, context or QueryContext())
         return Query(session, session.plan(sql), self._driver)
 
@@ -69,7 +72,10 @@ class _Session:
 
     def __init__(self, lake: Lake, settings: QuerySettings, context: QueryContext) -> None:
         self.cancellation = Cancellation()
+        self._settings = settings
         tally = context.tally or lake.metrics.tally()
+        if context.visible_processes is not None:
+            lake = lake.limited_to(context.visible_processes)
         self._query = FunctionQuery(lake, context, settings, tally, self.cancellation)
         self._argument_types: dict[str, pa.DataType] = {}
         self._error: Exception | None = None
@@ -120,13 +126,15 @@ class _Session:
             return self._error
         if isinstance(error, UdtfError | EnginePanic):
             return error
-        return InvalidArgument(_readable(str(error)))
+        return limit_exceeded(str(error), self._settings) or InvalidArgument(_readable(str(error)))
 
     def _callable(self, function: TableFunction) -> Callable[..., StreamedTable]:
         session = weakref.proxy(self)
 
         def plan(*expressions: datafusion.Expr) -> StreamedTable:
             try:
+                if function.is_for_administrators and not session._query.context.may_administer:
+                    raise PermissionDenied(f"{function.name} is for administrators")
                 values = bind_arguments(function, expressions)
                 if len(values) < len(expressions):
                     session._argument_types.update(placeholder_types(function, expressions))
