@@ -2,7 +2,10 @@
 
     UdtfError
     ├── InvalidArgument      the caller's mistake: an argument, a statement, a time
-    │   └── InvalidTelemetry     telemetry that is malformed or contradicts what is stored
+    │   ├── InvalidTelemetry     telemetry that is malformed or contradicts what is stored
+    │   └── LimitExceeded        the answer would take more memory or room than a query may have
+    ├── PermissionDenied     the caller is known, and may not do this
+    ├── Overloaded           too many others are served at this moment; later there may be room
     ├── NotFound             a process, stream or block that the lake does not have
     ├── CorruptData          stored bytes are not what was acknowledged (a failure of ours or of the store)
     └── StoreUnavailable     the object store or the metadata database does not answer; later it may
@@ -21,6 +24,18 @@ class InvalidArgument(UdtfError):
 
 class InvalidTelemetry(InvalidArgument):
     """Telemetry was refused whole; nothing of the refused record batch was stored."""
+
+
+class LimitExceeded(InvalidArgument):
+    """A query asked for more than one query may have; the message says how much that is."""
+
+
+class PermissionDenied(UdtfError):
+    """The caller may not do this, whether or not there is what it names."""
+
+
+class Overloaded(UdtfError):
+    """As much is under way as may be at once, and waiting was of no use; nothing was done."""
 
 
 class NotFound(UdtfError):

@@ -1,9 +1,10 @@
 """What a statement is told besides its text."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from udtf.metrics import QueryTally
+from udtf.query_log import QueryLog
 from udtf.sql.catalog import DEFAULT_SCHEMA
 from udtf.time_range import WHOLE_LIFE, TimeRange
 
@@ -23,6 +24,10 @@ class QueryContext:
             any thread.
         db_schema: where tables are looked for whose names are without a schema.
         tally: where what the statement takes is added up; None is a new one.
+        visible_processes: ids of the processes that the caller may see; for the statement there are no others. None is
+            all of them.
+        may_administer: whether the caller may call the functions that are for administrators.
+        query_log: what `query_log()` shows.
     """
 
     time_range: TimeRange | None = None
@@ -30,6 +35,9 @@ class QueryContext:
     on_message: Callable[[dict[str, object]], None] = _ignore
     tally: QueryTally | None = None
     db_schema: str = DEFAULT_SCHEMA
+    visible_processes: frozenset[str] | None = None
+    may_administer: bool = True
+    query_log: QueryLog = field(default_factory=QueryLog)
 
     @property
     def range(self) -> TimeRange:

@@ -8,6 +8,7 @@ from udtf.functions.partition_functions import (
 )
 from udtf.functions.perfetto_trace_chunks import PerfettoTraceChunks
 from udtf.functions.process_spans import ProcessSpans
+from udtf.functions.query_log import QueryLogFunction
 from udtf.functions.server_metrics import ServerMetrics
 from udtf.functions.table_function import TableFunction
 from udtf.functions.telemetry_tables import telemetry_tables
@@ -22,6 +23,7 @@ TABLE_FUNCTIONS: tuple[TableFunction, ...] = (
     MaterializePartitions(),
     RetirePartitions(),
     ServerMetrics(),
+    QueryLogFunction(),
 )
 
 __all__ = ["TABLE_FUNCTIONS", "telemetry_tables"]

@@ -83,6 +83,7 @@ class _ChangePartitions(TableFunction):
     """A function that does something when it runs, once, and tells for how many partitions."""
 
     parameters = _RANGE_OF_INSTANCE
+    is_for_administrators = True
 
     def schema(self, arguments: Mapping[str, Any]) -> pa.Schema:
         if "view_set" in arguments:

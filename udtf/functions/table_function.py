@@ -56,6 +56,7 @@ class TableFunction(ABC):
 
     name: str
     parameters: tuple[Parameter, ...] = ()
+    is_for_administrators = False
 
     @abstractmethod
     def schema(self, arguments: Mapping[str, Any]) -> pa.Schema:

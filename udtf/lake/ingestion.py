@@ -8,6 +8,7 @@ import re
 import time
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from copy import copy
 from typing import Any
 
 import numpy as np
@@ -43,11 +44,12 @@ class Ingestion:
         self._metadata = metadata
         self._objects = objects
         self._uploads = ThreadPoolExecutor(8, thread_name_prefix="upload")
-        self._tables: dict[str, Callable[[pa.RecordBatch], None]] = {
-            "processes": self._ingest_processes,
-            "streams": self._ingest_streams,
-            "blocks": self._ingest_blocks,
-        }
+
+    def into(self, metadata: MetadataStore) -> "Ingestion":
+        """The same, but that rows go into another view of the tables. It is closed with this one."""
+        ingestion = copy(self)
+        ingestion._metadata = metadata
+        return ingestion
 
     def ingest(self, table: str, batch: pa.RecordBatch) -> int:
         """Store the rows of a batch; returns their number, those stored before included.
@@ -55,9 +57,14 @@ class Ingestion:
         Raises:
             InvalidTelemetry: something in the batch is wrong, and nothing of it was stored; the message says what.
         """
-        take = self._tables.get(table)
+        tables: dict[str, Callable[[pa.RecordBatch], None]] = {
+            "processes": self._ingest_processes,
+            "streams": self._ingest_streams,
+            "blocks": self._ingest_blocks,
+        }
+        take = tables.get(table)
         if take is None:
-            raise InvalidTelemetry(f"table {table!r} takes no telemetry, expected one of {', '.join(self._tables)}")
+            raise InvalidTelemetry(f"table {table!r} takes no telemetry, expected one of {', '.join(tables)}")
         if batch.num_rows > MAX_ROWS:
             raise InvalidTelemetry(f"a record batch has {batch.num_rows} rows, expected at most {MAX_ROWS}")
         take(batch)

@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Mapping
+from copy import copy
 from dataclasses import dataclass
 from typing import Any
 
@@ -105,6 +106,13 @@ class Lake:
         self._ingestion.close()
         self.jit.close()
         self.metadata.close()
+
+    def limited_to(self, process_ids: frozenset[str]) -> "Lake":
+        """The same lake as if it had no other processes; see `MetadataStore.limited_to`."""
+        limited = copy(self)
+        limited.metadata = self.metadata.limited_to(process_ids)
+        limited._ingestion = self._ingestion.into(limited.metadata)
+        return limited
 
     def ingest(self, table: str, batch: pa.RecordBatch) -> int:
         """Store the rows of `processes`, `streams` or `blocks`; see `ingestion`."""

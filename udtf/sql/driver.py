@@ -3,7 +3,7 @@
 Most plans only hand through what our tables give, batch by batch. They run on the thread of their reader, and stop
 because our tables do (`Cancellation`). A plan that computes for itself (sorts, joins, aggregates) can
 only be stopped from an event loop, which costs about half a millisecond a batch: too much for a trace
-(benchmarks/README.md).
+(benchmarks/README.md). Such a plan has bounded memory (`workspace`), and not more of them run at once than have room.
 """
 
 import asyncio
@@ -15,7 +15,10 @@ from collections.abc import Generator
 import datafusion
 import pyarrow as pa
 
+from udtf.execution.admission import Admission
 from udtf.execution.cancellation import POLL_SECONDS, Cancellation, QueryCancelled
+from udtf.settings import QuerySettings
+from udtf.sql.workspace import limited
 
 BATCHES_AHEAD = 4
 """Batches of a query that may wait for its reader."""
@@ -29,7 +32,9 @@ _HANDING_THROUGH = frozenset(
 class Driver:
     """An event loop on a thread of its own, until the driver is closed or forgotten. Safe to use from many threads."""
 
-    def __init__(self) -> None:
+    def __init__(self, settings: QuerySettings) -> None:
+        self._settings = settings
+        self._computing = Admission("queries that sort, join or aggregate", settings.max_computing, settings.max_wait_s)
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=_run, args=(self._loop,), name="datafusion", daemon=True)
         self._thread.start()
@@ -49,6 +54,7 @@ class Driver:
 
         Raises:
             QueryCancelled: the cancellation said so, or the driver was closed.
+            Overloaded: too many other plans compute.
             Exception: whatever DataFusion makes of a failure.
         """
         if _hands_through(frame.execution_plan()):
@@ -56,6 +62,15 @@ class Driver:
         return self._batches_from_loop(frame, cancellation)
 
     def _batches_from_loop(
+        self, frame: datafusion.DataFrame, cancellation: Cancellation
+    ) -> Generator[pa.RecordBatch | None, None, None]:
+        self._computing.enter(cancellation.is_cancelled)
+        try:
+            yield from self._computed(limited(frame, self._settings), cancellation)
+        finally:
+            self._computing.leave()
+
+    def _computed(
         self, frame: datafusion.DataFrame, cancellation: Cancellation
     ) -> Generator[pa.RecordBatch | None, None, None]:
         reading = _Reading(frame)

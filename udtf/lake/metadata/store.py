@@ -5,11 +5,12 @@ Times are integers here, nanoseconds since the Unix epoch.
 """
 
 from collections.abc import Collection, Iterator, Sequence
+from copy import copy
 from typing import Any
 
 import sqlalchemy as sa
 
-from udtf.errors import InvalidTelemetry, NotFound
+from udtf.errors import InvalidTelemetry, NotFound, PermissionDenied
 from udtf.lake.metadata.database import Database, rows_of
 from udtf.lake.metadata.neighbours import check_neighbours
 from udtf.lake.metadata.rows import BlockRow, PartitionRow, ProcessRow, StreamRow
@@ -29,6 +30,17 @@ class MetadataStore:
 
     def __init__(self, url: str, settings: DatabaseSettings | None = None) -> None:
         self._database = Database(url, settings or DatabaseSettings())
+        self._visible: frozenset[str] | None = None
+
+    def limited_to(self, process_ids: frozenset[str]) -> "MetadataStore":
+        """The same tables as if they had no rows of other processes. What would add some is refused with
+        PermissionDenied. It is closed with this one.
+
+        Ids of streams and blocks are unique in all processes: one that is taken cannot be used here either.
+        """
+        limited = copy(self)
+        limited._visible = process_ids
+        return limited
 
     def close(self) -> None:
         self._database.close()
@@ -61,6 +73,7 @@ class MetadataStore:
         """
         if not rows:
             return
+        self._check_visible(rows)
         with self._database.write() as connection:
             self._lock_streams(connection, {row.stream_id for row in rows})
             known = {
@@ -92,20 +105,20 @@ class MetadataStore:
 
     def blocks_of_ids(self, block_ids: Collection[str]) -> dict[str, BlockRow]:
         """Stored blocks of these ids."""
-        statement = sa.select(blocks).where(blocks.c.block_id.in_(list(block_ids)))
+        statement = self._select(blocks).where(blocks.c.block_id.in_(list(block_ids)))
         return {row.block_id: row for row in self._database.rows(statement, BlockRow)}
 
     def streams_of_ids(self, stream_ids: Collection[str]) -> dict[str, tuple[StreamRow, ProcessRow]]:
         """Stored streams of these ids, each with its process."""
-        found = self._database.rows(sa.select(streams).where(streams.c.stream_id.in_(list(stream_ids))), StreamRow)
+        found = self._database.rows(self._select(streams).where(streams.c.stream_id.in_(list(stream_ids))), StreamRow)
         process_ids = {stream.process_id for stream in found}
-        statement = sa.select(processes).where(processes.c.process_id.in_(list(process_ids)))
+        statement = self._select(processes).where(processes.c.process_id.in_(list(process_ids)))
         process_of = {row.process_id: row for row in self._database.rows(statement, ProcessRow)}
         return {stream.stream_id: (stream, process_of[stream.process_id]) for stream in found}
 
     def known_process_ids(self, process_ids: Collection[str]) -> set[str]:
         """Which of these processes are stored."""
-        statement = sa.select(processes.c.process_id).where(processes.c.process_id.in_(list(process_ids)))
+        statement = self._select(processes, processes.c.process_id).where(processes.c.process_id.in_(list(process_ids)))
         with self._database.read() as connection:
             return set(connection.scalars(statement))
 
@@ -117,7 +130,7 @@ class MetadataStore:
         Raises:
             NotFound: there is none of this id.
         """
-        rows = self._database.rows(sa.select(processes).where(processes.c.process_id == process_id), ProcessRow)
+        rows = self._database.rows(self._select(processes).where(processes.c.process_id == process_id), ProcessRow)
         if not rows:
             raise NotFound(f"process {process_id!r} is unknown")
         row: ProcessRow = rows[0]
@@ -129,7 +142,7 @@ class MetadataStore:
         Raises:
             NotFound: there is none of this id.
         """
-        rows = self._database.rows(sa.select(streams).where(streams.c.stream_id == stream_id), StreamRow)
+        rows = self._database.rows(self._select(streams).where(streams.c.stream_id == stream_id), StreamRow)
         if not rows:
             raise NotFound(f"stream {stream_id!r} is unknown")
         row: StreamRow = rows[0]
@@ -137,14 +150,14 @@ class MetadataStore:
 
     def streams_of(self, process_id: str, stream_id: str | None = None) -> list[StreamRow]:
         """Streams of a process, or one of them, in the order in which they came."""
-        statement = sa.select(streams).where(streams.c.process_id == process_id)
+        statement = self._select(streams).where(streams.c.process_id == process_id)
         if stream_id is not None:
             statement = statement.where(streams.c.stream_id == stream_id)
         return self._database.rows(statement.order_by(streams.c.insert_time, streams.c.stream_id), StreamRow)
 
     def blocks_of(self, process_id: str, stream_id: str | None = None) -> list[BlockRow]:
         """Blocks of a process, or of one of its streams, stream by stream in the order of their events."""
-        statement = sa.select(blocks).where(blocks.c.process_id == process_id)
+        statement = self._select(blocks).where(blocks.c.process_id == process_id)
         if stream_id is not None:
             statement = statement.where(blocks.c.stream_id == stream_id)
         return self._database.rows(statement.order_by(blocks.c.stream_id, blocks.c.object_offset), BlockRow)
@@ -155,7 +168,9 @@ class MetadataStore:
         The number is not known, and 0, where no block is that recent.
         """
         total = sa.select(sa.func.count()).where(blocks.c.process_id == process_id).scalar_subquery()
-        statement = sa.select(blocks, total).where(blocks.c.process_id == process_id, blocks.c.insert_time >= since_ns)
+        statement = self._select(blocks, blocks, total).where(
+            blocks.c.process_id == process_id, blocks.c.insert_time >= since_ns
+        )
         with self._database.read() as connection:
             found = connection.execute(statement).all()
         return [BlockRow(*row[:-1]) for row in found], found[0][-1] if found else 0
@@ -163,16 +178,18 @@ class MetadataStore:
     def scan_processes(self) -> Iterator[list[ProcessRow]]:
         """All processes, in pieces."""
         return self._database.scan(
-            sa.select(processes).order_by(processes.c.start_time, processes.c.process_id), ProcessRow
+            self._select(processes).order_by(processes.c.start_time, processes.c.process_id), ProcessRow
         )
 
     def scan_streams(self) -> Iterator[list[StreamRow]]:
         """All streams, in pieces."""
-        return self._database.scan(sa.select(streams).order_by(streams.c.insert_time, streams.c.stream_id), StreamRow)
+        return self._database.scan(
+            self._select(streams).order_by(streams.c.insert_time, streams.c.stream_id), StreamRow
+        )
 
     def scan_blocks(self) -> Iterator[list[BlockRow]]:
         """All blocks, in pieces."""
-        return self._database.scan(sa.select(blocks).order_by(blocks.c.stream_id, blocks.c.object_offset), BlockRow)
+        return self._database.scan(self._select(blocks).order_by(blocks.c.stream_id, blocks.c.object_offset), BlockRow)
 
     # Partitions.
 
@@ -182,7 +199,7 @@ class MetadataStore:
         """Partitions of a process that a time range can touch: those that overlap it, and those with spans that
         leave or enter them, in which a span of the range may begin or end."""
         table = partitions.c
-        statement = _select_partitions().where(
+        statement = self._select(partitions, *PARTITION_COLUMNS).where(
             table.process_id == process_id,
             table.view_set == view_set,
             sa.or_(
@@ -198,7 +215,9 @@ class MetadataStore:
     def summaries(self, partition_ids: Collection[str]) -> dict[str, bytes]:
         """The encoded summaries of partitions, by id; those that are no longer visible are missing."""
         table = partitions.c
-        statement = sa.select(table.partition_id, table.summary).where(table.partition_id.in_(list(partition_ids)))
+        statement = self._select(partitions, table.partition_id, table.summary).where(
+            table.partition_id.in_(list(partition_ids))
+        )
         with self._database.read() as connection:
             return {row.partition_id: row.summary for row in connection.execute(statement)}
 
@@ -210,7 +229,7 @@ class MetadataStore:
             partitions.c.stream_id,
             partitions.c.begin_offset,
         )
-        return self._database.scan(_select_partitions().order_by(*order), PartitionRow)
+        return self._database.scan(self._select(partitions, *PARTITION_COLUMNS).order_by(*order), PartitionRow)
 
     def commit_partitions(
         self, built: Sequence[tuple[PartitionRow, bytes]]
@@ -247,7 +266,7 @@ class MetadataStore:
     def retire_partitions(self, view_set: str, instance_id: str, time_range: TimeRange) -> list[PartitionRow]:
         """Drop the rows of the partitions that overlap a time range; the caller deletes their files."""
         table = partitions.c
-        statement = _select_partitions().where(
+        statement = self._select(partitions, *PARTITION_COLUMNS).where(
             table.view_set == view_set,
             table.instance_id == instance_id,
             table.begin_time <= time_range.end_ns,
@@ -265,10 +284,24 @@ class MetadataStore:
 
     # How it is done.
 
+    def _select(self, table: sa.Table, *columns: Any) -> sa.Select[Any]:
+        """Columns of a table, or all of them, of the processes that are visible."""
+        statement: sa.Select[Any] = sa.select(*(columns or (table,)))
+        return statement if self._visible is None else statement.where(table.c.process_id.in_(sorted(self._visible)))
+
+    def _is_visible(self, process_id: str) -> bool:
+        return self._visible is None or process_id in self._visible
+
+    def _check_visible(self, rows: Sequence[Any]) -> None:
+        for row in rows:
+            if not self._is_visible(row.process_id):
+                raise PermissionDenied(f"process {row.process_id!r} is not among those that you may write to")
+
     def _put_descriptions(self, table: sa.Table, noun: str, fixed: Collection[str], rows: Sequence[Any]) -> None:
         """Insert or update rows keyed by `<noun>_id`, refusing a change to the fixed columns."""
         if not rows:
             return
+        self._check_visible(rows)
         key = f"{noun}_id"
         with self._database.write() as connection:
             for row in sorted(rows, key=lambda row: str(getattr(row, key))):
@@ -279,6 +312,8 @@ class MetadataStore:
             stored = sa.select(table).where(table.c[key].in_([getattr(row, key) for row in rows]))
             found = {mapping[key]: mapping for mapping in connection.execute(stored).mappings()}
             for row in rows:
+                if not self._is_visible(found[getattr(row, key)]["process_id"]):
+                    raise PermissionDenied(f"{noun} {getattr(row, key)!r} cannot be stored: its id is taken")
                 for name in fixed:
                     was, came = found[getattr(row, key)][name], getattr(row, name)
                     if was != came:
