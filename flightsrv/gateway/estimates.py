@@ -11,11 +11,11 @@ from flightsrv.gateway.times import TimeText, range_parameters, text_or_none
 
 SpanTypes = Literal["thread", "async", "both"]
 
-_BYTES_PER_EVENT = {"thread": 15.0, "async": 25.0}
+_BYTES_PER_EVENT = {"thread": 15.5, "async": 25.0}
 """Measured with the traces of `flightsrv demo`; a span is two events."""
 
-_COLD_EVENTS_PER_SECOND = 2.5e6
-_WARM_EVENTS_PER_SECOND = 10e6
+_COLD_EVENTS_PER_SECOND = 3e6
+_WARM_EVENTS_PER_SECOND = 13e6
 """Of events that are materialized first, and of those that are already: what two cores do with a local lake."""
 
 _OVERHEAD_SECONDS = 0.03

@@ -2,6 +2,7 @@
 
 import os
 import re
+import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -10,11 +11,13 @@ from pathlib import Path
 import pytest
 
 from flightsrv.client import QueryClient, connect
+from flightsrv.gateway.lifecycle import GatewaySettings, running_gateway
 from flightsrv.server.lifecycle import running_server
 
 ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 README_URL = "grpc://127.0.0.1:50051"
+README_PAGE_URL = "http://127.0.0.1:8080"
 
 
 def blocks(language: str) -> list[str]:
@@ -62,12 +65,22 @@ def client(url: str) -> Iterator[QueryClient]:
         yield client
 
 
+@pytest.fixture(scope="module")
+def page_url(url: str) -> Iterator[str]:
+    with running_gateway(url, GatewaySettings(port=0)) as gateway:
+        yield gateway.url
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("block", list(filter(is_typed_by_a_visitor, blocks("sh"))))
-def test_the_first_run(block: str, shell: "tuple[Path, dict[str, str]]") -> None:
-    """What the first screen says to type, beside a running server, writes the traces that it names."""
+def test_what_it_says_to_type(block: str, shell: "tuple[Path, dict[str, str]]", process_id: str, page_url: str) -> None:
+    """Beside a running server, and after the first run, it writes the traces that it names."""
+    if "curl" in block and shutil.which("curl") is None:
+        pytest.skip("needs curl")
     folder, environment = shell
-    subprocess.run(["bash", "-euc", block], cwd=folder, env=environment, check=True, timeout=120)
+    typed = block.replace(README_PAGE_URL, page_url)
+    environment = {**environment, "process_id": process_id}
+    subprocess.run(["bash", "-euc", typed], cwd=folder, env=environment, check=True, timeout=120)
     outputs = re.findall(r"-o (\S+\.pftrace)", block)
     assert outputs
     assert all((folder / output).stat().st_size > 0 for output in outputs)

@@ -1,6 +1,6 @@
 """Pictures of the page, to be looked at: `python -m tests.gateway.screenshots FOLDER`.
 
-`docs/page.png` is the one that the README shows.
+`docs/page.png` is the picture `process-light.png`.
 """
 
 import random
@@ -20,7 +20,7 @@ from tests.gateway.recorded import START_NS, Job, Program, record
 from tests.support.debian import find_program
 
 MINUTE_NS = 60_000_000_000
-WIDE, NARROW = {"width": 1180, "height": 640}, {"width": 390, "height": 780}
+WIDE, NARROW = {"width": 1180, "height": 720}, {"width": 390, "height": 780}
 
 
 def busy_program() -> Program:
