@@ -1,10 +1,14 @@
 """What a client sees of a failure: a Flight status code and a short message for a user, nothing else.
 
 QueryCancelled                      CANCELLED
+QueryTimedOut                       DEADLINE_EXCEEDED
+Unauthenticated                     UNAUTHENTICATED
+PermissionDenied                    PERMISSION_DENIED
 UnsupportedMessage, NotOffered      UNIMPLEMENTED
 NotFound                            NOT_FOUND
 other InvalidArgument               INVALID_ARGUMENT
-Draining, StoreUnavailable          UNAVAILABLE
+Draining, Overloaded,
+StoreUnavailable                    UNAVAILABLE
 other UdtfError                     INTERNAL, with the error's own message and a query id
 anything else                       INTERNAL, with a query id; the story is in the log under that id
 """
@@ -20,8 +24,9 @@ from urllib.parse import quote
 import pyarrow as pa
 from pyarrow import flight
 
+from flightsrv.server.auth.authentication import Unauthenticated
 from flightsrv.wire.codec import UnsupportedMessage
-from udtf.errors import InvalidArgument, NotFound, StoreUnavailable, UdtfError
+from udtf.errors import InvalidArgument, NotFound, Overloaded, PermissionDenied, StoreUnavailable, UdtfError
 from udtf.sql.engine import QueryCancelled
 
 log = logging.getLogger(__name__)
@@ -39,6 +44,10 @@ class Draining(UdtfError):
     """The server is stopping and takes no new calls."""
 
 
+class QueryTimedOut(UdtfError):
+    """A query ran for longer than queries may."""
+
+
 def to_flight_error(error: BaseException, query_id: str) -> Exception:
     """The exception to raise into Flight for `error`; what is not for the client is logged under `query_id`."""
     match error:
@@ -53,7 +62,13 @@ def to_flight_error(error: BaseException, query_id: str) -> Exception:
         case StoreUnavailable():
             log.warning("query %s: %s: %r", query_id, error, error.__cause__)
             return flight.FlightUnavailableError(client_message(error))  # type: ignore[no-any-return]
-        case Draining():
+        case QueryTimedOut():
+            return flight.FlightTimedOutError(client_message(error))  # type: ignore[no-any-return]
+        case Unauthenticated():
+            return flight.FlightUnauthenticatedError(client_message(error))  # type: ignore[no-any-return]
+        case PermissionDenied():
+            return flight.FlightUnauthorizedError(client_message(error))  # type: ignore[no-any-return]
+        case Draining() | Overloaded():
             return flight.FlightUnavailableError(client_message(error))  # type: ignore[no-any-return]
     log.error("query %s failed", query_id, exc_info=error)
     message = client_message(error) if isinstance(error, UdtfError) else "internal error"

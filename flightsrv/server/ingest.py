@@ -1,5 +1,6 @@
 """Bulk ingestion of telemetry: an upload of rows into `processes`, `streams` or `blocks`."""
 
+from flightsrv.server.auth.principal import Role
 from flightsrv.server.call import Call
 from flightsrv.server.refusals import refuse_transaction
 from flightsrv.server.upload import Upload
@@ -23,13 +24,17 @@ def ingest(call: Call, command: CommandStatementIngest, upload: Upload) -> DoPut
         InvalidArgument: the command asks for what a lake does not do: create, replace, temporary tables.
         InvalidTelemetry: a record batch was refused; those before it are stored, and the message says how many rows.
         NotFound: no such table.
+        PermissionDenied: the caller may not write, or not to these processes.
     """
     call.kind = "ingestion"
     call.statement = f"ingest into {command.table}"
+    call.principal.require(Role.WRITER, "to ingest")
     _check_target(command)
+    visible = call.principal.visible_processes
+    lake = call.services.lake if visible is None else call.services.lake.limited_to(visible)
     for batch in upload.batches():
         try:
-            call.rows += call.services.lake.ingest(command.table, batch)
+            call.rows += lake.ingest(command.table, batch)
         except InvalidTelemetry as e:
             if not call.rows:
                 raise

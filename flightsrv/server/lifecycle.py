@@ -10,9 +10,10 @@ from dataclasses import dataclass, field
 
 import pyarrow as pa
 
+from flightsrv.server.auth.settings import SecuritySettings
 from flightsrv.server.call import Services
 from flightsrv.server.gate import Gate
-from flightsrv.server.handles import BoundParameters
+from flightsrv.server.limits import CallLimits
 from flightsrv.server.metrics_endpoint import MetricsEndpoint
 from flightsrv.server.service import FlightSqlService
 from udtf.errors import InvalidArgument
@@ -32,6 +33,8 @@ class ServerSettings:
     Attributes:
         drain_s: seconds that streams in flight may go on after the server was told to stop.
         grace_s: seconds that they may take to end after that, once they are cancelled.
+        security: who may call, and who may read along.
+        calls: limits of queries, as far as the caller's side goes.
         queries: limits and sizes of queries.
         lake: how the store, the database and memory are used.
         metrics_port: where metrics are served over HTTP, on the same address as queries; 0 is a free port, None is not
@@ -40,6 +43,8 @@ class ServerSettings:
 
     drain_s: float = 30.0
     grace_s: float = 5.0
+    security: SecuritySettings = field(default_factory=SecuritySettings)
+    calls: CallLimits = field(default_factory=CallLimits)
     queries: QuerySettings = field(default_factory=QuerySettings)
     lake: LakeSettings = field(default_factory=LakeSettings)
     metrics_port: int | None = None
@@ -49,7 +54,9 @@ class RunningServer:
     """A server that listens, from the moment it is made until `stop`."""
 
     def __init__(self, services: Services, host: str, port: int, settings: ServerSettings) -> None:
-        """Raises InvalidArgument where the address cannot be listened on."""
+        """Raises InvalidArgument where the address cannot be listened on, or must not be without protection."""
+        security = settings.security
+        security.check_address(host)
         self._services = services
         self._settings = settings
         self._stopped = False
@@ -58,13 +65,17 @@ class RunningServer:
         if settings.metrics_port is not None:
             self._metrics = MetricsEndpoint(services.lake.metrics, host, settings.metrics_port)
         try:
-            self._service = FlightSqlService((host, port), services, self.gate)
+            self._service = FlightSqlService((host, port), services, self.gate, security)
         except (pa.ArrowException, OSError) as e:
             if self._metrics is not None:
                 self._metrics.close()
-            raise InvalidArgument(f"cannot listen on {host}:{port}; the port may be taken") from e
+            advice = (
+                "the port may be taken" if security.tls is None else "the port may be taken, or the key be no match"
+            )
+            raise InvalidArgument(f"cannot listen on {host}:{port}; {advice}") from e
         self.port: int = self._service.port
-        self.url = f"grpc://{host}:{self.port}"
+        scheme = "grpc" if security.tls is None else "grpc+tls"
+        self.url = f"{scheme}://{host}:{self.port}"
         self.metrics_url = None if self._metrics is None else self._metrics.url
 
     def stop(self) -> bool:
@@ -110,7 +121,7 @@ def start(
     engine = QueryEngine(lake, settings.queries)
     threading.Thread(target=tidy, args=(lake.objects, lake.metadata), name="tidy", daemon=True).start()
     try:
-        return RunningServer(Services(engine, lake, BoundParameters()), host, port, settings)
+        return RunningServer(Services(engine, lake, limits=settings.calls), host, port, settings)
     except InvalidArgument:
         engine.close()
         lake.close()

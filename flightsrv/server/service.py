@@ -7,6 +7,8 @@ import pyarrow as pa
 from pyarrow import flight
 
 from flightsrv.server import handlers
+from flightsrv.server.auth.authentication import Authentication, Handshake
+from flightsrv.server.auth.settings import SecuritySettings
 from flightsrv.server.call import Call, Services
 from flightsrv.server.errors import hide_tracebacks_from_clients
 from flightsrv.server.gate import Gate
@@ -24,11 +26,19 @@ from udtf.sql.engine import QueryCancelled
 class FlightSqlService(flight.FlightServerBase):  # type: ignore[misc]
     """Listens from the moment it is made. `location` is a pair of host and port; port 0 is a free one."""
 
-    def __init__(self, location: tuple[str, int], services: Services, gate: Gate) -> None:
+    def __init__(self, location: tuple[str, int], services: Services, gate: Gate, security: SecuritySettings) -> None:
         self._services = services
         self._gate = gate
         hide_tracebacks_from_clients()
-        super().__init__(location, middleware={CALL: CallMiddlewareFactory(gate)})
+        tls = security.tls
+        super().__init__(
+            location,
+            auth_handler=Handshake(),
+            tls_certificates=None if tls is None else [(tls.certificate, tls.key)],
+            verify_client=tls is not None and tls.client_ca is not None,
+            root_certificates=None if tls is None else tls.client_ca,
+            middleware={CALL: CallMiddlewareFactory(gate, Authentication(security.tokens))},
+        )
 
     def get_flight_info(
         self, context: flight.ServerCallContext, descriptor: flight.FlightDescriptor
@@ -75,6 +85,7 @@ class FlightSqlService(flight.FlightServerBase):  # type: ignore[misc]
         middleware: CallMiddleware = context.get_middleware(CALL)
         call = Call(
             self._services,
+            principal=middleware.principal,
             peer=context.peer(),
             is_cancelled=context.is_cancelled,
             is_stopping=self._gate.is_closed,

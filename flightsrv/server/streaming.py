@@ -50,8 +50,10 @@ def stream(call: Call, answer: Answer) -> Iterator[StreamItem]:
     keeps_dictionaries = any(map(has_dictionaries, schema.types))
     progress = _Progress(call, schema) if call.options.progress and not keeps_dictionaries else None
     try:
+        call.admit()
         with closing(answer.batches(call.is_cancelled)) as batches:
             for batch in batches:
+                call.watch_memory()
                 if progress:
                     yield from progress.pending()
                 if not batch.num_rows:
@@ -60,8 +62,7 @@ def stream(call: Call, answer: Answer) -> Iterator[StreamItem]:
                     # A plan that never waits never asks.
                     if call.is_cancelled():
                         raise QueryCancelled("the query was cancelled")
-                    call.rows += part.num_rows
-                    call.size_bytes += part.nbytes
+                    call.count(part.num_rows, part.nbytes)
                     yield pa.Table.from_batches([part]) if keeps_dictionaries else part
         if progress:
             yield from progress.pending()

@@ -1,0 +1,81 @@
+"""From the headers of a call to who makes it.
+
+A caller sends its token as `authorization: Bearer TOKEN`. Clients that know names and passwords only send them with the
+handshake, as `authorization: Basic ...`: the name of the token, and the token as password. The answer is the header to
+send with all other calls. It holds the same token, so that any server with the same file knows it, now and later.
+"""
+
+import base64
+import binascii
+import hmac
+
+from pyarrow import flight
+
+from flightsrv.server.auth.principal import ANYBODY, Principal
+from flightsrv.server.auth.tokens import Tokens
+from flightsrv.server.headers import Headers
+from udtf.errors import UdtfError
+
+AUTHORIZATION = "authorization"
+
+_NEEDED = "this server asks for a token, to be sent as call header `authorization: Bearer TOKEN`"
+
+
+class Unauthenticated(UdtfError):
+    """Nobody knows who calls."""
+
+
+class Authentication:
+    """Knows callers by their tokens; without any tokens, it lets everybody in."""
+
+    def __init__(self, tokens: Tokens | None) -> None:
+        self._tokens = tokens
+
+    def principal(self, headers: Headers) -> Principal:
+        """Who makes a call with these headers.
+
+        Raises:
+            Unauthenticated: they have no token, or one that is not known here.
+        """
+        if self._tokens is None:
+            return ANYBODY
+        name, token = _credentials(headers)
+        principal = self._tokens.find(token)
+        if principal is None or not (name is None or hmac.compare_digest(name.encode(), principal.name.encode())):
+            raise Unauthenticated("the token is not known here, or does not have this name")
+        return principal
+
+    def handshake(self, headers: Headers) -> dict[str, str]:
+        """The headers by which the answer to a handshake says what to send with other calls.
+
+        Raises:
+            Unauthenticated: nothing was sent that could be of use there.
+        """
+        token = "anybody" if self._tokens is None else _credentials(headers)[1]
+        return {AUTHORIZATION: f"Bearer {token}"}
+
+
+class Handshake(flight.ServerAuthHandler):  # type: ignore[misc]
+    """Lets handshakes come to an end; what they are about is in their headers."""
+
+    def authenticate(self, outgoing: object, incoming: object) -> None:
+        pass
+
+    def is_valid(self, token: bytes) -> bytes:
+        return b""
+
+
+def _credentials(headers: Headers) -> tuple[str | None, str]:
+    """The name, if there is one, and the token."""
+    values = headers.get(AUTHORIZATION)
+    scheme, _, value = str(values[-1]).strip().partition(" ") if values else ("", "", "")
+    match scheme.lower():
+        case "bearer":
+            return None, value.strip()
+        case "basic":
+            try:
+                name, _, password = base64.b64decode(value, validate=True).decode().partition(":")
+            except (binascii.Error, UnicodeDecodeError):
+                raise Unauthenticated(_NEEDED) from None
+            return name, password
+    raise Unauthenticated(_NEEDED)

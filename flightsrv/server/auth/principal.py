@@ -1,0 +1,44 @@
+"""Who makes a call, and what they may do."""
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+from udtf.errors import PermissionDenied
+
+
+class Role(StrEnum):
+    """What a token is good for. An administrator may do everything; the other two do not include each other, so that
+    a program that sends its telemetry cannot read that of others."""
+
+    READER = "reader"
+    WRITER = "writer"
+    ADMIN = "admin"
+
+
+@dataclass(frozen=True)
+class Principal:
+    """Who makes a call.
+
+    Attributes:
+        name: of the token; empty where nobody is asked for one.
+        visible_processes: ids of the processes that there are for this caller; None is all of them.
+    """
+
+    name: str
+    roles: frozenset[Role]
+    visible_processes: frozenset[str] | None = None
+
+    def may(self, role: Role) -> bool:
+        """Whether the caller may do what a role may."""
+        return role in self.roles or Role.ADMIN in self.roles
+
+    def require(self, role: Role, what: str) -> None:
+        """Raise PermissionDenied unless the caller may do `what`, which a role may."""
+        if not self.may(role):
+            raise PermissionDenied(
+                f"{what} takes a token with the role {role}, given: one with {', '.join(sorted(self.roles))}"
+            )
+
+
+ANYBODY = Principal("", frozenset({Role.ADMIN}))
+"""Who calls where nobody is asked who they are."""
