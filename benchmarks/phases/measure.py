@@ -17,9 +17,10 @@ from benchmarks.phases.switches import ASYNC_SCAN, EVERYTHING, NOTHING, PHASES, 
 from benchmarks.phases.trace import composed_trace
 from benchmarks.results import Result
 from benchmarks.servers import WrongTrace
-from udtf.lake.lake import Lake
+from udtf.lake.lake import THREAD_SPANS, Lake
 from udtf.lake.settings import LakeSettings
 from udtf.sql.engine import QueryEngine
+from udtf.time_range import WHOLE_LIFE
 
 STATES = ("cold", "cold cache", "warm")
 MAX_RUNS = 5
@@ -56,12 +57,29 @@ def _product(_: Lake, engine: QueryEngine, process_id: str, span_types: str) -> 
             yield memoryview(chunk.as_buffer())
 
 
+def _updates_in_turn(lake: Lake, _: QueryEngine, process_id: str, span_types: str) -> Iterator[Chunk]:
+    for stream in lake.view(THREAD_SPANS, lake.telemetry_of(process_id), WHOLE_LIFE).streams:
+        stream.finish_update()
+    yield b""
+
+
+def _updates_at_once(lake: Lake, _: QueryEngine, process_id: str, span_types: str) -> Iterator[Chunk]:
+    view = lake.view(THREAD_SPANS, lake.telemetry_of(process_id), WHOLE_LIFE)
+    view.start_update()
+    for stream in view.streams:
+        stream.finish_update()
+    yield b""
+
+
 PRODUCT = Way("product", LakeSettings(), _product, kin="everything")
 NAIVE = _composed("naive", NOTHING)
 ALL = _composed("everything", EVERYTHING, kin="everything")
 FIRST = _composed("everything, all updates before all scans", UPDATES_FIRST, kin="everything")
 ALONE = {phase: _composed(f"naive + {phase.title}", phase.alone()) for phase in PHASES}
 REST = {phase: _composed(f"everything - {phase.title}", phase.taken_away()) for phase in PHASES}
+# Partitions without a trace: what phase 2 is about. Only cold there is something to do.
+UPDATES_IN_TURN = Way("partitions one after the other", LakeSettings(max_builds=1), _updates_in_turn, kin="partitions")
+UPDATES_AT_ONCE = Way("partitions at once", LakeSettings(), _updates_at_once, kin="partitions")
 
 
 @dataclass(frozen=True)
@@ -74,7 +92,9 @@ class Part:
 
 
 _OF_THREADS = tuple(phase for phase in PHASES if phase is not ASYNC_SCAN)
+MATERIALIZATION = Part(MILLION, "thread", (UPDATES_IN_TURN, UPDATES_AT_ONCE))
 PARTS = (
+    MATERIALIZATION,
     Part(MILLION, "both", (NAIVE, PRODUCT, ALL, FIRST, *(REST[phase] for phase in _OF_THREADS))),
     Part(MEDIUM, "both", (NAIVE, *(ALONE[phase] for phase in _OF_THREADS))),
     Part(ASYNC, "async", (NAIVE, ALONE[ASYNC_SCAN], REST[ASYNC_SCAN], ALL)),

@@ -45,11 +45,18 @@ class Switches:
 
 @dataclass(frozen=True)
 class Phase:
-    """A switch, what it is called, and by how much the plan hoped that it helps."""
+    """A switch, what it is called, and the least and the greatest factor that the plan hoped for."""
 
     title: str
     field: str
-    hoped: str = ""
+    hoped: tuple[float, float] | None = None
+
+    @property
+    def hoped_text(self) -> str:
+        if self.hoped is None:
+            return ""
+        least, most = self.hoped
+        return f"{least:g} x" if least == most else f"{least:g}-{most:g} x"
 
     def alone(self) -> Switches:
         """The naive way and this."""
@@ -65,11 +72,11 @@ EVERYTHING = Switches(True, True, "ahead of scans", True, True, True, True)
 UPDATES_FIRST = replace(EVERYTHING, updates="before all scans")
 
 COLUMNS = Phase("columns, large chunks", "columns")
-SCANS = Phase("1 ordered scans", "scans", "5-10 x")
-UPDATES = Phase("2 concurrent updates", "updates", "3-5 x")
-PLANNING = Phase("3 no planning per thread", "planning", "1.25 x")
+SCANS = Phase("1 ordered scans", "scans", (5, 10))
+UPDATES = Phase("2 concurrent updates", "updates", (3, 5))
+PLANNING = Phase("3 no planning per thread", "planning", (1.25, 1.25))
 CACHES = Phase("4 caches", "caches")
-ASYNC_SCAN = Phase("5 async spans in one scan", "async_scan", "2 x")
-PROGRESS = Phase("6 progress", "progress", "no cost")
+ASYNC_SCAN = Phase("5 async spans in one scan", "async_scan", (2, 2))
+PROGRESS = Phase("6 progress", "progress", (1, 1))
 
 PHASES = (COLUMNS, SCANS, UPDATES, PLANNING, CACHES, ASYNC_SCAN, PROGRESS)

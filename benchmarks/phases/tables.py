@@ -3,9 +3,8 @@
 from collections.abc import Callable, Sequence
 
 from benchmarks.lakes import MANY_THREADS, MILLION
-from benchmarks.phases.factors import Factor, Figures
+from benchmarks.phases.factors import HOPES, Factor, Figures
 from benchmarks.phases.measure import ALL, FIRST, NAIVE, PRODUCT, REST, STATES, Way
-from benchmarks.phases.stores import STORE_TITLES
 from benchmarks.phases.switches import PHASES, UPDATES, Phase
 from benchmarks.results import markdown_table
 
@@ -19,13 +18,14 @@ def tables(figures: Figures) -> str:
     """All of them, with their headings, in Markdown; rows and tables of which nothing was measured are left out."""
     all_tables = [
         _table("All phases against the naive way", ("process", "store", *STATES), _against_naive(figures)),
+        _table("What the plan hoped for", ("phase", "what it makes faster", "hoped", *figures.stores), _hopes(figures)),
         *(
             _table(f"{title}, {store}", ("phase", "hoped", *STATES), _phases(store, factor))
             for title, factor in (
                 ("Each phase alone", figures.alone),
                 ("Each phase beside all others", figures.beside_others),
             )
-            for store in STORE_TITLES
+            for store in figures.stores
         ),
         _table("When partitions are made, cold", ("store", *_UPDATES), _updates(figures)),
     ]
@@ -41,16 +41,28 @@ def _against_naive(figures: Figures) -> Rows:
     return [
         ((str(shape), store), [_cell(figures.factor(shape, store, NAIVE, PRODUCT, state)) for state in STATES])
         for shape in (MILLION, MANY_THREADS)
-        for store in STORE_TITLES
+        for store in figures.stores
+    ]
+
+
+def _hopes(figures: Figures) -> Rows:
+    return [
+        (
+            (hope.phase.title, hope.what, hope.phase.hoped_text),
+            [_cell(hope.factor(figures, store)) for store in figures.stores],
+        )
+        for hope in HOPES
     ]
 
 
 def _phases(store: str, factor: Callable[[Phase, str, str], Factor | None]) -> Rows:
-    return [((phase.title, phase.hoped), [_cell(factor(phase, store, state)) for state in STATES]) for phase in PHASES]
+    return [
+        ((phase.title, phase.hoped_text), [_cell(factor(phase, store, state)) for state in STATES]) for phase in PHASES
+    ]
 
 
 def _updates(figures: Figures) -> Rows:
-    return [((store,), [_cold(figures, store, way) for way in _UPDATES.values()]) for store in STORE_TITLES]
+    return [((store,), [_cold(figures, store, way) for way in _UPDATES.values()]) for store in figures.stores]
 
 
 def _cold(figures: Figures, store: str, way: Way) -> str:
