@@ -1,5 +1,6 @@
 """The connection to a server: queries, traces, ingestion."""
 
+import copy
 import os
 import threading
 import weakref
@@ -75,6 +76,12 @@ class QueryClient:
         self._closed = False
         with translated_errors():
             self._flight = flight.connect(url)
+
+    def for_caller(self, authorization: str) -> "QueryClient":
+        """This connection for somebody else, who shows this header `authorization`; it ends when this one is closed."""
+        client = copy.copy(self)
+        client._headers = [(b"authorization", authorization.encode())]
+        return client
 
     def check(self, timeout_seconds: float) -> None:
         """Ask the server for something small; raises as `connect` does."""

@@ -3,7 +3,8 @@
     FlightsrvError
     ├── InvalidRequest      the caller's mistake: a statement, an argument, a time, an address
     ├── NotFound            the server has no such thing
-    ├── Unauthenticated     the server does not know the token, or does not let its owner do this
+    ├── Unauthenticated     the server does not know the token
+    │   └── PermissionDenied    it does, and does not let its owner do this
     ├── Unavailable         nobody listens there, the server stops, or it did not answer in time
     ├── Cancelled           the work was stopped, by the caller or by the server
     └── ServerFailed        the server could not do what was asked; not the caller's fault
@@ -35,6 +36,10 @@ class Unauthenticated(FlightsrvError):
     """A token is missing, wrong, or does not allow this."""
 
 
+class PermissionDenied(Unauthenticated):
+    """The token does not allow this."""
+
+
 class Unavailable(FlightsrvError):
     """The server cannot be reached; the same may succeed later."""
 
@@ -50,7 +55,7 @@ class ServerFailed(FlightsrvError):
 # The first match counts: more special classes stand first.
 _TRANSLATIONS: tuple[tuple[type[Exception], type[FlightsrvError]], ...] = (
     (flight.FlightUnauthenticatedError, Unauthenticated),
-    (flight.FlightUnauthorizedError, Unauthenticated),
+    (flight.FlightUnauthorizedError, PermissionDenied),
     (flight.FlightCancelledError, Cancelled),
     (flight.FlightUnavailableError, Unavailable),
     (flight.FlightTimedOutError, Unavailable),

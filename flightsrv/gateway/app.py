@@ -13,6 +13,7 @@ from starlette.types import Scope
 
 from flightsrv import __version__
 from flightsrv.client import QueryClient
+from flightsrv.gateway.callers import Callers
 from flightsrv.gateway.errors import install_error_handlers
 from flightsrv.gateway.health import health_router
 from flightsrv.gateway.metrics import GatewayMetrics, MeasureRequests
@@ -68,9 +69,10 @@ def create_app(client: QueryClient, perfetto_ui: str, max_traces: int) -> FastAP
     )
     app.add_middleware(MeasureRequests, metrics=metrics)
     install_error_handlers(app)
-    app.include_router(processes_router(client))
-    app.include_router(threads_router(client))
-    app.include_router(traces_router(client, TraceReader(client, max_traces), metrics))
+    callers = Callers(client)
+    app.include_router(processes_router(callers))
+    app.include_router(threads_router(callers))
+    app.include_router(traces_router(callers, TraceReader(max_traces), metrics))
     app.include_router(health_router(client, metrics))
     settings = PageSettings(perfetto_ui=perfetto_ui, version=__version__)
     if perfetto_ui == BUNDLED:

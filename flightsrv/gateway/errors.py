@@ -15,6 +15,7 @@ from flightsrv.client import (
     FlightsrvError,
     InvalidRequest,
     NotFound,
+    PermissionDenied,
     ServerFailed,
     Unauthenticated,
     Unavailable,
@@ -37,21 +38,31 @@ class Problem(BaseModel):
 _STATUS: dict[type[FlightsrvError], int] = {
     InvalidRequest: 400,
     NotFound: 404,
+    PermissionDenied: 403,
+    Unauthenticated: 401,
     ServerFailed: 502,
-    # The gateway's token, not the caller's, is the one that the server refuses.
-    Unauthenticated: 502,
     Busy: 503,
     Cancelled: 503,
     Unavailable: 503,
 }
 
 _PHRASES = {400: "What was asked has no meaning", 404: "There is no such process", 422: "The request is malformed"}
-_GATEWAY_PHRASES = {502: "The Flight SQL server failed", 503: "The Flight SQL server cannot be reached, or is busy"}
+_SERVER_PHRASES = {
+    401: "The Flight SQL server asks who calls",
+    403: "The Flight SQL server does not let the caller do this",
+    502: "The Flight SQL server failed",
+    503: "The Flight SQL server cannot be reached, or is busy",
+}
+_HEADERS = {
+    # A browser asks for the name of a token, and for the token as password.
+    401: {"WWW-Authenticate": 'Basic realm="flightsrv", charset="UTF-8"'},
+    503: {"Retry-After": "1"},
+}
 
 
 def problems(*statuses: int) -> dict[int | str, dict[str, Any]]:
-    """For the OpenAPI document: these client errors, and those of a gateway."""
-    phrases = {status: _PHRASES[status] for status in statuses} | _GATEWAY_PHRASES
+    """For the OpenAPI document: these errors, and those of whatever asks the server."""
+    phrases = {status: _PHRASES[status] for status in statuses} | _SERVER_PHRASES
     return {status: {"description": phrase, "model": Problem} for status, phrase in phrases.items()}
 
 
@@ -71,7 +82,7 @@ def install_error_handlers(app: FastAPI) -> None:
     @app.exception_handler(FlightsrvError)
     async def of_server(_: Request, error: FlightsrvError) -> Response:
         status = status_of(error)
-        return problem(status, str(error), {"Retry-After": "1"} if status == 503 else None)
+        return problem(status, str(error), _HEADERS.get(status))
 
     @app.exception_handler(RequestValidationError)
     async def of_request(_: Request, error: RequestValidationError) -> Response:

@@ -2,11 +2,12 @@
 
 from typing import Annotated, Any, Literal
 
-from fastapi import APIRouter, Path, Query
+from fastapi import APIRouter, Depends, Path, Query
 from pydantic import BaseModel
 
 from flightsrv.client import NotFound, QueryClient
 from flightsrv.client.times import rfc3339
+from flightsrv.gateway.callers import Callers
 from flightsrv.gateway.errors import problems
 from flightsrv.gateway.rows import query_rows
 from flightsrv.gateway.times import TimeText
@@ -56,12 +57,14 @@ class ProcessPage(BaseModel):
     total: int
 
 
-def processes_router(client: QueryClient) -> APIRouter:
+def processes_router(callers: Callers) -> APIRouter:
     """The routes of this module."""
+    Caller = Annotated[QueryClient, Depends(callers)]  # noqa: N806 (a type)
     router = APIRouter(prefix="/api/processes", tags=["processes"])
 
     @router.get("", responses=problems(400, 422))
     def list_processes(
+        client: Caller,
         search: Annotated[str, Query(max_length=200, description="Words that are all in the process's texts.")] = "",
         sort: SortColumn = "start_time",
         order: Literal["asc", "desc"] = "desc",
@@ -81,7 +84,7 @@ def processes_router(client: QueryClient) -> APIRouter:
         return ProcessPage(processes=[_process(row) for row in rows], total=count["total"])
 
     @router.get("/{process_id}", responses=problems(404, 422))
-    def one_process(process_id: ProcessId) -> Process:
+    def one_process(client: Caller, process_id: ProcessId) -> Process:
         """What is known of a process."""
         return find_process(client, process_id)
 

@@ -25,8 +25,9 @@ class ReaderLeft(Cancelled):
 
 @dataclass(frozen=True)
 class TraceRequest:
-    """Which trace; as `QueryClient.trace_chunks` takes it."""
+    """Who wants which trace; as `QueryClient.trace_chunks` takes it."""
 
+    client: QueryClient
     process_id: str
     begin: Time | None
     end: Time | None
@@ -37,8 +38,7 @@ class TraceRequest:
 class TraceReader:
     """Reads traces, a bounded number at once."""
 
-    def __init__(self, client: QueryClient, max_traces: int) -> None:
-        self._client = client
+    def __init__(self, max_traces: int) -> None:
         self._max_traces = max_traces
         self._free = threading.Semaphore(max_traces)
 
@@ -50,7 +50,7 @@ class TraceReader:
         """
         if not self._free.acquire(blocking=False):
             raise Busy(f"{self._max_traces} traces are being made, and no more at once; try again in a moment")
-        return TraceReading(self._client, request, self._free)
+        return TraceReading(request, self._free)
 
 
 @dataclass(frozen=True)
@@ -66,8 +66,7 @@ class TraceReading(AsyncIterator[TraceProgress | bytes]):
     Raises, while iterating, what `TraceStream` raises; `ReaderLeft` after `cancel`.
     """
 
-    def __init__(self, client: QueryClient, request: TraceRequest, slot: threading.Semaphore) -> None:
-        self._client = client
+    def __init__(self, request: TraceRequest, slot: threading.Semaphore) -> None:
         self._request = request
         self._slot = slot
         self._loop = asyncio.get_running_loop()
@@ -109,7 +108,7 @@ class TraceReading(AsyncIterator[TraceProgress | bytes]):
 
     def _read(self) -> None:
         request = self._request
-        with self._client.trace_chunks(
+        with request.client.trace_chunks(
             request.process_id,
             begin=request.begin,
             end=request.end,

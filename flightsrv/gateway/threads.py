@@ -4,11 +4,12 @@ from typing import Annotated, Any, Literal
 
 import numpy as np
 import numpy.typing as npt
-from fastapi import APIRouter, Query
+from fastapi import APIRouter, Depends, Query
 from pydantic import BaseModel
 
 from flightsrv.client import QueryClient
 from flightsrv.client.times import rfc3339
+from flightsrv.gateway.callers import Callers
 from flightsrv.gateway.errors import problems
 from flightsrv.gateway.processes import ProcessId, find_process
 from flightsrv.gateway.rows import query_rows
@@ -61,12 +62,13 @@ class ThreadList(BaseModel):
     threads: list[Thread]
 
 
-def threads_router(client: QueryClient) -> APIRouter:
+def threads_router(callers: Callers) -> APIRouter:
     """The route of this module."""
     router = APIRouter(prefix="/api/processes", tags=["processes"])
 
     @router.get("/{process_id}/threads", responses=problems(400, 404, 422))
     def list_threads(
+        client: Annotated[QueryClient, Depends(callers)],
         process_id: ProcessId,
         begin: BeginQuery = None,
         end: EndQuery = None,

@@ -2,11 +2,12 @@
 
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Header, Query
+from fastapi import APIRouter, Depends, Header, Query
 from pydantic import BaseModel, ConfigDict, Field, StrictBool
 from starlette.responses import Response
 
 from flightsrv.client import InvalidRequest, QueryClient
+from flightsrv.gateway.callers import Callers
 from flightsrv.gateway.compression import accepted_coding
 from flightsrv.gateway.errors import problems
 from flightsrv.gateway.estimates import SpanTypes, TraceInfo, trace_info
@@ -30,8 +31,9 @@ class GenerateRequest(BaseModel):
     strict: Annotated[StrictBool, Field(description=_STRICT)] = False
 
 
-def traces_router(client: QueryClient, reader: TraceReader, metrics: GatewayMetrics) -> APIRouter:
+def traces_router(callers: Callers, reader: TraceReader, metrics: GatewayMetrics) -> APIRouter:
     """The routes of this module."""
+    Caller = Annotated[QueryClient, Depends(callers)]  # noqa: N806 (a type)
     router = APIRouter(prefix="/api/perfetto", tags=["traces"])
 
     @router.post(
@@ -40,7 +42,7 @@ def traces_router(client: QueryClient, reader: TraceReader, metrics: GatewayMetr
         responses=problems(400, 404, 422)
         | _binary('Lines of JSON that tell progress, the line `{"type":"binary_start"}`, and the trace\'s bytes'),
     )
-    async def generate(process_id: ProcessId, wanted: GenerateRequest) -> Response:
+    async def generate(client: Caller, process_id: ProcessId, wanted: GenerateRequest) -> Response:
         """Make a trace and tell how it goes.
 
         Each line is an object: `{"type": "progress", "message": ...}`, or `{"type": "error", "message": ...}` as the
@@ -49,7 +51,7 @@ def traces_router(client: QueryClient, reader: TraceReader, metrics: GatewayMetr
         """
         begin, end = (None, None) if wanted.time_range is None else (wanted.time_range.begin, wanted.time_range.end)
         check_order(begin, end)
-        request = TraceRequest(process_id, begin, end, _span_types(wanted), wanted.strict)
+        request = TraceRequest(client, process_id, begin, end, _span_types(wanted), wanted.strict)
         return GenerateResponse(reader, request, metrics)
 
     @router.get(
@@ -58,6 +60,7 @@ def traces_router(client: QueryClient, reader: TraceReader, metrics: GatewayMetr
         responses=problems(400, 404, 422) | _binary("A file that the Perfetto UI opens"),
     )
     async def trace(
+        client: Caller,
         process_id: ProcessId,
         begin: BeginQuery = None,
         end: EndQuery = None,
@@ -67,12 +70,16 @@ def traces_router(client: QueryClient, reader: TraceReader, metrics: GatewayMetr
     ) -> Response:
         """A trace as a file. A failure half way closes the connection before the answer is complete."""
         check_order(begin, end)
-        request = TraceRequest(process_id, begin, end, span_types, strict)
+        request = TraceRequest(client, process_id, begin, end, span_types, strict)
         return PlainTraceResponse(reader, request, metrics, accepted_coding(accept_encoding))
 
     @router.get("/{process_id}/info", responses=problems(400, 404, 422))
     def info(
-        process_id: ProcessId, begin: BeginQuery = None, end: EndQuery = None, span_types: SpanTypes = "both"
+        client: Caller,
+        process_id: ProcessId,
+        begin: BeginQuery = None,
+        end: EndQuery = None,
+        span_types: SpanTypes = "both",
     ) -> TraceInfo:
         """What is in a time range, and about how large its trace is and how long it takes to make."""
         check_order(begin, end)

@@ -5,7 +5,15 @@ import pytest
 from pyarrow import flight
 
 import flightsrv.client
-from flightsrv.client import Cancelled, InvalidRequest, NotFound, ServerFailed, Unauthenticated, Unavailable
+from flightsrv.client import (
+    Cancelled,
+    InvalidRequest,
+    NotFound,
+    PermissionDenied,
+    ServerFailed,
+    Unauthenticated,
+    Unavailable,
+)
 from tests.client.fake_server import Failure, serving
 
 
@@ -16,7 +24,7 @@ from tests.client.fake_server import Failure, serving
         (pa.ArrowNotImplementedError("no such thing"), InvalidRequest),
         (pa.ArrowKeyError("no process 'p'"), NotFound),
         (flight.FlightUnauthenticatedError("who are you?"), Unauthenticated),
-        (flight.FlightUnauthorizedError("not for you"), Unauthenticated),
+        (flight.FlightUnauthorizedError("not for you"), PermissionDenied),
         (flight.FlightUnavailableError("the server stops"), Unavailable),
         (flight.FlightTimedOutError("too slow"), Unavailable),
         (flight.FlightCancelledError("stopped"), Cancelled),
@@ -51,6 +59,21 @@ def test_an_address_that_is_none_is_refused(url):
     """The caller can put it right."""
     with pytest.raises(flightsrv.client.FlightsrvError):
         flightsrv.client.connect(url)
+
+
+def test_a_connection_serves_several_callers():
+    """Each with a header of its own; it ends with the one that was connected."""
+    with serving() as server:
+        with flightsrv.client.connect(server.url, token="secret") as client:
+            guest = client.for_caller("Basic Z3Vlc3Q6")
+            guest.query("SELECT 1")
+            client.query("SELECT 1")
+        assert [headers["authorization"] for headers in server.headers[1:]] == [
+            *[["Basic Z3Vlc3Q6"]] * 2,
+            *[["Bearer secret"]] * 2,
+        ]
+        with pytest.raises(flightsrv.client.FlightsrvError):
+            guest.query("SELECT 1")
 
 
 def test_a_token_is_sent_with_every_call():
