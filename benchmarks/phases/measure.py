@@ -9,7 +9,7 @@ import hashlib
 import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import closing, contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from benchmarks.lakes import ASYNC, MANY_THREADS, MEDIUM, MILLION, WARM_UP, Shape
 from benchmarks.phases.stores import OpenLake, Store
@@ -19,6 +19,7 @@ from benchmarks.results import Result
 from benchmarks.servers import WrongTrace
 from udtf.lake.lake import THREAD_SPANS, Lake
 from udtf.lake.settings import LakeSettings
+from udtf.settings import QuerySettings
 from udtf.sql.engine import QueryEngine
 from udtf.time_range import WHOLE_LIFE
 
@@ -37,7 +38,8 @@ class Way:
     title: str
     lake_settings: LakeSettings
     make_trace: MakeTrace = field(repr=False)
-    kin: str = ""
+    kin: str
+    query_settings: QuerySettings = field(default_factory=QuerySettings)
 
 
 def _composed(title: str, switches: Switches, kin: str = "") -> Way:
@@ -73,6 +75,10 @@ def _updates_at_once(lake: Lake, _: QueryEngine, process_id: str, span_types: st
 
 PRODUCT = Way("product", LakeSettings(), _product, kin="everything")
 NAIVE = _composed("naive", NOTHING)
+SCANS_AT_ONCE = {
+    scans: replace(PRODUCT, title=f"product, {scans} scans at once", query_settings=QuerySettings(max_scans=scans))
+    for scans in (1, 2, 4, 8, 16, 32)
+}
 ALL = _composed("everything", EVERYTHING, kin="everything")
 FIRST = _composed("everything, all updates before all scans", UPDATES_FIRST, kin="everything")
 ALONE = {phase: _composed(f"naive + {phase.title}", phase.alone()) for phase in PHASES}
@@ -99,6 +105,7 @@ PARTS = (
     Part(MEDIUM, "both", (NAIVE, *(ALONE[phase] for phase in _OF_THREADS))),
     Part(ASYNC, "async", (NAIVE, ALONE[ASYNC_SCAN], REST[ASYNC_SCAN], ALL)),
     Part(MANY_THREADS, "both", (NAIVE, PRODUCT)),
+    Part(MILLION, "both", tuple(SCANS_AT_ONCE.values())),
 )
 
 
@@ -162,7 +169,7 @@ def _traces(part: Part, store: Store, way: Way) -> Iterator[TimedChunks]:
 @contextmanager
 def _opened(open_lake: OpenLake, part: Part, way: Way) -> Iterator[Callable[[], TimedChunks]]:
     """What traces the process of a part, on a new lake object whose code is loaded."""
-    with closing(open_lake(way.lake_settings)) as lake, closing(QueryEngine(lake)) as engine:
+    with closing(open_lake(way.lake_settings)) as lake, closing(QueryEngine(lake, way.query_settings)) as engine:
         _timed(way.make_trace(lake, engine, WARM_UP, part.span_types))
         yield lambda: _timed(way.make_trace(lake, engine, part.shape.process_id, part.span_types))
 

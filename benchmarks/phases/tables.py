@@ -4,7 +4,7 @@ from collections.abc import Callable, Sequence
 
 from benchmarks.lakes import MANY_THREADS, MILLION
 from benchmarks.phases.factors import HOPES, Factor, Figures
-from benchmarks.phases.measure import ALL, FIRST, NAIVE, PRODUCT, REST, STATES, Way
+from benchmarks.phases.measure import ALL, FIRST, NAIVE, PRODUCT, REST, SCANS_AT_ONCE, STATES, Way
 from benchmarks.phases.switches import PHASES, UPDATES, Phase
 from benchmarks.results import markdown_table
 
@@ -28,6 +28,7 @@ def tables(figures: Figures) -> str:
             for store in figures.stores
         ),
         _table("When partitions are made, cold", ("store", *_UPDATES), _updates(figures)),
+        _table("Scans at once", ("store", "state", *map(str, SCANS_AT_ONCE)), _scans(figures)),
     ]
     return "\n\n".join(table for table in all_tables if table)
 
@@ -63,6 +64,19 @@ def _phases(store: str, factor: Callable[[Phase, str, str], Factor | None]) -> R
 
 def _updates(figures: Figures) -> Rows:
     return [((store,), [_cold(figures, store, way) for way in _UPDATES.values()]) for store in figures.stores]
+
+
+def _scans(figures: Figures) -> Rows:
+    return [
+        ((store, state), [_milliseconds(figures, store, way, state) for way in SCANS_AT_ONCE.values()])
+        for store in figures.stores
+        for state in STATES
+    ]
+
+
+def _milliseconds(figures: Figures, store: str, way: Way, state: str) -> str:
+    result = figures.result(MILLION, store, way, state)
+    return "" if result is None else f"{result.best:,.0f} ms"
 
 
 def _cold(figures: Figures, store: str, way: Way) -> str:

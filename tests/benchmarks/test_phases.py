@@ -68,7 +68,7 @@ def _traces(store: Store, way: Way, count: int = 1) -> list[bytes]:
 
 
 def _trace(lake: Lake, way: Way) -> bytes:
-    with closing(QueryEngine(lake)) as engine:
+    with closing(QueryEngine(lake, way.query_settings)) as engine:
         return _joined(way.make_trace(lake, engine, SHAPE.process_id, "both"))
 
 
