@@ -13,6 +13,7 @@ from flightsrv.cli.import_chrome import import_chrome
 from flightsrv.cli.processes import processes
 from flightsrv.cli.query import query
 from flightsrv.cli.serve import serve
+from flightsrv.cli.token import token
 from flightsrv.cli.trace import trace
 
 
@@ -37,6 +38,7 @@ def main() -> None:
 
 
 main.add_command(serve)
+main.add_command(token)
 main.add_command(gateway)
 main.add_command(trace)
 main.add_command(query)

@@ -2,7 +2,7 @@
 
 import click
 
-from flightsrv.cli.options import server_options
+from flightsrv.cli.options import ServerAddress, server_options
 
 PERFETTO_UI = "https://ui.perfetto.dev"
 
@@ -45,7 +45,7 @@ perfetto_ui_option = click.option(
     show_default=True,
     help="Most traces that are made at once; more are refused for the moment.",
 )
-def gateway(url: str, token: str | None, host: str, http_port: int, perfetto_ui: str, max_traces: int) -> None:
+def gateway(server: ServerAddress, host: str, http_port: int, perfetto_ui: str, max_traces: int) -> None:
     """Serve traces over HTTP, and a page to choose them on, until SIGTERM or Ctrl-C.
 
     Asks the Flight SQL server at --url, which may be started later. Prints one line, "listening on http://HOST:PORT",
@@ -56,4 +56,4 @@ def gateway(url: str, token: str | None, host: str, http_port: int, perfetto_ui:
     from flightsrv.gateway.lifecycle import GatewaySettings, serve
 
     logging.basicConfig(format="%(asctime)s %(levelname)s %(message)s", level=logging.INFO)
-    serve(url, GatewaySettings(host, http_port, token, perfetto_ui, max_traces))
+    serve(server.url, GatewaySettings(host, http_port, server.token, perfetto_ui, max_traces, tls=server.tls))

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import click
 
 from flightsrv.cli.interrupt import run_interruptibly
-from flightsrv.cli.options import server_options
+from flightsrv.cli.options import ServerAddress, server_options
 
 if TYPE_CHECKING:
     from flightsrv.chrome import ChromeTrace, Findings
@@ -30,17 +30,16 @@ _REQUEST_BYTES = 4 << 20
     help="The time that the file calls 0.",
 )
 @server_options
-def import_chrome(file: Path, start_time: str, url: str, token: str | None) -> None:
+def import_chrome(file: Path, start_time: str, server: ServerAddress) -> None:
     """Import a Chrome JSON trace, as viztracer and many profilers write it.
 
     Prints the ids of the processes in it, one a line. Importing a file again changes nothing.
     """
     from flightsrv.chrome import read_chrome_trace
-    from flightsrv.client import connect
     from flightsrv.client.times import time_ns
 
     time_zero_ns = time_ns(start_time, "--start-time")
-    with connect(url, token) as client:
+    with server.connect() as client:
         trace = read_chrome_trace(file, time_zero_ns)
         run_interruptibly(lambda: _send(trace, client), client.close)
     for line in describe(trace.findings):

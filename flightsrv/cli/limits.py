@@ -6,15 +6,60 @@ from typing import Any
 
 import click
 
+from flightsrv.server.limits import CallLimits
 from udtf.lake.settings import MIB, TRACE_GENERATION, CacheSettings, DatabaseSettings, LakeSettings, StoreSettings
-from udtf.settings import MAX_CHUNK_BYTES, MIN_CHUNK_BYTES, QuerySettings
+from udtf.settings import MAX_CHUNK_BYTES, MIN_CHUNK_BYTES, MIN_QUERY_MEMORY_BYTES, QuerySettings
 
 QUERIES = QuerySettings()
+CALLS = CallLimits()
 STORE = StoreSettings()
 DATABASE = DatabaseSettings()
 PRESETS = {"standard": CacheSettings(), "traces": TRACE_GENERATION}
 
 _OPTIONS = [
+    click.option(
+        "--max-queries",
+        type=click.IntRange(1),
+        default=CALLS.max_queries,
+        show_default=True,
+        help="Most queries that run at once; others wait.",
+    ),
+    click.option(
+        "--max-wait-seconds",
+        type=click.FloatRange(0),
+        default=CALLS.max_wait_s,
+        show_default=True,
+        help="How long a query waits for others before it is sent away.",
+    ),
+    click.option(
+        "--max-query-seconds",
+        type=click.FloatRange(0, min_open=True),
+        help="How long a query may run, the time included that its client takes to read; without it, for ever.",
+    ),
+    click.option(
+        "--max-result-mib", type=click.IntRange(1), help="How large a result may become; without it, without end."
+    ),
+    click.option(
+        "--memory-mib",
+        type=click.IntRange(1),
+        default=QUERIES.memory_bytes // MIB,
+        show_default=True,
+        help="Memory of all queries together that sort, join or aggregate: so many run at once as have room in it.",
+    ),
+    click.option(
+        "--query-memory-mib",
+        type=click.IntRange(MIN_QUERY_MEMORY_BYTES // MIB),
+        default=QUERIES.query_memory_bytes // MIB,
+        show_default=True,
+        help="Memory that one of them has.",
+    ),
+    click.option(
+        "--query-spill-mib",
+        type=click.IntRange(0),
+        default=QUERIES.query_spill_bytes // MIB,
+        show_default=True,
+        help="Disk that one of them has beyond that, in the folder for temporary files (TMPDIR).",
+    ),
     click.option(
         "--max-scans",
         type=click.IntRange(1),
@@ -81,6 +126,7 @@ _OPTIONS = [
 class Limits:
     """What the options say."""
 
+    calls: CallLimits
     queries: QuerySettings
     lake: LakeSettings
 
@@ -107,4 +153,19 @@ def limits_of(options: dict[str, Any]) -> Limits:
         caches=replace(PRESETS[options["caches"]], **given),
         database=replace(DATABASE, max_connections=options["max_db_connections"]),
     )
-    return Limits(QuerySettings(max_scans=options["max_scans"], chunk_bytes=options["chunk_bytes"]), lake)
+    max_result_mib = options["max_result_mib"]
+    calls = CallLimits(
+        max_queries=options["max_queries"],
+        max_wait_s=options["max_wait_seconds"],
+        max_query_s=options["max_query_seconds"],
+        max_result_bytes=None if max_result_mib is None else max_result_mib * MIB,
+    )
+    queries = QuerySettings(
+        max_scans=options["max_scans"],
+        chunk_bytes=options["chunk_bytes"],
+        memory_bytes=options["memory_mib"] * MIB,
+        query_memory_bytes=options["query_memory_mib"] * MIB,
+        query_spill_bytes=options["query_spill_mib"] * MIB,
+        max_wait_s=options["max_wait_seconds"],
+    )
+    return Limits(calls, queries, lake)

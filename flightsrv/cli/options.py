@@ -1,18 +1,71 @@
 """Options that several commands have."""
 
 from collections.abc import Callable
-from typing import Any, TypeVar
+from dataclasses import dataclass
+from functools import wraps
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
+
+if TYPE_CHECKING:
+    from flightsrv.client import QueryClient, Tls
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
 DEFAULT_URL = "grpc://127.0.0.1:50051"
 
+_TLS_OPTIONS: dict[str, dict[str, Any]] = {
+    "tls-ca": {
+        "metavar": "FILE",
+        "help": "Certificates that the server's must be signed by, in PEM; without it, those that the system trusts.",
+    },
+    "tls-client-cert": {
+        "metavar": "FILE",
+        "help": "Certificate to show to a server that asks for one, in PEM; its key is --tls-client-key.",
+    },
+    "tls-client-key": {"metavar": "FILE", "help": "Key of --tls-client-cert, in PEM."},
+}
 
-def server_options(command: Command) -> Command:
-    """`--url` and `--token`: which server to talk to."""
-    url = click.option(
+
+@dataclass(frozen=True)
+class ServerAddress:
+    """Which server to talk to, and how."""
+
+    url: str
+    token: str | None
+    tls_ca: str | None
+    tls_client_cert: str | None
+    tls_client_key: str | None
+
+    @property
+    def tls(self) -> "Tls":
+        """The files for an encrypted connection."""
+        from flightsrv.client import Tls
+
+        return Tls(self.tls_ca, self.tls_client_cert, self.tls_client_key)
+
+    def connect(self) -> "QueryClient":
+        """A connection to the server; raises as `flightsrv.client.connect`."""
+        from flightsrv.client import connect
+
+        return connect(self.url, self.token, tls=self.tls)
+
+
+def server_options(command: Callable[..., None]) -> Callable[..., None]:
+    """`--url`, `--token` and so on: which server to talk to. The command takes it as `server`, a ServerAddress."""
+
+    @wraps(command)
+    def with_server(
+        url: str,
+        token: str | None,
+        tls_ca: str | None,
+        tls_client_cert: str | None,
+        tls_client_key: str | None,
+        **others: Any,
+    ) -> None:
+        command(server=ServerAddress(url, token, tls_ca, tls_client_cert, tls_client_key), **others)
+
+    url_option = click.option(
         "--url",
         default=DEFAULT_URL,
         envvar="FLIGHTSRV_URL",
@@ -21,14 +74,21 @@ def server_options(command: Command) -> Command:
         metavar="URL",
         help="Server, as grpc://HOST:PORT or grpc+tls://HOST:PORT.",
     )
-    token = click.option(
+    token_option = click.option(
         "--token",
         envvar="FLIGHTSRV_TOKEN",
         show_envvar=True,
         metavar="TOKEN",
         help="Bearer token, if the server wants one.",
     )
-    return url(token(command))
+    tls_options = [
+        click.option(f"--{name}", envvar=f"FLIGHTSRV_{name.upper().replace('-', '_')}", show_envvar=True, **about)
+        for name, about in _TLS_OPTIONS.items()
+    ]
+    decorated: Callable[..., None] = with_server
+    for option in reversed([url_option, token_option, *tls_options]):
+        decorated = option(decorated)
+    return decorated
 
 
 def range_options(command: Command) -> Command:

@@ -2,7 +2,7 @@
 
 import click
 
-from flightsrv.cli.options import server_options
+from flightsrv.cli.options import ServerAddress, server_options
 from flightsrv.cli.query import format_option, run_query
 
 SQL = """
@@ -15,6 +15,6 @@ SQL = """
 @click.command(epilog="Example: flightsrv processes --url grpc://127.0.0.1:50051")
 @format_option
 @server_options
-def processes(form: str, url: str, token: str | None) -> None:
+def processes(form: str, server: ServerAddress) -> None:
     """List the processes that the server knows, those that started first on top."""
-    run_query(SQL, None, None, form, url, token)
+    run_query(SQL, None, None, form, server)

@@ -3,7 +3,7 @@
 import click
 
 from flightsrv.cli.interrupt import run_interruptibly
-from flightsrv.cli.options import range_options, server_options
+from flightsrv.cli.options import ServerAddress, range_options, server_options
 
 FORMATS = ("table", "csv", "json", "arrow")
 
@@ -23,20 +23,19 @@ format_option = click.option(
 @range_options
 @format_option
 @server_options
-def query(sql: str, begin: str | None, end: str | None, form: str, url: str, token: str | None) -> None:
+def query(sql: str, begin: str | None, end: str | None, form: str, server: ServerAddress) -> None:
     """Run a SQL query and print its rows on standard output.
 
     --begin and --end limit the spans that views and process_spans show.
     """
-    run_query(sql, begin, end, form, url, token)
+    run_query(sql, begin, end, form, server)
 
 
-def run_query(sql: str, begin: str | None, end: str | None, form: str, url: str, token: str | None) -> None:
+def run_query(sql: str, begin: str | None, end: str | None, form: str, server: ServerAddress) -> None:
     """Print the rows of a query in one of the `FORMATS`."""
     from flightsrv.cli.rows import write_rows
-    from flightsrv.client import connect
 
-    with connect(url, token) as client:
+    with server.connect() as client:
 
         def print_rows() -> None:
             with client.stream(sql, begin=begin, end=end) as batches:

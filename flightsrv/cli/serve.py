@@ -7,6 +7,7 @@ import click
 
 from flightsrv.cli.gateway import perfetto_ui_option
 from flightsrv.cli.limits import limit_options, limits_of
+from flightsrv.cli.security import security_of, security_options
 
 
 @click.command(epilog="Example: flightsrv serve --lake ./lake --port 50051")
@@ -60,6 +61,7 @@ from flightsrv.cli.limits import limit_options, limits_of
     "one, told in the log. Without it, not at all.",
 )
 @perfetto_ui_option
+@security_options
 @limit_options
 @click.option("-v", "--verbose", is_flag=True, help="Log details, too.")
 def serve(
@@ -71,12 +73,12 @@ def serve(
     http_port: int | None,
     perfetto_ui: str,
     verbose: bool,
-    **limits: Any,
+    **options: Any,
 ) -> None:
     """Serve a lake over Flight SQL until SIGTERM or Ctrl-C.
 
     Prints one line, "listening on grpc://HOST:PORT", when clients may come. The log goes to standard error, one line a
-    query.
+    query. At an address that other machines reach it starts only with --tokens, --tls-client-ca or --insecure.
     """
     from flightsrv.server import lifecycle
 
@@ -84,8 +86,18 @@ def serve(
     if verbose:
         logging.getLogger("flightsrv").setLevel(logging.DEBUG)
         logging.getLogger("udtf").setLevel(logging.DEBUG)
-    bounds = limits_of(limits)
-    settings = lifecycle.ServerSettings(queries=bounds.queries, lake=bounds.lake, metrics_port=metrics_port)
+    bounds = limits_of(options)
+    settings = lifecycle.ServerSettings(
+        security=security_of(options),
+        calls=bounds.calls,
+        queries=bounds.queries,
+        lake=bounds.lake,
+        metrics_port=metrics_port,
+    )
+    if http_port is not None and settings.security.tls is not None:
+        raise click.UsageError(
+            "--http-port does not go with --tls-cert: run `flightsrv gateway --url grpc+tls://...` beside the server."
+        )
     if http_port is None:
         lifecycle.serve(lake, db, host, port, settings)
         return

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from flightsrv.cli.interrupt import run_interruptibly
-from flightsrv.cli.options import range_options, server_options
+from flightsrv.cli.options import ServerAddress, range_options, server_options
 
 if TYPE_CHECKING:
     from flightsrv.client import TraceProgress, TraceResult, TraceStream
@@ -47,17 +47,15 @@ def trace(
     end: str | None,
     span_types: str,
     strict: bool,
-    url: str,
-    token: str | None,
+    server: ServerAddress,
 ) -> None:
     """Write the Perfetto trace of a process to a file that ui.perfetto.dev opens.
 
     `flightsrv processes` lists the process ids.
     """
-    from flightsrv.client import connect
     from flightsrv.client.traces import write_trace
 
-    with connect(url, token) as client, _progress_display() as show:
+    with server.connect() as client, _progress_display() as show:
 
         def fetch() -> "TraceResult":
             with client.trace_chunks(

@@ -21,6 +21,7 @@ from flightsrv.client.errors import (
     Unavailable,
 )
 from flightsrv.client.streams import QueryStream
+from flightsrv.client.tls import Tls
 from flightsrv.client.traces import FailedThread, TraceProgress, TraceResult, TraceStream
 
 __all__ = [
@@ -33,6 +34,7 @@ __all__ = [
     "QueryClient",
     "QueryStream",
     "ServerFailed",
+    "Tls",
     "TraceProgress",
     "TraceResult",
     "TraceStream",

@@ -14,6 +14,7 @@ from pyarrow import flight
 from flightsrv.client.errors import FlightsrvError, InvalidRequest, ServerFailed, Unavailable, translated_errors
 from flightsrv.client.streams import QueryStream
 from flightsrv.client.times import Time, rfc3339, time_ns
+from flightsrv.client.tls import Tls
 from flightsrv.client.traces import ProgressCallback, TraceResult, TraceStream, trace_statement, write_trace
 from flightsrv.wire.codec import decode, pack, unpack
 from flightsrv.wire.commands import (
@@ -40,15 +41,19 @@ Parameters: TypeAlias = Sequence[Any] | pa.RecordBatch
 _Headers = list[tuple[bytes, bytes]]
 
 
-def connect(url: str, token: str | None = None, timeout_seconds: float = 10.0) -> "QueryClient":
+def connect(
+    url: str, token: str | None = None, timeout_seconds: float = 10.0, *, tls: Tls | None = None
+) -> "QueryClient":
     """Connect to a server at `grpc://host:port` or `grpc+tls://host:port`, with a bearer token if it wants one.
+
+    `tls` says which servers to believe in, and shows a certificate to those that ask for one.
 
     Raises:
         Unavailable: nobody answers there within the timeout.
         Unauthenticated: the server wants another token.
-        InvalidRequest: the address cannot be understood.
+        InvalidRequest: the address cannot be understood, or a file of `tls` cannot be read.
     """
-    client = QueryClient(url, token)
+    client = QueryClient(url, token, tls)
     try:
         client.check(timeout_seconds)
     except BaseException:
@@ -67,7 +72,7 @@ class QueryClient:
     them it looks at the whole life of a process.
     """
 
-    def __init__(self, url: str, token: str | None = None) -> None:
+    def __init__(self, url: str, token: str | None = None, tls: Tls | None = None) -> None:
         """Use `connect`, which also finds out whether the server is there."""
         self._url = url
         self._headers: _Headers = [] if token is None else [(b"authorization", f"Bearer {token}".encode())]
@@ -75,7 +80,7 @@ class QueryClient:
         self._streams: weakref.WeakSet[QueryStream] = weakref.WeakSet()
         self._closed = False
         with translated_errors():
-            self._flight = flight.connect(url)
+            self._flight = flight.connect(url, **(tls or Tls()).options())
 
     def for_caller(self, authorization: str) -> "QueryClient":
         """This connection for somebody else, who shows this header `authorization`; it ends when this one is closed."""

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 import uvicorn
 
-from flightsrv.client import InvalidRequest, QueryClient
+from flightsrv.client import InvalidRequest, QueryClient, Tls
 from flightsrv.gateway.app import create_app
 from flightsrv.gateway.perfetto_ui import PUBLIC_UI
 
@@ -24,6 +24,7 @@ class GatewaySettings:
     Attributes:
         host, port: where it listens; port 0 is a free one.
         token: bearer token for the server.
+        tls: which servers to believe in, where the connection to the server is encrypted.
         perfetto_ui: address of the Perfetto UI, or `bundled`.
         max_traces: most traces that are made at once; more are refused for the moment.
         drain_s: seconds that requests in flight may go on after the gateway was told to stop.
@@ -35,6 +36,7 @@ class GatewaySettings:
     perfetto_ui: str = PUBLIC_UI
     max_traces: int = 32
     drain_s: float = 5.0
+    tls: Tls | None = None
 
 
 class RunningGateway:
@@ -42,7 +44,7 @@ class RunningGateway:
 
     def __init__(self, server_url: str, settings: GatewaySettings) -> None:
         """Raises InvalidRequest where the address cannot be listened on, or no bundled UI is installed."""
-        self._client = QueryClient(server_url, settings.token)
+        self._client = QueryClient(server_url, settings.token, settings.tls)
         try:
             app = create_app(self._client, settings.perfetto_ui, settings.max_traces)
             self._socket = _listen(settings.host, settings.port)

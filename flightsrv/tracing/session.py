@@ -11,13 +11,16 @@ from dataclasses import dataclass, field
 from functools import partial
 from queue import SimpleQueue
 from types import TracebackType
-from typing import Self
+from typing import TYPE_CHECKING, Self
 
 from flightsrv.tracing.buffers import BufferSettings
 from flightsrv.tracing.process_info import PROCESS_ID_VARIABLE, begin_process, describe_process
 from flightsrv.tracing.recorder import Recorder, activate, active
 from flightsrv.tracing.sender import Requests, Sender
 from flightsrv.tracing.sinks import FlightSink, LakeSink, Sink
+
+if TYPE_CHECKING:
+    from flightsrv.client import Tls
 
 _log = logging.getLogger("flightsrv.tracing")
 
@@ -145,6 +148,8 @@ _state = _State()
 def start(
     url: str | None = None,
     *,
+    token: str | None = None,
+    tls: "Tls | None" = None,
     lake: str | None = None,
     sink: Sink | None = None,
     properties: Mapping[str, str] | None = None,
@@ -158,6 +163,8 @@ def start(
     nothing until it calls `start` itself.
 
     Args:
+        token: bearer token for the server, if it wants one.
+        tls: a `flightsrv.client.Tls`, which says whom to believe in at a `grpc+tls://` url.
         properties: added to those of the process.
 
     Raises:
@@ -173,7 +180,7 @@ def start(
             _log.warning("tracing was started already, and goes on as it is")
             return _state.running
         if url is not None:
-            sink = FlightSink(url)
+            sink = FlightSink(url, token, tls)
         elif lake is not None:
             sink = LakeSink(lake)
         assert sink is not None

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Protocol
 if TYPE_CHECKING:
     import pyarrow as pa
 
-    from flightsrv.client import QueryClient
+    from flightsrv.client import QueryClient, Tls
     from udtf.lake.lake import Lake
 
 
@@ -31,15 +31,17 @@ class Sink(Protocol):
 class FlightSink:
     """Sends to a server by bulk ingestion; connects when there is something to send."""
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, token: str | None = None, tls: "Tls | None" = None) -> None:
         self._url = url
+        self._token = token
+        self._tls = tls
         self._client: QueryClient | None = None
 
     def send(self, table: str, batch: "pa.RecordBatch") -> None:
         from flightsrv.client import InvalidRequest, connect
 
         if self._client is None:
-            self._client = connect(self._url)
+            self._client = connect(self._url, self._token, tls=self._tls)
         try:
             self._client.ingest(table, batch)
         except InvalidRequest as error:

@@ -6,6 +6,7 @@ from click.testing import CliRunner
 from flightsrv.cli import main
 from flightsrv.server import lifecycle
 from flightsrv.server.lifecycle import ServerSettings
+from flightsrv.server.limits import CallLimits
 from udtf.lake.settings import MIB, CacheSettings, DatabaseSettings, LakeSettings, StoreSettings
 from udtf.settings import QuerySettings
 
@@ -41,6 +42,13 @@ def test_flags_and_environment_say_the_same(served: list[ServerSettings]) -> Non
         "max-cached-file-mib": "8",
         "row-cache-mib": "9",
         "summary-cache-mib": "10",
+        "max-queries": "11",
+        "max-wait-seconds": "12",
+        "max-query-seconds": "13",
+        "max-result-mib": "14",
+        "memory-mib": "150",
+        "query-memory-mib": "75",
+        "query-spill-mib": "16",
     }
     _serve(*(f"--{name}={value}" for name, value in flags.items()))
     _serve(**{f"FLIGHTSRV_SERVE_{name.upper().replace('-', '_')}": value for name, value in flags.items()})
@@ -50,7 +58,16 @@ def test_flags_and_environment_say_the_same(served: list[ServerSettings]) -> Non
         database=DatabaseSettings(max_connections=6),
         caches=CacheSettings(file_bytes=7 * MIB, max_file_bytes=8 * MIB, row_bytes=9 * MIB, summary_bytes=10 * MIB),
     )
-    assert served == [ServerSettings(queries=QuerySettings(max_scans=3, chunk_bytes=65536), lake=lake)] * 2
+    calls = CallLimits(max_queries=11, max_wait_s=12.0, max_query_s=13.0, max_result_bytes=14 * MIB)
+    queries = QuerySettings(
+        max_scans=3,
+        chunk_bytes=65536,
+        memory_bytes=150 * MIB,
+        query_memory_bytes=75 * MIB,
+        query_spill_bytes=16 * MIB,
+        max_wait_s=12.0,
+    )
+    assert served == [ServerSettings(calls=calls, queries=queries, lake=lake)] * 2
 
 
 def test_a_preset_gives_what_is_not_said_otherwise(served: list[ServerSettings]) -> None:

@@ -1,0 +1,84 @@
+"""`flightsrv token`: the tokens that a server knows its callers by."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+if TYPE_CHECKING:
+    from flightsrv.server.auth.tokens import Tokens
+
+_tokens_option = click.option(
+    "--tokens",
+    "file",
+    type=click.Path(dir_okay=False, path_type=Path),
+    required=True,
+    envvar="FLIGHTSRV_SERVE_TOKENS",
+    show_envvar=True,
+    help="The file of tokens, as for `flightsrv serve`.",
+)
+
+
+@click.group(epilog="Example: flightsrv token add grafana --role reader --tokens tokens.json")
+def token() -> None:
+    """Make, list and remove the tokens that a server knows its callers by.
+
+    A running server learns of changes when it is started again.
+    """
+
+
+@token.command(epilog="Example: flightsrv token add grafana --role reader --tokens tokens.json")
+@click.argument("name")
+@click.option(
+    "--role",
+    "roles",
+    type=click.Choice(["reader", "writer", "admin"]),
+    multiple=True,
+    required=True,
+    help="What it is good for: reader runs statements, writer sends telemetry, admin does everything. May be repeated.",
+)
+@click.option(
+    "--process",
+    "processes",
+    multiple=True,
+    metavar="PROCESS_ID",
+    help="A process that it is limited to: for its owner there are no others. May be repeated.",
+)
+@_tokens_option
+def add(name: str, roles: tuple[str, ...], processes: tuple[str, ...], file: Path) -> None:
+    """Make a token and print it, once: the file has no more than a hash of it. The file is made if there is none."""
+    from flightsrv.server.auth.principal import Principal, Role
+    from flightsrv.server.auth.tokens import Tokens, write_tokens
+
+    tokens = _read(file) if file.exists() else Tokens()
+    principal = Principal(name, frozenset(map(Role, roles)), frozenset(processes) or None)
+    tokens, made = tokens.with_new(principal)
+    write_tokens(tokens, file)
+    click.echo(made)
+
+
+@token.command("list")
+@_tokens_option
+def list_tokens(file: Path) -> None:
+    """List the tokens, one a line: name, roles, and the processes that it is limited to."""
+    for entry in _read(file).entries:
+        principal = entry.principal
+        processes = principal.visible_processes
+        of_processes = "all processes" if processes is None else " ".join(sorted(processes))
+        click.echo("\t".join([principal.name, " ".join(sorted(principal.roles)), of_processes]))
+
+
+@token.command()
+@click.argument("name")
+@_tokens_option
+def remove(name: str, file: Path) -> None:
+    """Remove a token."""
+    from flightsrv.server.auth.tokens import write_tokens
+
+    write_tokens(_read(file).without(name), file)
+
+
+def _read(file: Path) -> "Tokens":
+    from flightsrv.server.auth.tokens import read_tokens
+
+    return read_tokens(file)
