@@ -54,9 +54,8 @@ class RunningServer:
     """A server that listens, from the moment it is made until `stop`."""
 
     def __init__(self, services: Services, host: str, port: int, settings: ServerSettings) -> None:
-        """Raises InvalidArgument where the address cannot be listened on, or must not be without protection."""
+        """Raises InvalidArgument where the address cannot be listened on."""
         security = settings.security
-        security.check_address(host)
         self._services = services
         self._settings = settings
         self._stopped = False
@@ -114,9 +113,10 @@ def start(
         port: 0 is a free one.
 
     Raises:
-        InvalidArgument: the address cannot be listened on.
+        InvalidArgument: the address cannot be listened on, or would be open to other machines.
     """
     settings = settings or ServerSettings()
+    settings.security.check_address(host)
     lake = Lake.open(lake_uri, db_url, settings.lake)
     engine = QueryEngine(lake, settings.queries)
     threading.Thread(target=tidy, args=(lake.objects, lake.metadata), name="tidy", daemon=True).start()

@@ -27,7 +27,7 @@ class Recording:
         self.stream_id = str(uuid.uuid4())
         stream = thread_stream(self.stream_id, self.process_id, "main", 7)
         scopes = scope_array([Scope("outer", "app", "app.py", 1), Scope("inner", "app", "app.py", 2)])
-        events = Events(
+        self.events = Events(
             np.array([0, 10, 60, 100], np.int64),
             np.array([BEGIN, BEGIN, END, END], np.uint8),
             np.array([0, 1, 1, 0], np.int32),
@@ -35,7 +35,7 @@ class Recording:
         )
         self.processes = processes_batch([Process(self.process_id, 10**9, START_NS, 0)])
         self.streams = streams_batch([stream])
-        self.blocks = blocks_batch(list(cut_blocks(stream, events)))
+        self.blocks = blocks_batch(list(cut_blocks(stream, self.events)))
 
     def tables(self) -> dict[str, pa.RecordBatch]:
         """In the order in which they are to be sent."""

@@ -74,7 +74,9 @@ def _credentials(headers: Headers) -> tuple[str | None, str]:
             return None, value.strip()
         case "basic":
             try:
-                name, _, password = base64.b64decode(value, validate=True).decode().partition(":")
+                # Some clients leave the padding away.
+                padded = value.strip() + "=" * (-len(value.strip()) % 4)
+                name, _, password = base64.b64decode(padded, validate=True).decode().partition(":")
             except (binascii.Error, UnicodeDecodeError):
                 raise Unauthenticated(_NEEDED) from None
             return name, password
