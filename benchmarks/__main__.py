@@ -90,7 +90,7 @@ def phases(stores: tuple[str, ...], threads: str | None, seconds: float, output:
                         results.extend(measure(part, store, seconds))
         write_results(output, results)
         write_machine(output, machine)
-        line = f"\n{machine_line(machine)}"
+        line = f"\n\n{machine_line(machine)}"
     else:
         results = read_results(measured)
         line = ""

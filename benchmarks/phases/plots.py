@@ -105,7 +105,9 @@ def _phases(factor: Callable[[Phase, str, str], Factor | None], title: str) -> F
         return None
     picture = Figure(figsize=(2.2 + 4.4 * len(stores), 6.2), layout="constrained")
     picture.suptitle(title)
-    for axes, store in zip(picture.subplots(1, len(stores), sharey=True, squeeze=False).flat, stores, strict=True):
+    for axes, store in zip(
+        picture.subplots(1, len(stores), sharex=True, sharey=True, squeeze=False).flat, stores, strict=True
+    ):
         for row, phase in enumerate(PHASES):
             for place, state in enumerate(STATES):
                 found = factor(phase, store, state)

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Sequence
 
-from benchmarks.lakes import MANY_THREADS, MILLION
+from benchmarks.lakes import ASYNC, MANY_THREADS, MEDIUM, MILLION
 from benchmarks.phases.factors import HOPES, Factor, Figures
 from benchmarks.phases.measure import ALL, FIRST, NAIVE, PRODUCT, REST, SCANS_AT_ONCE, STATES, Way
 from benchmarks.phases.switches import PHASES, UPDATES, Phase
@@ -20,15 +20,19 @@ def tables(figures: Figures) -> str:
         _table("All phases against the naive way", ("process", "store", *STATES), _against_naive(figures)),
         _table("What the plan hoped for", ("phase", "what it makes faster", "hoped", *figures.stores), _hopes(figures)),
         *(
-            _table(f"{title}, {store}", ("phase", "hoped", *STATES), _phases(store, factor))
-            for title, factor in (
-                ("Each phase alone", figures.alone),
-                ("Each phase beside all others", figures.beside_others),
+            _table(
+                f"{title}, {store} ({shape}; phase 5: {ASYNC.async_spans:,} async spans)",
+                ("phase", "hoped", *STATES),
+                _phases(store, factor),
+            )
+            for title, shape, factor in (
+                ("Each phase alone", MEDIUM, figures.alone),
+                ("Each phase beside all others", MILLION, figures.beside_others),
             )
             for store in figures.stores
         ),
-        _table("When partitions are made, cold", ("store", *_UPDATES), _updates(figures)),
-        _table("Scans at once", ("store", "state", *map(str, SCANS_AT_ONCE)), _scans(figures)),
+        _table(f"When partitions are made, cold ({MILLION})", ("store", *_UPDATES), _updates(figures)),
+        _table(f"Scans at once ({MILLION})", ("store", "state", *map(str, SCANS_AT_ONCE)), _scans(figures)),
     ]
     return "\n\n".join(table for table in all_tables if table)
 
