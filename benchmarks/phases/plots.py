@@ -32,6 +32,7 @@ def draw(figures: Figures, folder: Path) -> list[Path]:
             figures.beside_others, "Each phase beside all others: times faster than without it"
         ),
     }
+    folder.mkdir(parents=True, exist_ok=True)
     paths = []
     for name, picture in pictures.items():
         if picture is not None:

@@ -6,8 +6,10 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
 from matplotlib.image import imread
 
+from benchmarks.__main__ import main
 from benchmarks.baseline.trace import naive_trace
 from benchmarks.lakes import Shape, Workbench
 from benchmarks.phases.factors import Figures
@@ -28,7 +30,7 @@ from benchmarks.phases.measure import (
 from benchmarks.phases.plots import draw
 from benchmarks.phases.stores import STORE_TITLES, STORES, Store, local_store
 from benchmarks.phases.tables import tables
-from benchmarks.results import Result
+from benchmarks.results import Result, write_results
 from benchmarks.servers import WrongTrace
 from tests.model.trace_reader import Slice, read_trace
 from udtf.lake.lake import Lake
@@ -173,3 +175,13 @@ def test_plots_are_pictures(tmp_path: Path) -> None:
         assert height > 400
         assert width > 800
     assert draw(Figures([]), tmp_path) == []
+
+
+def test_results_of_before_are_shown_again(tmp_path: Path) -> None:
+    """Tables and plots come from the JSON that measuring wrote."""
+    write_results(tmp_path / "before.json", _made_up_results())
+    command = ["phases", "--measured", str(tmp_path / "before.json"), "--output", str(tmp_path / "again" / "it.json")]
+    shown = CliRunner().invoke(main, command, catch_exceptions=False)
+    assert shown.exit_code == 0
+    assert shown.stdout.strip() == tables(Figures(_made_up_results()))
+    assert len(list((tmp_path / "again").glob("*.png"))) == 4
