@@ -1,0 +1,277 @@
+"""What queries may take: places, time, room, memory; and what is left of those that end early."""
+
+import itertools
+import os
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, cast
+
+import adbc_driver_flightsql.dbapi as adbc
+import adbc_driver_manager
+import psutil
+import pyarrow as pa
+import pytest
+from pyarrow import flight
+
+from flightsrv.server.call import Services
+from flightsrv.server.lifecycle import RunningServer, ServerSettings, running_server
+from flightsrv.server.limits import CallLimits
+from flightsrv.wire.codec import encode, pack
+from flightsrv.wire.commands import CommandStatementQuery, TicketStatementQuery
+from flightsrv.wire.flight_messages import CancelFlightInfoRequest, FlightEndpoint, FlightInfo, Ticket
+from tests.faults.server_process import ServerProcess
+from tests.faults.server_process import running_server as server_process
+from tests.server.clients import descriptor
+from tests.server.fakes import TIMEOUT_S, FakeEngine
+from udtf.lake.lake import Lake
+from udtf.settings import MIB, QuerySettings
+
+
+@contextmanager
+def fake_server(engine: FakeEngine, folder: Path, limits: CallLimits) -> Iterator[RunningServer]:
+    """A server over an engine that does as it is told, with limits."""
+    services = Services(cast(Any, engine), Lake.open(str(folder / "lake")), limits=limits)
+    running = RunningServer(services, "127.0.0.1", 0, ServerSettings(drain_s=0.2, grace_s=60.0))
+    try:
+        yield running
+    finally:
+        engine.released.set()
+        running.stop()
+
+
+def start(client: flight.FlightClient, sql: str) -> flight.FlightStreamReader:
+    return client.do_get(flight.Ticket(pack(TicketStatementQuery(sql.encode()))))
+
+
+# Places.
+
+
+def test_a_query_that_finds_no_place_is_sent_away(engine: FakeEngine, tmp_path: Path) -> None:
+    """UNAVAILABLE with advice; afterwards there is a place again. What is not a query needs none."""
+    with (
+        fake_server(engine, tmp_path, CallLimits(max_queries=1, max_wait_s=0.1)) as server,
+        flight.connect(server.url) as client,
+    ):
+        first = start(client, "wait")
+        first.read_chunk()
+        for _ in range(3):
+            with pytest.raises(flight.FlightUnavailableError, match=r"1 queries are under way.*try again later"):
+                start(client, "wait").read_all()
+        with pytest.raises(adbc_driver_manager.Error, match="try again later"), adbc.connect(server.url) as connection:
+            connection.cursor().execute("wait")
+        assert list(client.list_actions())
+        engine.released.set()
+        assert first.read_all().num_rows == 1
+        assert start(client, "wait").read_all().num_rows == 2
+
+
+def test_a_query_waits_for_its_place(engine: FakeEngine, tmp_path: Path) -> None:
+    """And runs when there is one; those that leave while they wait take none."""
+    with (
+        fake_server(engine, tmp_path, CallLimits(max_queries=1, max_wait_s=TIMEOUT_S)) as server,
+        flight.connect(server.url) as client,
+    ):
+        first = start(client, "wait")
+        first.read_chunk()
+        for _ in range(5):
+            start(client, "wait").cancel()
+        answers: list[pa.Table] = []
+        waiting = threading.Thread(target=lambda: answers.append(start(client, "wait").read_all()))
+        waiting.start()
+        engine.released.set()
+        assert first.read_all().num_rows == 1
+        waiting.join(TIMEOUT_S)
+        assert [answer.num_rows for answer in answers] == [2]
+
+
+# Time and room.
+
+
+@pytest.mark.parametrize("sql", ["wait", "forever"])
+def test_a_query_that_takes_too_long_is_ended(sql: str, engine: FakeEngine, tmp_path: Path) -> None:
+    """Whether it waits or works. The work ends, too."""
+    with (
+        fake_server(engine, tmp_path, CallLimits(max_query_s=0.2)) as server,
+        flight.connect(server.url) as client,
+    ):
+        with pytest.raises(
+            flight.FlightTimedOutError, match=r"the query ran for 0\.2 s, as long as this server allows"
+        ):
+            start(client, sql).read_all()
+        assert engine.ended.wait(TIMEOUT_S)
+
+
+def test_a_result_that_grows_too_large_is_ended(engine: FakeEngine, tmp_path: Path) -> None:
+    """What came until then was within the limit."""
+    with (
+        fake_server(engine, tmp_path, CallLimits(max_result_bytes=3 * MIB)) as server,
+        flight.connect(server.url) as client,
+    ):
+        reader = start(client, "forever")
+        size_bytes = 0
+        with pytest.raises(pa.ArrowInvalid, match="the result is larger than the 3 MiB that this server allows"):
+            while True:
+                size_bytes += reader.read_chunk().data.nbytes
+        assert 2 * MIB < size_bytes <= 3 * MIB
+        assert engine.ended.wait(TIMEOUT_S)
+
+
+# Memory and disk.
+
+SORT = "SELECT v, arrow_cast(v, 'Utf8') AS t FROM generate_series(1, 3000000) g(v) ORDER BY t DESC"
+"""Takes about 130 MiB, which are spilled where there is less."""
+
+
+@pytest.fixture(scope="module")
+def small_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[RunningServer, Path]]:
+    """A real server with little memory, one computing query at a time; and its folder for temporary files."""
+    folder = tmp_path_factory.mktemp("small")
+    temporary = folder / "tmp"
+    temporary.mkdir()
+    queries = QuerySettings(
+        memory_bytes=64 * MIB, query_memory_bytes=64 * MIB, query_spill_bytes=400 * MIB, max_wait_s=0.2
+    )
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("TMPDIR", str(temporary))
+        with running_server(str(folder / "lake"), settings=ServerSettings(queries=queries)) as server:
+            yield server, temporary
+
+
+@pytest.fixture
+def small_client(small_server: tuple[RunningServer, Path]) -> Iterator[flight.FlightClient]:
+    """Connected to the server with little memory."""
+    with flight.connect(small_server[0].url) as client:
+        yield client
+
+
+def files_in(folder: Path) -> list[str]:
+    return [name for _, _, names in os.walk(folder) for name in names]
+
+
+def test_a_sort_spills_and_leaves_nothing(
+    small_server: tuple[RunningServer, Path], small_client: flight.FlightClient
+) -> None:
+    """While its rows come, there are files; when it is over, none. Nobody learns where they are."""
+    reader = start(small_client, SORT)
+    first = reader.read_chunk().data
+    assert first["t"][0].as_py() == "999999"
+    assert files_in(small_server[1])
+    assert first.num_rows + reader.read_all().num_rows == 3_000_000
+    while files_in(small_server[1]):
+        pass
+    settings = start(small_client, "SELECT * FROM information_schema.df_settings ORDER BY name").read_all()
+    assert settings.num_rows > 0
+    assert str(small_server[1]) not in str(settings.to_pylist())
+
+
+@pytest.mark.parametrize(
+    "sql",
+    [
+        "SELECT array_agg(v) FROM generate_series(1, 20000000) g(v)",
+        "SELECT count(*) FROM generate_series(1, 6000000) a(v) JOIN generate_series(1, 6000000) b(w) ON v = w",
+        "SELECT v, repeat('x', 1000) AS t FROM generate_series(1, 800000) g(v) ORDER BY t, v DESC",
+    ],
+    ids=["aggregate", "join", "spill"],
+)
+def test_a_query_that_needs_too_much_is_ended(
+    sql: str, small_server: tuple[RunningServer, Path], small_client: flight.FlightClient
+) -> None:
+    """It hears how much it may have; the next one runs as if nothing had been."""
+    with pytest.raises(pa.ArrowInvalid, match="the query needs more than the 64 MiB of memory and 400 MiB of disk"):
+        start(small_client, sql).read_all()
+    assert start(small_client, "SELECT count(*) AS n FROM processes").read_all()["n"].to_pylist() == [0]
+    while files_in(small_server[1]):
+        pass
+
+
+def test_queries_that_compute_run_as_far_as_there_is_memory(small_client: flight.FlightClient) -> None:
+    """A second one is sent away after a while; one that only reads is not."""
+    first = start(small_client, SORT)
+    first.read_chunk()
+    with pytest.raises(flight.FlightUnavailableError, match=r"1 queries that sort, join or aggregate are under way"):
+        start(small_client, "SELECT count(*) FROM processes").read_all()
+    assert start(small_client, "SELECT * FROM processes").read_all().num_rows == 0
+    first.cancel()
+    while True:
+        try:
+            assert start(small_client, "SELECT count(*) AS n FROM processes").read_all()["n"].to_pylist() == [0]
+        except flight.FlightUnavailableError:
+            continue
+        break
+
+
+# What is left of those that end early.
+
+WORK = [
+    "SELECT count(*) FROM generate_series(1, 3000000) a(v), generate_series(1, 3000000) b(w) WHERE v * w % 7 = 3",
+    "SELECT v % 1000003 AS k, count(*), sum(sqrt(v)) FROM generate_series(1, 20000000000) g(v) GROUP BY k",
+    "WITH RECURSIVE r AS (SELECT 1 AS n UNION ALL SELECT n + 1 FROM r WHERE n < 2000000000) SELECT max(n) FROM r",
+]
+BUSY_S = 0.3
+IDLE_S = 0.3
+"""CPU time that a server with nothing to do may take in the second after the one in which it had to stop."""
+
+
+@pytest.fixture(scope="module")
+def process(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServerProcess]:
+    """A server in a process of its own, whose CPU time is all its own."""
+    folder = tmp_path_factory.mktemp("process")
+    with server_process(str(folder / "lake"), None, folder / "log") as server:
+        yield server
+
+
+def cpu_s(server: ServerProcess) -> float:
+    times = psutil.Process(server.process.pid).cpu_times()
+    return cast(float, times.user + times.system)
+
+
+def cancel_stream(server: ServerProcess, until: Callable[[], None], sql: str) -> None:
+    with flight.connect(server.url) as client:
+        reader = start(client, sql)
+        until()
+        reader.cancel()
+
+
+def disconnect(server: ServerProcess, until: Callable[[], None], sql: str) -> None:
+    client = flight.connect(server.url)
+    start(client, sql)
+    until()
+    client.close()
+
+
+def cancel_by_info(server: ServerProcess, until: Callable[[], None], sql: str) -> None:
+    with flight.connect(server.url) as client, flight.connect(server.url) as other:
+        info = client.get_flight_info(descriptor(CommandStatementQuery(sql)))
+        reader = client.do_get(info.endpoints[0].ticket)
+        until()
+        request = CancelFlightInfoRequest(
+            FlightInfo(endpoint=[FlightEndpoint(Ticket(info.endpoints[0].ticket.ticket))])
+        )
+        assert len(list(other.do_action(("CancelFlightInfo", encode(request))))) == 1
+        with pytest.raises(flight.FlightCancelledError):
+            reader.read_all()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("leave", "sql"),
+    list(zip([cancel_stream, disconnect, cancel_by_info], WORK, strict=True)) + [(disconnect, WORK[0])],
+)
+def test_work_nobody_waits_for_takes_no_time(
+    leave: Callable[[ServerProcess, Callable[[], None], str], None], sql: str, process: ServerProcess
+) -> None:
+    """A second after the client has left, the server's CPU clock stands still."""
+    begin_s = cpu_s(process)
+
+    def until_busy() -> None:
+        for _ in itertools.takewhile(lambda _: cpu_s(process) - begin_s < BUSY_S, itertools.count()):
+            time.sleep(0.01)
+
+    leave(process, until_busy, sql)
+    time.sleep(1)
+    stopped_s = cpu_s(process)
+    time.sleep(1)
+    assert cpu_s(process) - stopped_s < IDLE_S
