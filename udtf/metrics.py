@@ -153,6 +153,7 @@ class Amounts:
     store_ms: float = 0.0
     store_bytes: int = 0
     max_results_waiting: int = 0
+    worker_bytes: int = 0
 
     def __str__(self) -> str:
         amounts = vars(self).items()
@@ -229,6 +230,11 @@ class QueryTally:
         """A request to the store failed and is tried again; the store counts that for all queries."""
         with self._lock:
             self.amounts.store_retries += 1
+
+    def worker_used(self, size_bytes: int) -> None:
+        """By so much the memory of a worker rose that computed for the query."""
+        with self._lock:
+            self.amounts.worker_bytes = max(self.amounts.worker_bytes, size_bytes)
 
     def results_waiting(self, change: int) -> None:
         """So many results more, or less, are made and not taken yet."""

@@ -13,6 +13,10 @@ def _ignore(message: dict[str, object]) -> None:
     pass
 
 
+def _never() -> bool:
+    return False
+
+
 @dataclass(frozen=True)
 class QueryContext:
     """The call that a statement came with.
@@ -27,6 +31,7 @@ class QueryContext:
         visible_processes: ids of the processes that the caller may see; for the statement there are no others. None is
             all of them.
         may_administer: whether the caller may call the functions that are for administrators.
+        is_cancelled: whether nobody waits for the plan any more; asked while the statement is planned.
         query_log: what `query_log()` shows.
     """
 
@@ -37,6 +42,7 @@ class QueryContext:
     db_schema: str = DEFAULT_SCHEMA
     visible_processes: frozenset[str] | None = None
     may_administer: bool = True
+    is_cancelled: Callable[[], bool] = _never
     query_log: QueryLog = field(default_factory=QueryLog)
 
     @property

@@ -22,8 +22,8 @@ class QueryRecord:
         nb_rows, size_bytes: what left, or came by ingestion.
         outcome: 'ok', 'failed', 'cancelled' or 'abandoned'.
         error: the kind of failure; None where there was none.
-        memory_bytes: by how much the memory of the server rose while it ran, as far as was seen when rows left. What
-            others took at the same time is in it.
+        memory_bytes: by how much the memory of the process that computed it rose, if there was one, and that of the
+            server, as far as was seen when rows left. What others took there at the same time is in it.
     """
 
     query_id: str

@@ -166,6 +166,7 @@ class Call:
             db_schema=db_schema or DEFAULT_SCHEMA,
             visible_processes=self.principal.visible_processes,
             may_administer=self.principal.may(Role.ADMIN),
+            is_cancelled=self.is_cancelled,
             query_log=self.services.query_log,
         )
         return replace(context, on_message=self._messages.put) if self.options.progress else context
@@ -247,5 +248,5 @@ class Call:
             self.size_bytes,
             outcome,
             self._error,
-            self._memory.growth_bytes,
+            self._memory.growth_bytes + self.tally.amounts.worker_bytes,
         )

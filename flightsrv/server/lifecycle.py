@@ -119,6 +119,7 @@ def start(
     settings.security.check_address(host)
     lake = Lake.open(lake_uri, db_url, settings.lake)
     engine = QueryEngine(lake, settings.queries)
+    engine.warm_up()
     threading.Thread(target=tidy, args=(lake.objects, lake.metadata), name="tidy", daemon=True).start()
     try:
         return RunningServer(Services(engine, lake, limits=settings.calls), host, port, settings)

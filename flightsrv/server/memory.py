@@ -1,21 +1,10 @@
-"""How much memory the process has, and by how much that rises."""
+"""By how much the memory of the process rises."""
 
-import os
 import time
-from pathlib import Path
+
+from udtf.memory import resident_bytes
 
 INTERVAL_S = 0.02
-
-_STATM = Path("/proc/self/statm")
-_PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
-
-
-def resident_bytes() -> int:
-    """Memory that the process has resident now; 0 where the system does not tell."""
-    try:
-        return int(_STATM.read_bytes().split()[1]) * _PAGE_BYTES
-    except OSError:
-        return 0
 
 
 class MemoryWatch:

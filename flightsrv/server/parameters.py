@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import pyarrow as pa
 
 from udtf.errors import InvalidArgument
-from udtf.sql.tokens import tokens
+from udtf.sql.tokens import placeholders
 
 _NUMBERED = re.compile(r"\$[1-9][0-9]{0,4}")
 
@@ -67,9 +67,7 @@ def parse_statement(sql: str) -> Statement:
     numbers: list[int] = []
     styles: set[str] = set()
     begin = 0
-    for kind, position, text in tokens(sql):
-        if kind != "placeholder":
-            continue
+    for position, text in placeholders(sql):
         if text == "?":
             number = len(numbers)
         elif _NUMBERED.fullmatch(text):

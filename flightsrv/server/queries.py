@@ -133,15 +133,15 @@ def plan_open(call: Call, statement: Statement, context: QueryContext) -> OpenSt
     Raises:
         InvalidArgument: the statement does not plan.
     """
-    query = call.services.engine.plan(statement.numbered(), context)
-    types = query.parameter_types() if statement.parameter_count else {}
+    prepared = call.services.engine.prepare(statement.numbered(), context)
+    types = prepared.parameter_types
     untyped = frozenset(statement.parameter_names()) - types.keys()
     # A client must be able to set a parameter whose type nobody knows, and text takes every value.
     parameters = pa.schema([pa.field(name, types.get(name, pa.utf8())) for name in statement.parameter_names()])
     if untyped:
         with suppress(InvalidArgument):
-            query = call.services.engine.plan(statement.numbered(as_text=untyped), context)
-    return OpenStatement(query.schema, parameters)
+            prepared = call.services.engine.prepare(statement.numbered(as_text=untyped), context)
+    return OpenStatement(prepared.schema, parameters)
 
 
 def check_parameters(statement: Statement, parameters: pa.Table) -> None:

@@ -6,9 +6,10 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from types import MappingProxyType
 
 import adbc_driver_flightsql.dbapi as flight_sql
 import pyarrow as pa
@@ -19,15 +20,18 @@ START_TIMEOUT_SECONDS = 60
 class ServerProcess:
     """`flightsrv serve` on a port of its own."""
 
-    def __init__(self, lake_uri: str, db_url: str | None, log: Path) -> None:
+    def __init__(
+        self, lake_uri: str, db_url: str | None, log: Path, options: Sequence[str], environment: Mapping[str, str]
+    ) -> None:
         self.port = _free_port()
         command = [str(Path(sys.executable).with_name("flightsrv")), "serve", "--lake", lake_uri]
         command += ["--host", "127.0.0.1", "--port", str(self.port)]
         if db_url is not None:
             command += ["--db", db_url]
+        command += options
         self._log = log
         with log.open("ab") as sink:
-            self.process = subprocess.Popen(command, stdout=sink, stderr=sink)
+            self.process = subprocess.Popen(command, stdout=sink, stderr=sink, env={**os.environ, **environment})
         self._wait_until_it_listens()
 
     def _wait_until_it_listens(self) -> None:
@@ -78,8 +82,15 @@ class ServerProcess:
 
 
 @contextmanager
-def running_server(lake_uri: str, db_url: str | None, log: Path) -> Iterator[ServerProcess]:
-    server = ServerProcess(lake_uri, db_url, log)
+def running_server(
+    lake_uri: str,
+    db_url: str | None,
+    log: Path,
+    *options: str,
+    environment: Mapping[str, str] = MappingProxyType({}),
+) -> Iterator[ServerProcess]:
+    """The server for the length of a `with` block, with further options of the command and variables."""
+    server = ServerProcess(lake_uri, db_url, log, options, environment)
     try:
         yield server
     finally:

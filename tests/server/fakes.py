@@ -7,7 +7,7 @@ import pyarrow as pa
 
 from udtf.errors import CorruptData
 from udtf.query_context import QueryContext
-from udtf.sql.engine import QueryCancelled
+from udtf.sql.engine import Prepared, QueryCancelled
 
 SCHEMA = pa.schema([pa.field("n", pa.int64(), nullable=False), pa.field("payload", pa.binary())])
 TIMEOUT_S = 60.0
@@ -34,6 +34,9 @@ class FakeEngine:
             raise ZeroDivisionError("/srv/secret/path.py")
         return FakeQuery(self, sql, context or QueryContext())
 
+    def prepare(self, sql: str, context: QueryContext | None = None) -> Prepared:
+        return Prepared(self.plan(sql, context).schema, {})
+
     def close(self) -> None:
         self.released.set()
 
@@ -44,9 +47,6 @@ class FakeQuery:
         self._context = context
         self._make = STATEMENTS[sql]
         self.schema = DICTIONARY_SCHEMA if "dictionar" in sql else SCHEMA
-
-    def parameter_types(self) -> dict[str, pa.DataType]:
-        return {}
 
     def batches(self, is_cancelled: Callable[[], bool]) -> Generator[pa.RecordBatch, None, None]:
         self._engine.entered.set()

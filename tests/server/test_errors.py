@@ -1,7 +1,8 @@
 """What a client sees of a failure."""
 
 import traceback
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
@@ -17,12 +18,12 @@ from flightsrv.server.errors import (
     hide_tracebacks_from_clients,
     to_flight_error,
 )
-from flightsrv.server.lifecycle import RunningServer
+from flightsrv.server.lifecycle import RunningServer, running_server
 from flightsrv.wire.codec import MalformedMessage, UnsupportedMessage
-from tests.server.clients import Client, Refused
+from tests.server.clients import AdbcClient, Client, PyarrowClient, Refused
 from udtf.errors import CorruptData, InvalidArgument, InvalidTelemetry, NotFound, StoreUnavailable
 from udtf.functions.table_function import Query, Rows, TableFunction
-from udtf.sql import engine
+from udtf.sql import lake_tables
 from udtf.sql.engine import QueryCancelled
 
 
@@ -89,12 +90,24 @@ class Broken(TableFunction):
         raise OSError("/srv/secret")
 
 
+@pytest.fixture
+def broken_server(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[RunningServer]:
+    """A server whose functions are broken."""
+    functions = {name: Broken(name) for name in ("broken_plan", "broken_rows")}
+    monkeypatch.setattr(lake_tables, "FUNCTIONS", functions)
+    with running_server(str(tmp_path / "lake")) as server:
+        yield server
+
+
+@pytest.mark.parametrize("kind", [PyarrowClient, AdbcClient])
+@pytest.mark.parametrize("columns", ["*", "n + 1"], ids=["rows", "computed"])
 @pytest.mark.parametrize("name", ["broken_plan", "broken_rows"])
-def test_unforeseen_failure_of_a_plan_is_not_told(client: Client, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+def test_unforeseen_failure_of_a_plan_is_not_told(
+    broken_server: RunningServer, kind: Callable[[str], Client], columns: str, name: str
+) -> None:
     """On its way through the query engine it neither becomes the client's mistake nor text for the client."""
-    monkeypatch.setattr(engine, "TABLE_FUNCTIONS", (Broken(name),))
     with pytest.raises(Refused, match="internal error, query id") as refused:
-        client.query(f"SELECT * FROM {name}()")
+        kind(broken_server.url).query(f"SELECT {columns} FROM {name}()")
     assert refused.value.code == "INTERNAL"
     assert "secret" not in refused.value.message
     assert "Traceback" not in refused.value.message

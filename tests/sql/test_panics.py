@@ -4,7 +4,7 @@ import datafusion
 import pytest
 
 from udtf.sql.panics import EnginePanic, panics_as_errors
-from udtf.sql.substrait import read_plan
+from udtf.sql.worker.substrait import read_plan
 
 PLAN_WITH_A_ROOT_OF_NOTHING = b"\x1a\x02\x12\x00"
 

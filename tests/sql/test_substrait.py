@@ -7,7 +7,7 @@ import pyarrow as pa
 import pytest
 
 from udtf.errors import InvalidArgument
-from udtf.sql.substrait import check_reads_only
+from udtf.sql.worker.substrait import check_reads_only
 
 
 @pytest.fixture

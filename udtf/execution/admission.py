@@ -3,7 +3,8 @@
 import threading
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 from udtf.errors import Overloaded
 from udtf.execution.cancellation import MAX_POLL_SECONDS, POLL_SECONDS, QueryCancelled
@@ -58,6 +59,15 @@ class Admission:
         with self._changed:
             self._inside -= 1
             self._changed.notify_all()
+
+    @contextmanager
+    def place(self, is_cancelled: Callable[[], bool]) -> Iterator[None]:
+        """Come in for the length of a `with` block. Raises as `enter`."""
+        self.enter(is_cancelled)
+        try:
+            yield
+        finally:
+            self.leave()
 
     @property
     def inside(self) -> int:

@@ -6,7 +6,8 @@ from typing import Any
 
 import pyarrow as pa
 
-from udtf.functions.table_function import Parameter, Query, Rows, TableFunction, view_set_named
+from udtf.functions.parameter import Parameter
+from udtf.functions.table_function import Query, Rows, TableFunction, view_set_named
 from udtf.functions.telemetry_tables import rows_to_batch
 from udtf.lake import schemas
 from udtf.lake.lake import VIEW_SETS

@@ -16,9 +16,10 @@ from udtf.errors import UdtfError
 from udtf.execution.ordered import run_ordered
 from udtf.execution.turns import Turns
 from udtf.functions.losses import tell, tell_losses
+from udtf.functions.parameter import Parameter
 from udtf.functions.process_spans import SPAN_TYPES
 from udtf.functions.progress import TraceProgress
-from udtf.functions.table_function import Parameter, Query, Rows, TableFunction, choose
+from udtf.functions.table_function import Query, Rows, TableFunction, choose
 from udtf.lake.async_events import AsyncPlan
 from udtf.lake.lake import ASYNC_EVENTS, THREAD_SPANS, ProcessTelemetry
 from udtf.lake.metadata import ProcessRow, StreamRow

@@ -13,7 +13,8 @@ import pyarrow as pa
 from udtf.execution.ordered import run_ordered
 from udtf.functions import span_columns
 from udtf.functions.losses import tell_losses
-from udtf.functions.table_function import Parameter, Query, Rows, TableFunction, choose
+from udtf.functions.parameter import Parameter
+from udtf.functions.table_function import Query, Rows, TableFunction, choose
 from udtf.lake.async_events import AsyncBatch, AsyncPlan
 from udtf.lake.lake import ASYNC_EVENTS, THREAD_SPANS
 from udtf.lake.metadata import StreamRow

@@ -3,12 +3,13 @@
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any
 
 import pyarrow as pa
 
 from udtf.errors import InvalidArgument
 from udtf.execution.cancellation import Cancellation
+from udtf.functions.parameter import Parameter
 from udtf.lake.lake import VIEW_SETS, Lake
 from udtf.lake.process_view import ProcessView
 from udtf.lake.view_set import ViewSet
@@ -41,14 +42,6 @@ class Query:
         if self.lake.objects.is_local and all(view.is_fresh for view in views):
             return 0
         return self.settings.max_scans or self.lake.concurrency
-
-
-@dataclass(frozen=True)
-class Parameter:
-    """One argument: text, or a time (as nanoseconds since the Unix epoch)."""
-
-    name: str
-    kind: Literal["text", "time"]
 
 
 class TableFunction(ABC):

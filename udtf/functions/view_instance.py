@@ -10,7 +10,8 @@ import pyarrow as pa
 from udtf.errors import InvalidArgument
 from udtf.functions import span_columns
 from udtf.functions.losses import tell_losses
-from udtf.functions.table_function import Parameter, Query, Rows, TableFunction, view_set_named
+from udtf.functions.parameter import Parameter
+from udtf.functions.table_function import Query, Rows, TableFunction, view_set_named
 from udtf.lake import schemas
 from udtf.lake.async_events import AsyncBatch, AsyncPlan
 from udtf.lake.lake import ASYNC_EVENTS, THREAD_SPANS

@@ -1,7 +1,8 @@
-"""The one place that knows how DataFusion plans our statements and runs our plans."""
+"""From a statement to its rows.
 
-import os
-
-# A plan that waits for its data holds one of DataFusion's threads. They are as many as cores unless this is set before
-# datafusion is imported; then a few waiting plans would stop all others.
-os.environ.setdefault("TOKIO_WORKER_THREADS", "64")
+The engine (`engine`) has statements planned, and computed, in processes of their own (`workers`, `processes`). They
+do nothing but run DataFusion (`worker`), and know neither the lake nor its files: they ask for the tables that a
+statement names, and get their rows, over sockets (`conversation`, `channel`); `lake_tables` answers. So a statement
+that goes wild can be stopped at once, and takes nothing with it. Rows that need nothing done to them, those of a trace
+for one, go the short way: from the table to the caller.
+"""

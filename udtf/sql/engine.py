@@ -1,46 +1,52 @@
-"""From a statement to its rows: plans and runs SQL over a lake, read-only."""
+"""Plans and runs SQL over a lake, read-only."""
 
+import threading
 import weakref
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Generator, Mapping
 from contextlib import closing
+from dataclasses import dataclass
+from functools import partial
 
-import datafusion
 import pyarrow as pa
 
-from udtf.errors import InvalidArgument, PermissionDenied, UdtfError
-from udtf.execution.cancellation import Cancellation, QueryCancelled
-from udtf.functions.catalog import TABLE_FUNCTIONS, telemetry_tables
-from udtf.functions.table_function import Query as FunctionQuery
-from udtf.functions.table_function import TableFunction
+from udtf.errors import InvalidArgument
+from udtf.execution.cancellation import QueryCancelled
 from udtf.lake.lake import Lake
 from udtf.query_context import QueryContext
 from udtf.settings import QuerySettings
-from udtf.sql import placeholders, substrait
-from udtf.sql.arguments import bind_arguments, placeholder_types
-from udtf.sql.catalog import DEFAULT_SCHEMA, SCHEMAS
-from udtf.sql.driver import Driver
-from udtf.sql.panics import EnginePanic, panics_as_errors
+from udtf.sql.catalog import SCHEMAS
+from udtf.sql.conversation import Conversation
+from udtf.sql.lake_tables import LakeTables, catalog_of
+from udtf.sql.messages import Plan, Planned
 from udtf.sql.plain_types import without_views
-from udtf.sql.streamed_table import StreamedTable
-from udtf.sql.tokens import check_size
-from udtf.sql.workspace import limit_exceeded
+from udtf.sql.workers import Workers
 
-__all__ = ["Query", "QueryCancelled", "QueryContext", "QueryEngine"]
-
-_READ_ONLY = datafusion.SQLOptions().with_allow_ddl(False).with_allow_dml(False).with_allow_statements(False)
+__all__ = ["Prepared", "Query", "QueryCancelled", "QueryContext", "QueryEngine"]
 
 
 class QueryEngine:
     """Plans statements over one lake. Safe to use from many threads."""
 
     def __init__(self, lake: Lake, settings: QuerySettings | None = None) -> None:
+        self.settings = settings or QuerySettings()
+        self.workers = Workers(catalog_of(lake), self.settings)
         self._lake = lake
-        self._settings = settings or QuerySettings()
-        self._driver = Driver(self._settings)
+        self._close = weakref.finalize(self, self.workers.close)
+
+    def warm_up(self) -> None:
+        """Get ready for the first statement, in the background."""
+        threading.Thread(target=self.workers.warm_up, name="warm up", daemon=True).start()
 
     def close(self) -> None:
         """Stop all queries under way; they end with QueryCancelled."""
-        self._driver.close()
+        self._close()
+
+    def prepare(self, sql: str, context: QueryContext | None = None) -> "Prepared":
+        """Plan one statement whose parameters (`$1`) have no values yet. Raises as `plan`."""
+        context = context or QueryContext()
+        planned = self._planned(Plan(sql, context.db_schema, is_open=True), self._tables(context))
+        types = {name: without_views(kind) for name, kind in planned.parameter_types.items()}
+        return Prepared(_plain_schema(planned.schema), types)
 
     def plan(self, sql: str, context: QueryContext | None = None) -> "Query":
         """Plan one statement. Nothing is read or changed before its batches are.
@@ -48,10 +54,9 @@ class QueryEngine:
         Raises:
             InvalidArgument: the statement is not one, does not fit the tables, or would change something.
             NotFound: an argument names a process or stream that is not there.
+            PermissionDenied: it calls a function that is not for the caller.
         """
-        check_size(sql)
-        session = _Session(self._lake, self._settings, context or QueryContext())
-        return Query(session, session.plan(sql), self._driver)
+        return self._query(sql, context or QueryContext())
 
     def plan_substrait(self, plan: bytes, context: QueryContext | None = None) -> "Query":
         """Plan what a Substrait plan says. Nothing is read before the batches are.
@@ -59,125 +64,43 @@ class QueryEngine:
         Raises:
             InvalidArgument: the bytes are no plan, or it does not fit the tables, or would do something else than read.
         """
-        session = _Session(self._lake, self._settings, context or QueryContext())
-        return Query(session, session.plan_substrait(plan), self._driver)
+        return self._query(plan, context or QueryContext())
+
+    def _query(self, statement: str | bytes, context: QueryContext) -> "Query":
+        wanted = Plan(statement, context.db_schema)
+        tables = self._tables(context)
+        return Query(self, tables, wanted, self._planned(wanted, tables))
+
+    def _tables(self, context: QueryContext) -> LakeTables:
+        if context.db_schema not in SCHEMAS:
+            raise InvalidArgument(f"schema must be one of {', '.join(SCHEMAS)}, given: {context.db_schema!r}")
+        tables = LakeTables(self._lake, context, self.settings)
+        tables.cancellation.is_cancelled = partial(_is_over, self.workers, context.is_cancelled)
+        return tables
+
+    def _planned(self, wanted: Plan, tables: LakeTables) -> Planned:
+        with self.workers.planner(tables.cancellation.is_cancelled) as worker:
+            return Conversation(worker, tables, self.settings).plan(wanted)
 
 
-class _Session:
-    """A DataFusion session for one statement: its tables and functions know the call that they serve.
+@dataclass(frozen=True)
+class Prepared:
+    """What is known of a statement before its parameters have values: its columns, and the types of parameters (by
+    placeholder, `$1`), where they are settled."""
 
-    They know their session by weak references: no garbage collector sees through DataFusion, where both would hold
-    each other for ever.
-    """
-
-    def __init__(self, lake: Lake, settings: QuerySettings, context: QueryContext) -> None:
-        self.cancellation = Cancellation()
-        self._settings = settings
-        tally = context.tally or lake.metrics.tally()
-        if context.visible_processes is not None:
-            lake = lake.limited_to(context.visible_processes)
-        self._query = FunctionQuery(lake, context, settings, tally, self.cancellation)
-        self._argument_types: dict[str, pa.DataType] = {}
-        self._error: Exception | None = None
-        config = datafusion.SessionConfig().with_information_schema(True)
-        # In other dialects `SELECT begin, end` does not parse.
-        config = config.set("datafusion.sql_parser.dialect", "postgresql")
-        self._context = datafusion.SessionContext(config)
-        for name, rows in telemetry_tables(lake).items():
-            self._context.register_table(
-                name, datafusion.Table(StreamedTable(rows.schema, self._remember_errors(rows.batches)))
-            )
-        for function in TABLE_FUNCTIONS:
-            self._context.register_udtf(datafusion.udtf(self._callable(function), function.name))
-
-        if context.db_schema != DEFAULT_SCHEMA:
-            if context.db_schema not in SCHEMAS:
-                raise InvalidArgument(f"schema must be one of {', '.join(SCHEMAS)}, given: {context.db_schema!r}")
-            self._context.sql(f"SET datafusion.catalog.default_schema = '{context.db_schema}'")
-
-    def plan(self, sql: str) -> datafusion.DataFrame:
-        try:
-            with panics_as_errors():
-                return self._optimized(self._context.sql_with_options(sql, _READ_ONLY))
-        except Exception as error:
-            raise self.explain(error) from error
-
-    def plan_substrait(self, plan: bytes) -> datafusion.DataFrame:
-        try:
-            with panics_as_errors():
-                logical = substrait.read_plan(plan, self._context)
-                return self._optimized(self._context.create_dataframe_from_logical_plan(logical))
-        except EnginePanic as error:
-            raise InvalidArgument("the plan refers to what is not in it") from error
-        except Exception as error:
-            raise self.explain(error) from error
-
-    def _optimized(self, frame: datafusion.DataFrame) -> datafusion.DataFrame:
-        # Only optimization settles some types, such as that of NULL beside text.
-        return self._context.create_dataframe_from_logical_plan(frame.optimized_logical_plan())
-
-    def parameter_types(self, frame: datafusion.DataFrame) -> dict[str, pa.DataType]:
-        types = placeholders.placeholder_types(frame, self._context.sql("SELECT 1"))
-        return {name: without_views(kind) for name, kind in {**types, **self._argument_types}.items()}
-
-    def explain(self, error: Exception) -> Exception:
-        """What caused an error that came out of DataFusion: ours, a mistake of its own, or the statement."""
-        if self._error is not None:
-            return self._error
-        if isinstance(error, UdtfError | EnginePanic):
-            return error
-        return limit_exceeded(str(error), self._settings) or InvalidArgument(_readable(str(error)))
-
-    def _callable(self, function: TableFunction) -> Callable[..., StreamedTable]:
-        session = weakref.proxy(self)
-
-        def plan(*expressions: datafusion.Expr) -> StreamedTable:
-            try:
-                if function.is_for_administrators and not session._query.context.may_administer:
-                    raise PermissionDenied(f"{function.name} is for administrators")
-                values = bind_arguments(function, expressions)
-                if len(values) < len(expressions):
-                    session._argument_types.update(placeholder_types(function, expressions))
-                    return StreamedTable(function.schema(values), _unbound)
-                rows = function.plan(session._query, **values)
-            except Exception as error:
-                session._error = error
-                raise
-            return StreamedTable(rows.schema, session._remember_errors(rows.batches))
-
-        return plan
-
-    def _remember_errors(
-        self, batches: Callable[[], Iterator[pa.RecordBatch]]
-    ) -> Callable[[], Iterator[pa.RecordBatch]]:
-        """On its way through DataFusion an exception becomes text; keep it."""
-        session, cancellation = weakref.proxy(self), self.cancellation
-
-        def remembering() -> Iterator[pa.RecordBatch]:
-            try:
-                for batch in batches():
-                    cancellation.check()
-                    yield batch
-            except Exception as error:
-                session._error = error
-                raise
-
-        return remembering
+    schema: pa.Schema
+    parameter_types: Mapping[str, pa.DataType]
 
 
 class Query:
     """A planned statement, to be run once."""
 
-    def __init__(self, session: _Session, frame: datafusion.DataFrame, driver: Driver) -> None:
-        self._session = session
-        self._frame = frame
-        self._driver = driver
-        self.schema = pa.schema([field.with_type(without_views(field.type)) for field in frame.schema()])
-        self._nothing = pa.RecordBatch.from_pylist([], self.schema)
-
-    def parameter_types(self) -> dict[str, pa.DataType]:
-        """Types of the statement's parameters by placeholder (`$1`), of those whose type is settled."""
-        return self._session.parameter_types(self._frame)
+    def __init__(self, engine: QueryEngine, tables: LakeTables, wanted: Plan, planned: Planned) -> None:
+        self._engine = engine
+        self._tables = tables
+        self._wanted = wanted
+        self._planned = planned
+        self.schema = _plain_schema(planned.schema)
 
     def batches(self, is_cancelled: Callable[[], bool] = lambda: False) -> Generator[pa.RecordBatch, None, None]:
         """The rows, in batches that carry `schema`; an empty one says that there is nothing new yet. Closing the
@@ -187,19 +110,30 @@ class Query:
             is_cancelled: asked again and again while waiting; when it says so, the work stops.
 
         Raises:
-            QueryCancelled: `is_cancelled` said so.
+            QueryCancelled: `is_cancelled` said so, or the engine was closed.
+            Overloaded: too many others compute.
             UdtfError: the statement failed while it ran.
         """
-        cancellation = self._session.cancellation
-        cancellation.is_cancelled = is_cancelled
+        cancellation = self._tables.cancellation
+        cancellation.is_cancelled = partial(_is_over, self._engine.workers, is_cancelled)
+        scan = self._planned.scan
+        nothing = pa.RecordBatch.from_pylist([], self.schema)
         try:
-            # Closed here and now: whatever holds on to the generator must not hold on to the query.
-            with panics_as_errors(), closing(self._driver.batches(self._frame, cancellation)) as batches:
-                yield from (self._nothing if batch is None else self._conform(batch) for batch in batches)
-        except QueryCancelled:
-            raise
-        except Exception as error:
-            raise self._session.explain(error) from error
+            with closing(self._computed() if scan is None else self._tables.scan(scan)) as batches:
+                yield from (nothing if batch is None else self._conform(batch) for batch in batches)
+        finally:
+            cancellation.is_cancelled = lambda: True  # for scans that have not noticed
+
+    def _computed(self) -> Generator[pa.RecordBatch | None, None, None]:
+        """The rows, from a worker. It plans the statement once more: that takes a millisecond, and to keep a worker for
+        each statement that is only planned would take many."""
+        with self._engine.workers.computer(self._tables.cancellation.is_cancelled) as worker:
+            conversation = Conversation(worker, self._tables, self._engine.settings)
+            try:
+                conversation.plan(self._wanted)
+                yield from conversation.run()
+            finally:
+                self._tables.worker_used(worker.peak_bytes)
 
     def _conform(self, batch: pa.RecordBatch) -> pa.RecordBatch:
         """Columns as declared: DataFusion may narrow nullability, and clients do not know views."""
@@ -210,12 +144,9 @@ class Query:
         return pa.RecordBatch.from_arrays(columns, schema=self.schema)
 
 
-def _unbound() -> Iterator[pa.RecordBatch]:
-    raise InvalidArgument("a parameter of the statement was not given a value")
+def _plain_schema(schema: pa.Schema) -> pa.Schema:
+    return pa.schema([field.with_type(without_views(field.type)) for field in schema])
 
 
-def _readable(message: str) -> str:
-    """DataFusion's message without the prefixes that say where in DataFusion it arose."""
-    for prefix in ("DataFusion error: ", "Error during planning: ", "External error: ", "Execution error: "):
-        message = message.removeprefix(prefix)
-    return message
+def _is_over(workers: Workers, is_cancelled: Callable[[], bool]) -> bool:
+    return workers.is_closed or is_cancelled()

@@ -7,11 +7,11 @@ import pyarrow as pa
 from datafusion import Expr
 
 from udtf.errors import InvalidArgument
-from udtf.functions.table_function import Parameter, TableFunction
+from udtf.functions.parameter import Parameter
 from udtf.lake.schemas import TIMESTAMP
 
 
-def bind_arguments(function: TableFunction, given: Sequence[Expr]) -> dict[str, Any]:
+def bind_arguments(function: str, parameters: Sequence[Parameter], given: Sequence[Expr]) -> dict[str, str | int]:
     """Values by parameter name: text as `str`, times as nanoseconds since the Unix epoch.
 
     A placeholder of a statement that is only being prepared is left out.
@@ -19,29 +19,27 @@ def bind_arguments(function: TableFunction, given: Sequence[Expr]) -> dict[str, 
     Raises:
         InvalidArgument: too many or too few, not a constant, null, or of the wrong type.
     """
-    if len(given) != len(function.parameters):
-        names = ", ".join(parameter.name for parameter in function.parameters)
-        raise InvalidArgument(
-            f"{function.name} takes {len(function.parameters)} arguments ({names}), given: {len(given)}"
-        )
+    if len(given) != len(parameters):
+        names = ", ".join(parameter.name for parameter in parameters)
+        raise InvalidArgument(f"{function} takes {len(parameters)} arguments ({names}), given: {len(given)}")
     return {
         parameter.name: _value(function, parameter, expression)
-        for parameter, expression in zip(function.parameters, given, strict=True)
+        for parameter, expression in zip(parameters, given, strict=True)
         if expression.variant_name() != "Placeholder"
     }
 
 
-def placeholder_types(function: TableFunction, given: Sequence[Expr]) -> dict[str, pa.DataType]:
+def placeholder_types(parameters: Sequence[Parameter], given: Sequence[Expr]) -> dict[str, pa.DataType]:
     """Types of the placeholders among arguments, by placeholder (`$1`)."""
     return {
         expression.to_variant().id(): pa.utf8() if parameter.kind == "text" else TIMESTAMP
-        for parameter, expression in zip(function.parameters, given, strict=True)
+        for parameter, expression in zip(parameters, given, strict=True)
         if expression.variant_name() == "Placeholder"
     }
 
 
-def _value(function: TableFunction, parameter: Parameter, expression: Expr) -> str | int:
-    where = f"{parameter.name} of {function.name}"
+def _value(function: str, parameter: Parameter, expression: Expr) -> str | int:
+    where = f"{parameter.name} of {function}"
     if expression.variant_name() != "Literal":
         raise InvalidArgument(f"{where} must be a constant, given: {expression}")
     scalar = expression.python_value()

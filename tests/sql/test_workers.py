@@ -1,0 +1,261 @@
+"""Statements that go wild, in processes that end with them."""
+
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import closing, suppress
+
+import psutil
+import pyarrow as pa
+import pytest
+
+from udtf.errors import InvalidArgument, LimitExceeded, Overloaded
+from udtf.execution.cancellation import QueryCancelled
+from udtf.lake.lake import Lake
+from udtf.memory import resident_bytes
+from udtf.query_context import QueryContext
+from udtf.settings import MIB, QuerySettings
+from udtf.sql import conversation
+from udtf.sql.engine import QueryEngine
+from udtf.sql.panics import EnginePanic
+from udtf.sql.workers import MAX_IDLE
+
+TIMEOUT_S = 60.0
+FOREVER = "SELECT count(*) FROM generate_series(1, 3000000) a(v), generate_series(1, 3000000) b(w) WHERE v * w % 7 = 9"
+"""Never yields a row, nor anything else."""
+
+
+def rows(engine: QueryEngine, sql: str) -> list[dict[str, object]]:
+    """All rows of a statement."""
+    query = engine.plan(sql)
+    return pa.Table.from_batches(list(query.batches()), query.schema).to_pylist()
+
+
+def works(engine: QueryEngine) -> bool:
+    """Whether the next statement finds everything in order."""
+    return rows(engine, "SELECT sum(v) AS s FROM generate_series(1, 4) g(v)") == [{"s": 10}]
+
+
+def worker_pids() -> set[int]:
+    """The processes that were forked from ours' zygote."""
+    zygotes = psutil.Process().children()
+    return {worker.pid for zygote in zygotes for worker in zygote.children()}
+
+
+def wait_until(holds: Callable[[], bool]) -> None:
+    """Dead processes are buried a little later."""
+    end_s = time.monotonic() + TIMEOUT_S
+    while not holds():
+        assert time.monotonic() < end_s
+        time.sleep(0.01)
+
+
+def has_ended(process: psutil.Process) -> bool:
+    """Whether it is gone, and all of its threads, but for its burial."""
+    return process.status() == psutil.STATUS_ZOMBIE and process.num_threads() == 1
+
+
+def busy(engine: QueryEngine, sql: str) -> Iterator[pa.RecordBatch]:
+    """A statement that has begun to run."""
+    batches = engine.plan(sql).batches()
+    next(batches)
+    return batches
+
+
+@pytest.mark.parametrize(
+    "sql",
+    [
+        "SELECT length(repeat('x', 2000000000))",
+        "SELECT array_length(range(0, 2000000000))",
+        "SELECT v, repeat('x', v) FROM generate_series(1000000000, 1000000010) g(v)",
+        "SELECT array_agg(v) FROM generate_series(1, 2000000000) g(v)",
+    ],
+    ids=["folded text", "folded list", "text", "aggregate"],
+)
+def test_memory_that_a_statement_takes_is_its_own(engine: QueryEngine, sql: str) -> None:
+    """Whether it is planned or runs; ours stays as it was."""
+    assert works(engine)
+    before_bytes = resident_bytes()
+    with pytest.raises(LimitExceeded, match="more than the 64 MiB of memory"):
+        rows(engine, sql)
+    assert resident_bytes() - before_bytes < 32 * MIB
+    assert works(engine)
+
+
+@pytest.mark.parametrize("nesting", ["+".join(["1"] * 50_000), "(" * 50_000, "[" * 50_000, "-" * 50_000 + "1"])
+def test_a_statement_that_nests_too_deeply_is_refused(engine: QueryEngine, nesting: str) -> None:
+    """Whatever it does to the process that plans it."""
+    with pytest.raises(InvalidArgument):
+        engine.plan(f"SELECT {nesting}")
+    assert works(engine)
+
+
+def test_a_statement_that_takes_long_to_plan_is_refused(engine: QueryEngine, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With a hint."""
+    monkeypatch.setattr(conversation, "MAX_PLAN_SECONDS", 0.2)
+    with pytest.raises(InvalidArgument, match=r"takes more than 0\.2 s to plan; .* IN \(\.\.\.\)"):
+        engine.plan("SELECT " + " OR ".join(f"sqrt({number}) > random()" for number in range(1500)))
+    assert works(engine)
+
+
+def test_planning_stops_when_nobody_waits_for_it(engine: QueryEngine) -> None:
+    """Nothing is left of it."""
+    asked = threading.Event()
+
+    def is_cancelled() -> bool:
+        asked.set()
+        return True
+
+    with pytest.raises(QueryCancelled):
+        engine.plan("SELECT 1", QueryContext(is_cancelled=is_cancelled))
+    assert asked.is_set()
+    assert works(engine)
+
+
+@pytest.mark.parametrize("way", ["close", "cancel", "engine"])
+def test_a_statement_that_yields_nothing_stops_at_once(engine: QueryEngine, way: str) -> None:
+    """Its process ends, in whatever loop it is."""
+    assert works(engine)
+    cancelled = threading.Event()
+    batches = engine.plan(FOREVER).batches(cancelled.is_set)
+    assert next(batches).num_rows == 0
+    before = worker_pids()
+    match way:
+        case "close":
+            batches.close()
+        case "cancel":
+            cancelled.set()
+            with pytest.raises(QueryCancelled):
+                list(batches)
+        case "engine":
+            engine.close()
+            with pytest.raises(QueryCancelled):
+                list(batches)
+    wait_until(lambda: bool(before - worker_pids()))
+
+
+def test_a_worker_that_dies_fails_its_statement_only(engine: QueryEngine) -> None:
+    """The engine takes another one."""
+    before = worker_pids()
+    with closing(busy(engine, FOREVER)) as batches:
+        for pid in worker_pids() - before:
+            os.kill(pid, signal.SIGKILL)
+        with pytest.raises(EnginePanic, match="the process that ran the statement has ended"):
+            list(batches)
+    assert works(engine)
+
+
+def test_an_idle_worker_that_died_is_not_missed(engine: QueryEngine) -> None:
+    """Nor is the process that they are forked from."""
+    before = worker_pids()
+    assert works(engine)
+    for pid in worker_pids() - before:
+        os.kill(pid, signal.SIGKILL)
+        wait_until(lambda pid=pid: has_ended(psutil.Process(pid)))
+    assert works(engine)
+    for zygote in psutil.Process().children():
+        zygote.kill()
+        zygote.wait(TIMEOUT_S)
+    assert works(engine)
+    assert rows(engine, "SELECT v FROM generate_series(1, 2) g(v) ORDER BY v DESC") == [{"v": 2}, {"v": 1}]
+
+
+def test_few_workers_are_left_of_many(empty_lake: Lake) -> None:
+    """Those that wait take memory, too."""
+    engine = QueryEngine(empty_lake, QuerySettings(max_wait_s=60.0))
+    before = worker_pids()
+    running = [busy(engine, FOREVER) for _ in range(engine.settings.max_computing)]
+    assert len(worker_pids() - before) >= len(running)
+    for batches in running:
+        batches.close()
+    assert works(engine)
+    wait_until(lambda: len(worker_pids() - before) <= MAX_IDLE)
+    engine.close()
+    wait_until(lambda: not worker_pids() - before)
+
+
+def test_as_many_compute_as_have_room(empty_lake: Lake) -> None:
+    """Others wait, and are sent away in the end; what only reads needs no room."""
+    engine = QueryEngine(empty_lake, QuerySettings(memory_bytes=64 * MIB, query_memory_bytes=64 * MIB, max_wait_s=0.1))
+    with closing(busy(engine, FOREVER)):
+        with pytest.raises(Overloaded, match="1 queries that compute are under way"):
+            works(engine)
+        assert rows(engine, "SELECT * FROM processes") == []
+    assert works(engine)
+    engine.close()
+
+
+def test_a_statement_reads_so_many_tables(engine: QueryEngine) -> None:
+    """Each takes a thread."""
+    tables = " UNION ALL ".join(["SELECT process_id || 'x' FROM processes"] * (conversation.MAX_SCANS + 1))
+    with pytest.raises(InvalidArgument, match="may read 64 tables"):
+        rows(engine, tables)
+    assert works(engine)
+
+
+def test_the_server_does_not_load_the_engine(engine: QueryEngine) -> None:
+    """It could not end it."""
+    program = "import flightsrv.server.lifecycle, udtf.sql.engine, sys; sys.exit('datafusion' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", program], check=False).returncode == 0
+
+
+def test_workers_know_no_files_of_the_lake(engine: QueryEngine, empty_lake: Lake) -> None:
+    """What they read comes from us."""
+    before = worker_pids()
+    with closing(busy(engine, FOREVER)):
+        for pid in worker_pids() - before:
+            assert not [path for path in open_files(pid) if "lake" in path]
+
+
+def test_files_of_workers_go_with_them(empty_lake: Lake) -> None:
+    """Those that were killed, too."""
+    engine = QueryEngine(empty_lake, QuerySettings(memory_bytes=64 * MIB, query_memory_bytes=64 * MIB))
+    assert works(engine)
+    before = worker_pids()
+    sort = "SELECT v, arrow_cast(v, 'Utf8') AS t FROM generate_series(1, 3000000) g(v) ORDER BY t DESC"
+    with closing(engine.plan(sql=sort).batches()) as batches:
+        while not next(batches).num_rows:
+            pass
+        spilled = [path for pid in before | worker_pids() for path in open_files(pid)]
+        assert any(map(os.path.exists, spilled))
+    wait_until(lambda: not any(map(os.path.exists, spilled)))
+    engine.close()
+
+
+def open_files(pid: int) -> list[str]:
+    """Paths of the files that a process has open, none if it has ended."""
+    with suppress(psutil.NoSuchProcess):
+        return [file.path for file in psutil.Process(pid).open_files()]
+    return []
+
+
+def test_a_server_that_is_killed_takes_its_workers_along(tmp_path_factory: pytest.TempPathFactory) -> None:
+    """However busy they are; their files as well."""
+    folder = tmp_path_factory.mktemp("killed")
+    temporary = folder / "tmp"
+    temporary.mkdir()
+    program = f"""
+import time
+from udtf.lake.lake import Lake
+from udtf.sql.engine import QueryEngine
+engine = QueryEngine(Lake.open({str(folder / "lake")!r}))
+batches = engine.plan({FOREVER!r}).batches()
+next(batches)
+print("busy", flush=True)
+time.sleep(600)
+"""
+    environment = {**os.environ, "TMPDIR": str(temporary)}
+    with subprocess.Popen([sys.executable, "-c", program], stdout=subprocess.PIPE, env=environment) as server:
+        assert server.stdout is not None
+        assert server.stdout.readline() == b"busy\n"
+        family = psutil.Process(server.pid).children(recursive=True)
+        assert len(family) >= 2
+        assert os.listdir(temporary)
+        server.kill()
+    _, alive = psutil.wait_procs(family, TIMEOUT_S)
+    assert not alive
+    wait_until(lambda: not os.listdir(temporary))

@@ -1,0 +1,109 @@
+"""The tables of a lake, for one statement: what is planned, and what its rows are."""
+
+from collections.abc import Generator, Iterator, Mapping
+from threading import Lock
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from udtf.errors import InvalidArgument, PermissionDenied
+from udtf.execution.cancellation import Cancellation
+from udtf.functions.catalog import TABLE_FUNCTIONS, telemetry_tables
+from udtf.functions.table_function import Query, Rows, TableFunction
+from udtf.lake.lake import Lake
+from udtf.query_context import QueryContext
+from udtf.settings import QuerySettings
+from udtf.sql.tables import Catalog, PlannedTable, TableKey, TableScan
+
+FUNCTIONS: Mapping[str, TableFunction] = {function.name: function for function in TABLE_FUNCTIONS}
+
+
+def catalog_of(lake: Lake) -> Catalog:
+    """The tables and the table functions of a lake."""
+    return Catalog(
+        {name: rows.schema for name, rows in telemetry_tables(lake).items()},
+        {name: function.parameters for name, function in FUNCTIONS.items()},
+    )
+
+
+class LakeTables:
+    """`Tables` of a lake, as the caller of a statement sees it. Safe to use from many threads.
+
+    Attributes:
+        error: the first reason against a table, or failure of one; it is told to nobody else.
+        cancellation: what the tables ask whether to go on.
+    """
+
+    def __init__(self, lake: Lake, context: QueryContext, settings: QuerySettings) -> None:
+        self.error: Exception | None = None
+        self.cancellation = Cancellation()
+        self._context = context
+        tally = context.tally or lake.metrics.tally()
+        if context.visible_processes is not None:
+            lake = lake.limited_to(context.visible_processes)
+        self._query = Query(lake, context, settings, tally, self.cancellation)
+        self._lock = Lock()
+        self._tables: dict[TableKey, Rows] = {}
+        self._tables.update(telemetry_tables(lake))
+
+    def plan(self, function: str, values: Mapping[str, str | int]) -> PlannedTable:
+        """Plan the call of a table function. Where values are missing, it has columns, but no rows.
+
+        Raises:
+            InvalidArgument, NotFound: a value is wrong.
+            PermissionDenied: the function is not for the caller.
+        """
+        try:
+            rows = self._rows_of(FUNCTIONS[function], values)
+        except Exception as error:
+            self._note(error)
+            raise
+        with self._lock:
+            key = len(self._tables)
+            self._tables[key] = rows
+        return PlannedTable(key, rows.schema)
+
+    def scan(self, scan: TableScan) -> Generator[pa.RecordBatch, None, None]:
+        """The rows of a scan; an empty batch says that there is nothing new yet.
+
+        Raises:
+            QueryCancelled: the cancellation said so.
+            Exception: what went wrong.
+        """
+        columns = list(scan.columns)
+        try:
+            for batch in self._tables[scan.key].batches():
+                self.cancellation.check()
+                if scan.filter is None:
+                    yield batch.select(columns)
+                else:
+                    yield from _filtered(batch, scan.filter).select(columns).combine_chunks().to_batches()
+        except Exception as error:
+            self._note(error)
+            raise
+
+    def worker_used(self, size_bytes: int) -> None:
+        """Note what a worker took for the statement."""
+        self._query.tally.worker_used(size_bytes)
+
+    def _rows_of(self, function: TableFunction, values: Mapping[str, str | int]) -> Rows:
+        if function.is_for_administrators and not self._context.may_administer:
+            raise PermissionDenied(f"{function.name} is for administrators")
+        if len(values) < len(function.parameters):
+            return Rows(function.schema(values), _unbound)
+        return function.plan(self._query, **values)
+
+    def _note(self, error: Exception) -> None:
+        with self._lock:
+            self.error = self.error or error
+
+
+def _filtered(batch: pa.RecordBatch, condition: pc.Expression) -> pa.Table:
+    try:
+        return pa.Table.from_batches([batch]).filter(condition)
+    except pa.ArrowException as error:
+        raise InvalidArgument(f"the rows cannot be filtered as the statement says: {error}") from error
+
+
+def _unbound() -> Iterator[pa.RecordBatch]:
+    raise InvalidArgument("a parameter of the statement was not given a value")

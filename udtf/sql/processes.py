@@ -1,0 +1,117 @@
+"""Processes for workers, forked from one that has everything loaded (`worker.zygote`).
+
+A process takes some milliseconds so; to load everything anew would take half a second. Python's own
+`multiprocessing.forkserver` would do, but for running the main program of its user once more.
+"""
+
+import contextlib
+import os
+import signal
+import socket
+import struct
+import subprocess
+import sys
+from threading import Lock
+
+from udtf.sql.channel import Channel
+
+NUMBER = struct.Struct("<i")
+"""What is said to a zygote, and what it answers."""
+
+_ENVIRONMENT = {
+    # A scan that waits for its rows holds one of DataFusion's threads, which are as many as cores otherwise.
+    "TOKIO_WORKER_THREADS": "16",
+    # Threads do not survive a fork, and nobody here multiplies matrices.
+    "OPENBLAS_NUM_THREADS": "1",
+}
+
+
+class Process:
+    """A worker's process, with a channel to it."""
+
+    def __init__(self, zygote: "_Zygote", pid: int, channel: Channel) -> None:
+        self._zygote = zygote
+        self.pid = pid
+        self.channel = channel
+        self._lock = Lock()
+        self._is_buried = False
+
+    def kill(self) -> None:
+        """End it at once, whatever it does. Its channel stays open, with nobody at the other end."""
+        with self._lock:
+            if not self._is_buried:
+                # It may have ended by itself, but nobody else has its id before it is buried.
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(self.pid, signal.SIGKILL)
+
+    def bury(self) -> None:
+        """Kill it, and have its temporary files removed."""
+        self.kill()
+        with self._lock:
+            if not self._is_buried:
+                self._is_buried = True
+                self._zygote.bury(self.pid)
+                self.channel.close()
+
+
+class _Zygote:
+    """A process to fork from. It ends with this one, however that ends, and everything forked from it."""
+
+    def __init__(self) -> None:
+        ours, theirs = socket.socketpair()
+        with theirs:
+            # Not for what happens to lie in the current folder (-P); and it finds what we have found.
+            found = os.pathsep.join(path for path in sys.path if path)
+            self._process = subprocess.Popen(
+                [sys.executable, "-P", "-m", "udtf.sql.worker.zygote", str(theirs.fileno())],
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.DEVNULL,
+                env={**os.environ, **_ENVIRONMENT, "PYTHONPATH": found},
+                pass_fds=[theirs.fileno()],
+            )
+        self._control = ours
+        self._lock = Lock()
+
+    def fork(self) -> Process:
+        """A new worker's process; raises OSError if this one has died."""
+        ours, theirs = socket.socketpair()
+        with theirs, self._lock:
+            socket.send_fds(self._control, [NUMBER.pack(0)], [theirs.fileno()])
+            answer = self._control.recv(NUMBER.size)
+        if not answer:
+            ours.close()
+            raise BrokenPipeError("the process that workers are forked from has ended")
+        (pid,) = NUMBER.unpack(answer)
+        return Process(self, pid, Channel(ours))
+
+    def bury(self, pid: int) -> None:
+        with contextlib.suppress(OSError), self._lock:
+            self._control.sendall(NUMBER.pack(pid))
+
+
+class _Shared:
+    """The zygote of this process, started when it is needed first, and again if it has died."""
+
+    def __init__(self) -> None:
+        self._lock = Lock()
+        self._zygote: _Zygote | None = None
+
+    def fork(self) -> Process:
+        with self._lock:
+            if self._zygote is not None:
+                with contextlib.suppress(OSError):
+                    return self._zygote.fork()
+            self._zygote = _Zygote()
+            return self._zygote.fork()
+
+
+_SHARED = _Shared()
+
+
+def new_process() -> Process:
+    """A process for a worker.
+
+    Raises:
+        OSError: the system gives no more processes.
+    """
+    return _SHARED.fork()

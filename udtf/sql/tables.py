@@ -1,0 +1,60 @@
+"""The tables of a statement, as those who plan and run it see them."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Protocol, TypeAlias
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from udtf.functions.parameter import Parameter
+
+TableKey: TypeAlias = str | int
+"""A table by its name, or the result of a table function by the number that it got when it was planned."""
+
+
+@dataclass(frozen=True)
+class Catalog:
+    """All tables that there are, with their columns, and all table functions, with their parameters."""
+
+    tables: Mapping[str, pa.Schema]
+    functions: Mapping[str, Sequence[Parameter]]
+
+
+@dataclass(frozen=True)
+class SessionLimits:
+    """What a statement may use: memory that DataFusion counts, and disk beyond that."""
+
+    memory_bytes: int
+    spill_bytes: int
+
+
+@dataclass(frozen=True)
+class PlannedTable:
+    """A call of a table function that has been planned."""
+
+    key: TableKey
+    schema: pa.Schema
+
+
+@dataclass(frozen=True)
+class TableScan:
+    """What is wanted of a table: some columns, in this order, of the rows that pass the filter."""
+
+    key: TableKey
+    columns: tuple[str, ...]
+    filter: pc.Expression | None = None
+
+
+class Tables(Protocol):
+    """The tables of one statement."""
+
+    def plan(self, function: str, values: Mapping[str, str | int]) -> PlannedTable:
+        """Plan the call of a table function. In a statement that is only being prepared, values are missing.
+
+        Raises:
+            Exception: it cannot be planned.
+        """
+
+    def scan(self, scan: TableScan) -> Iterator[pa.RecordBatch]:
+        """The rows that are wanted; closing the iterator ends the work."""

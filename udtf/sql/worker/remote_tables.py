@@ -1,0 +1,42 @@
+"""The tables of the engine, asked for over the channel."""
+
+import socket
+from collections.abc import Iterator, Mapping
+from contextlib import closing
+from threading import Lock
+
+import pyarrow as pa
+
+from udtf.sql.channel import Channel, rows
+from udtf.sql.messages import ScanWanted, TableWanted
+from udtf.sql.tables import PlannedTable, TableScan
+
+
+class TableRefused(Exception):
+    """The engine has a reason against a table, and keeps it to itself."""
+
+
+class RemoteTables:
+    """`Tables` of a worker. Scans may begin on any thread."""
+
+    def __init__(self, channel: Channel, sending: Lock) -> None:
+        self._channel = channel
+        self._sending = sending
+
+    def plan(self, function: str, values: Mapping[str, str | int]) -> PlannedTable:
+        """Raises TableRefused if it cannot be planned."""
+        with self._sending:
+            self._channel.send(TableWanted(function, values))
+            planned: PlannedTable | None = self._channel.receive()
+        if planned is None:
+            raise TableRefused(function)
+        return planned
+
+    def scan(self, scan: TableScan) -> Iterator[pa.RecordBatch]:
+        """The rows that are wanted, each batch as it comes."""
+        ours, theirs = socket.socketpair()
+        with theirs, self._sending:
+            self._channel.send(ScanWanted(scan))
+            self._channel.send_socket(theirs)
+        with closing(Channel(ours)) as channel:
+            yield from rows(channel)

@@ -1,0 +1,157 @@
+"""A DataFusion session: plans statements over tables of somebody else, and runs them, read-only.
+
+What a query computes for itself has a pool of memory. What sorts and aggregates cannot hold in it they spill into files
+in the folder for temporary files (`TMPDIR`), whose number of bytes is bounded as well; a join does not spill. The pool
+does not count single values that an expression makes, nor rows on their way: for those there is the limit of the whole
+process (`udtf.sql.workers`).
+"""
+
+import weakref
+from collections.abc import Callable, Iterator, Sequence
+
+import datafusion
+import pyarrow as pa
+
+from udtf.errors import InvalidArgument
+from udtf.functions.parameter import Parameter
+from udtf.sql.catalog import DEFAULT_SCHEMA
+from udtf.sql.messages import Plan, Planned
+from udtf.sql.panics import EnginePanic, panics_as_errors
+from udtf.sql.tables import Catalog, SessionLimits, Tables, TableScan
+from udtf.sql.worker import placeholders, substrait
+from udtf.sql.worker.arguments import bind_arguments, placeholder_types
+from udtf.sql.worker.server_table import ServerTable
+
+MIB = 1 << 20
+
+_READ_ONLY = datafusion.SQLOptions().with_allow_ddl(False).with_allow_dml(False).with_allow_statements(False)
+
+
+class Session:
+    """For one statement at a time, and any number of them one after the other.
+
+    Tables and functions know their session by weak references: no garbage collector sees through DataFusion, where both
+    would hold each other for ever.
+    """
+
+    def __init__(self, catalog: Catalog, limits: SessionLimits, tables: Tables, db_schema: str) -> None:
+        self._tables = tables
+        self._argument_types: dict[str, pa.DataType] = {}
+        self._scans: list[TableScan] = []
+        self._error: Exception | None = None
+        self._frame: datafusion.DataFrame | None = None
+        config = datafusion.SessionConfig().with_information_schema(True)
+        # In other dialects `SELECT begin, end` does not parse.
+        config = config.set("datafusion.sql_parser.dialect", "postgresql")
+        runtime = datafusion.RuntimeEnvBuilder().with_fair_spill_pool(limits.memory_bytes)
+        self._context = datafusion.SessionContext(config, runtime)
+        # There is no other way to say so, and to name a folder would undo it.
+        self._context.sql(f"SET datafusion.runtime.max_temp_directory_size = '{limits.spill_bytes // MIB}M'")
+        for name, schema in catalog.tables.items():
+            self._context.register_table(name, datafusion.Table(ServerTable(name, schema, tables, self._scans)))
+        for name, parameters in catalog.functions.items():
+            self._context.register_udtf(datafusion.udtf(self._callable(name, parameters), name))
+        if db_schema != DEFAULT_SCHEMA:
+            self._context.sql(f"SET datafusion.catalog.default_schema = '{db_schema}'")
+
+    def plan(self, wanted: Plan) -> Planned:
+        """Plan a statement, to be run next or not at all.
+
+        Raises:
+            InvalidArgument: the statement is not one, does not fit the tables, or would change something.
+            EnginePanic: DataFusion broke off.
+            Exception: what `tables` raised.
+        """
+        self._argument_types.clear()
+        self._error = None
+        self._frame = None
+        try:
+            with panics_as_errors():
+                # Only optimization settles some types, such as that of NULL beside text.
+                logical = self._read(wanted.statement).optimized_logical_plan()
+                self._frame = self._context.create_dataframe_from_logical_plan(logical)
+                if wanted.is_open:
+                    return Planned(self._frame.schema(), self._parameter_types(self._frame), None)
+                return Planned(self._frame.schema(), {}, self._bare_scan(self._frame))
+        except EnginePanic as error:
+            if isinstance(wanted.statement, bytes):
+                raise InvalidArgument("the plan refers to what is not in it") from error
+            raise
+        except Exception as error:
+            raise self._explained(error) from error
+
+    def batches(self) -> Iterator[pa.RecordBatch]:
+        """The rows of the statement that was planned last, once.
+
+        Raises:
+            MemoryError: it needs more memory or disk than it may have.
+            InvalidArgument: it failed on the rows that there are.
+            EnginePanic: DataFusion broke off.
+        """
+        frame, self._frame = self._frame, None
+        if frame is None:
+            raise ValueError("there is no statement to run")
+        try:
+            with panics_as_errors():
+                yield from (batch.to_pyarrow() for batch in frame.execute_stream())
+        except EnginePanic:
+            raise
+        except Exception as error:
+            raise self._explained(error) from error
+
+    def _read(self, statement: str | bytes) -> datafusion.DataFrame:
+        if isinstance(statement, str):
+            return self._context.sql_with_options(statement, _READ_ONLY)
+        return self._context.create_dataframe_from_logical_plan(substrait.read_plan(statement, self._context))
+
+    def _parameter_types(self, frame: datafusion.DataFrame) -> dict[str, pa.DataType]:
+        types = placeholders.placeholder_types(frame, self._context.sql("SELECT 1"))
+        return {**types, **self._argument_types}
+
+    def _bare_scan(self, frame: datafusion.DataFrame) -> TableScan | None:
+        """The scan that the statement comes down to, if it is nothing else."""
+        self._scans.clear()
+        plan = frame.execution_plan()
+        if _operator(plan) == "CooperativeExec":
+            (plan,) = plan.children()
+        if _operator(plan) != "DatasetExec" or list(self._scans[-1].columns) != frame.schema().names:
+            return None
+        return self._scans[-1]
+
+    def _explained(self, error: Exception) -> Exception:
+        """What caused an error that came out of DataFusion: ours, or the statement."""
+        if self._error is not None:
+            return self._error
+        if any(sign in str(error) for sign in _SIGNS_OF_A_LIMIT):
+            return MemoryError(str(error))
+        return error if isinstance(error, InvalidArgument) else InvalidArgument(_readable(str(error)))
+
+    def _callable(self, name: str, parameters: Sequence[Parameter]) -> Callable[..., ServerTable]:
+        session = weakref.proxy(self)
+
+        def plan(*expressions: datafusion.Expr) -> ServerTable:
+            try:
+                values = bind_arguments(name, parameters, expressions)
+                session._argument_types.update(placeholder_types(parameters, expressions))
+                planned = session._tables.plan(name, values)
+            except Exception as error:
+                # On its way through DataFusion it becomes text.
+                session._error = error
+                raise
+            return ServerTable(planned.key, planned.schema, session._tables, session._scans)
+
+        return plan
+
+
+_SIGNS_OF_A_LIMIT = ("Resources exhausted", "Not enough memory", "used disk space during the spilling process")
+
+
+def _operator(plan: datafusion.ExecutionPlan) -> str:
+    return plan.display().partition(":")[0].strip()
+
+
+def _readable(message: str) -> str:
+    """DataFusion's message without the prefixes that say where in DataFusion it arose."""
+    for prefix in ("DataFusion error: ", "Error during planning: ", "External error: ", "Execution error: "):
+        message = message.removeprefix(prefix)
+    return message

@@ -1,0 +1,75 @@
+"""The process that workers are forked from: it has loaded everything, has one thread, and does nothing else.
+
+It is told what to do over a socket, whose number is its argument, by numbers of four bytes: by 0, and a socket, to fork
+a worker that serves that socket, which is answered by its process id; by such an id to bury that worker, which has been
+killed. Until then nobody else can have its id. Where the socket ends, so does everything: workers, their files, and
+this process.
+"""
+
+import contextlib
+import os
+import shutil
+import signal
+import socket
+import sys
+import tempfile
+import traceback
+from pathlib import Path
+
+from udtf.sql.channel import Channel
+from udtf.sql.processes import NUMBER
+from udtf.sql.worker.loop import work
+
+
+def main() -> None:
+    """Serve the socket whose number is the first argument."""
+    # Whoever stops the server from a terminal, or as a service, means the server. It stops us when it is done.
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.SIG_IGN)
+    control = socket.socket(fileno=int(sys.argv[1]))
+    workers: set[int] = set()
+    with tempfile.TemporaryDirectory(prefix="flightsrv-") as folder:
+        while True:
+            request, ends, _, _ = socket.recv_fds(control, NUMBER.size, 1)
+            if not request:
+                break
+            (pid,) = NUMBER.unpack(request)
+            if ends:
+                pid = _fork(control, ends[0], Path(folder))
+                workers.add(pid)
+                control.sendall(NUMBER.pack(pid))
+            else:
+                _bury(pid, Path(folder))
+                workers.discard(pid)
+        for pid in workers:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+            _bury(pid, Path(folder))
+
+
+def _fork(control: socket.socket, end: int, folder: Path) -> int:
+    """A new worker. Its temporary files are in a folder of its own."""
+    pid = os.fork()
+    if pid:
+        os.close(end)
+        return pid
+    try:
+        control.close()
+        own_folder = folder / str(os.getpid())
+        own_folder.mkdir()
+        os.environ["TMPDIR"] = str(own_folder)
+        work(Channel(socket.socket(fileno=end)))
+    except BaseException:
+        traceback.print_exc()
+    finally:
+        os._exit(0)
+
+
+def _bury(pid: int, folder: Path) -> None:
+    with contextlib.suppress(ChildProcessError):
+        os.waitpid(pid, 0)
+    shutil.rmtree(folder / str(pid), ignore_errors=True)
+
+
+if __name__ == "__main__":
+    main()
