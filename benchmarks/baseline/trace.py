@@ -14,11 +14,11 @@ from typing import Any
 import pyarrow as pa
 
 from benchmarks.baseline.packets import PacketWriter
+from benchmarks.baseline.sql import rows_of
 from udtf.lake.lake import ASYNC_EVENTS, THREAD_SPANS, Lake, ProcessTelemetry
 from udtf.lake.settings import CacheSettings, LakeSettings
 from udtf.perfetto.tracks import ProcessTrack, ThreadTrack, child_descriptor, track_uuid
 from udtf.perfetto.writer import TraceWriter
-from udtf.sql.engine import QueryEngine
 
 CHUNK_BYTES = 8 << 10
 NO_CACHES = CacheSettings(file_bytes=0, row_bytes=0, summary_bytes=0, footer_bytes=0)
@@ -54,14 +54,10 @@ def naive_trace(lake: Lake, process_id: str) -> Iterator[bytes]:
     Raises:
         NotFound: there is no such process.
     """
-    engine = QueryEngine(lake)
-    try:
-        telemetry = lake.telemetry_of(process_id)
-        process, threads = process_track(telemetry), thread_tracks(telemetry)
-        yield TraceWriter(process).descriptors(threads)
-        yield from chunks(_packets(engine, telemetry, process, threads), CHUNK_BYTES)
-    finally:
-        engine.close()
+    telemetry = lake.telemetry_of(process_id)
+    process, threads = process_track(telemetry), thread_tracks(telemetry)
+    yield TraceWriter(process).descriptors(threads)
+    yield from chunks(_packets(lake, telemetry, process, threads), CHUNK_BYTES)
 
 
 def process_track(telemetry: ProcessTelemetry) -> ProcessTrack:
@@ -77,15 +73,15 @@ def thread_tracks(telemetry: ProcessTelemetry) -> list[ThreadTrack]:
 
 
 def _packets(
-    engine: QueryEngine, telemetry: ProcessTelemetry, process: ProcessTrack, threads: Iterable[ThreadTrack]
+    lake: Lake, telemetry: ProcessTelemetry, process: ProcessTrack, threads: Iterable[ThreadTrack]
 ) -> Iterator[bytes]:
     packets = PacketWriter()
     for thread in threads:
-        batches = engine.plan(THREAD_SPANS_SQL.format(stream_id=thread.stream_id)).batches()
-        yield from thread_packets(packets, thread, batches)
+        sql = THREAD_SPANS_SQL.format(stream_id=thread.stream_id)
+        yield from thread_packets(packets, thread, rows_of(lake, sql))
     for stream in telemetry.streams_tagged(ASYNC_EVENTS.stream_tag):
         sql = ASYNC_SPANS_SQL.format(process_id=process.process_id, stream_id=stream.stream_id)
-        yield from async_packets(packets, process, stream.stream_id, engine.plan(sql).batches())
+        yield from async_packets(packets, process, stream.stream_id, rows_of(lake, sql))
 
 
 def thread_packets(packets: PacketWriter, thread: ThreadTrack, batches: Iterable[pa.RecordBatch]) -> Iterator[bytes]:

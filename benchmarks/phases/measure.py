@@ -43,8 +43,8 @@ class Way:
 
 
 def _composed(title: str, switches: Switches, kin: str = "") -> Way:
-    def make_trace(lake: Lake, engine: QueryEngine, process_id: str, span_types: str) -> Iterator[Chunk]:
-        return composed_trace(lake, engine, process_id, span_types, switches)
+    def make_trace(lake: Lake, _: QueryEngine, process_id: str, span_types: str) -> Iterator[Chunk]:
+        return composed_trace(lake, process_id, span_types, switches)
 
     return Way(title, switches.lake_settings, make_trace, kin or title)
 

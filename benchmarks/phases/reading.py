@@ -12,14 +12,15 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
+from benchmarks.baseline.sql import rows_of
 from benchmarks.baseline.trace import ASYNC_SPANS_SQL, THREAD_SPANS_SQL
 from udtf.lake.async_events import AsyncBatch
 from udtf.lake.block_format import SCOPE
+from udtf.lake.lake import Lake
 from udtf.lake.partition_file import OPEN, ScopeTable
 from udtf.lake.process_view import StreamView
 from udtf.lake.scopes import scope_hashes
 from udtf.lake.thread_spans import NO_PARENT, SpanBatch
-from udtf.sql.engine import QueryEngine
 
 _SCOPE_COLUMNS_SQL = """arrow_cast({0}name, 'Utf8') AS name, arrow_cast({0}target, 'Utf8') AS target,
     arrow_cast({0}filename, 'Utf8') AS filename, {0}line, {0}hash"""
@@ -75,28 +76,28 @@ def scanned_async(view: StreamView[Any]) -> Stream:
     return Stream(view.stream.stream_id, columns, lambda: map(_async_rows, columns().batches))
 
 
-def queried_thread(engine: QueryEngine, stream_id: str) -> Stream:
+def queried_thread(lake: Lake, stream_id: str) -> Stream:
     """A thread by an SQL text of its own."""
 
     def columns() -> Columnar:
-        batches = engine.plan(_THREAD_COLUMNS_SQL.format(stream_id=stream_id)).batches()
+        batches = rows_of(lake, _THREAD_COLUMNS_SQL.format(stream_id=stream_id))
         spans = [_thread_columns(batch) for batch in batches]
         return Columnar([batch.scope_table for batch in spans], spans)
 
-    return Stream(stream_id, columns, lambda: engine.plan(THREAD_SPANS_SQL.format(stream_id=stream_id)).batches())
+    return Stream(stream_id, columns, lambda: rows_of(lake, THREAD_SPANS_SQL.format(stream_id=stream_id)))
 
 
-def queried_async(engine: QueryEngine, process_id: str, stream_id: str) -> Stream:
+def queried_async(lake: Lake, process_id: str, stream_id: str) -> Stream:
     """An async stream by a self-join."""
 
     def columns() -> Columnar:
         sql = _ASYNC_COLUMNS_SQL.format(process_id=process_id, stream_id=stream_id)
-        table = pa.Table.from_batches(engine.plan(sql).batches())
+        table = pa.Table.from_batches(rows_of(lake, sql))
         spans = [_async_columns(batch) for batch in table.combine_chunks().to_batches()]
         return Columnar([batch.scope_table for batch in spans], spans)
 
     sql = ASYNC_SPANS_SQL.format(process_id=process_id, stream_id=stream_id)
-    return Stream(stream_id, columns, lambda: engine.plan(sql).batches())
+    return Stream(stream_id, columns, lambda: rows_of(lake, sql))
 
 
 def _thread_rows(spans: SpanBatch) -> pa.RecordBatch:

@@ -49,7 +49,6 @@ from udtf.perfetto.tracks import ThreadTrack
 from udtf.perfetto.writer import TraceWriter
 from udtf.query_context import QueryContext
 from udtf.settings import QuerySettings
-from udtf.sql.engine import QueryEngine
 from udtf.time_range import WHOLE_LIFE
 
 T = TypeVar("T")
@@ -59,9 +58,7 @@ Rows = tuple[int, pa.RecordBatch]
 """Some rows, and the number of their job."""
 
 
-def composed_trace(
-    lake: Lake, engine: QueryEngine, process_id: str, span_types: str, switches: Switches
-) -> Iterator[bytes]:
+def composed_trace(lake: Lake, process_id: str, span_types: str, switches: Switches) -> Iterator[bytes]:
     """The chunks of the whole trace of a process.
 
     Args:
@@ -70,7 +67,7 @@ def composed_trace(
     """
     telemetry = lake.telemetry_of(process_id)
     progress = TraceProgress(json.dumps, time.perf_counter) if switches.progress else _Untold()
-    yield from _Trace(lake, engine, span_types, switches, telemetry, progress).chunks()
+    yield from _Trace(lake, span_types, switches, telemetry, progress).chunks()
 
 
 class _Untold:
@@ -95,7 +92,6 @@ class _Job:
 @dataclass(frozen=True)
 class _Trace:
     lake: Lake
-    engine: QueryEngine
     span_types: str
     switches: Switches
     telemetry: ProcessTelemetry
@@ -126,7 +122,7 @@ class _Trace:
         if self.switches.planning:
             streams = [scanned_thread(view) for view in views[THREAD_SPANS].streams] if threads else []
         else:
-            streams = [queried_thread(self.engine, thread.stream_id) for thread in threads]
+            streams = [queried_thread(self.lake, thread.stream_id) for thread in threads]
         if self.span_types != "thread":
             streams += self._async_streams(views)
         tracks = [*threads, *[None] * (len(streams) - len(threads))]
@@ -137,7 +133,7 @@ class _Trace:
             return [scanned_async(view) for view in views[ASYNC_EVENTS].streams]
         process_id = self.telemetry.process.process_id
         streams = self.telemetry.streams_tagged(ASYNC_EVENTS.stream_tag)
-        return [queried_async(self.engine, process_id, stream.stream_id) for stream in streams]
+        return [queried_async(self.lake, process_id, stream.stream_id) for stream in streams]
 
     def _views(self) -> Views:
         """Views of the process for whoever wants them: scans of them, and updates that do not wait for scans. Those

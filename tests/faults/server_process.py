@@ -21,7 +21,12 @@ class ServerProcess:
     """`flightsrv serve` on a port of its own."""
 
     def __init__(
-        self, lake_uri: str, db_url: str | None, log: Path, options: Sequence[str], environment: Mapping[str, str]
+        self,
+        lake_uri: str,
+        db_url: str | None,
+        log: Path,
+        options: Sequence[str] = (),
+        environment: Mapping[str, str] = MappingProxyType({}),
     ) -> None:
         self.port = _free_port()
         command = [str(Path(sys.executable).with_name("flightsrv")), "serve", "--lake", lake_uri]
