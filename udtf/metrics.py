@@ -15,8 +15,7 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
 from prometheus_client.metrics_core import Metric
 
-from udtf.lake.cache import CacheStatistics
-from udtf.lake.objects import StoreStatistics
+from udtf.statistics import CacheStatistics, StoreStatistics
 
 T = TypeVar("T")
 

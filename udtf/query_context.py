@@ -3,9 +3,9 @@
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
+from udtf.catalog import DEFAULT_SCHEMA
 from udtf.metrics import QueryTally
 from udtf.query_log import QueryLog
-from udtf.sql.catalog import DEFAULT_SCHEMA
 from udtf.time_range import WHOLE_LIFE, TimeRange
 
 

@@ -8,10 +8,10 @@ import pyarrow as pa
 # A scan that waits for others holds one of DataFusion's threads, which are as many as cores otherwise.
 os.environ.setdefault("TOKIO_WORKER_THREADS", "64")
 
+from udtf.catalog import DEFAULT_SCHEMA
 from udtf.lake.lake import Lake
 from udtf.query_context import QueryContext
 from udtf.settings import QuerySettings
-from udtf.sql.catalog import DEFAULT_SCHEMA
 from udtf.sql.lake_tables import LakeTables, catalog_of
 from udtf.sql.messages import Plan
 from udtf.sql.tables import SessionLimits

@@ -16,12 +16,12 @@ from flightsrv.server.limits import CallLimits
 from flightsrv.server.memory import MemoryWatch
 from flightsrv.server.running import RunningQueries, new_query_id
 from flightsrv.server.sessions import SessionOptions, Sessions
+from udtf.catalog import DEFAULT_SCHEMA
 from udtf.errors import LimitExceeded
 from udtf.execution.admission import Admission
 from udtf.lake.lake import Lake
 from udtf.query_context import QueryContext
 from udtf.query_log import MAX_STATEMENT_CHARS, QueryLog, QueryRecord
-from udtf.sql.catalog import DEFAULT_SCHEMA
 from udtf.sql.engine import QueryCancelled, QueryEngine
 from udtf.time_range import TimeRange
 

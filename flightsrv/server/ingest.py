@@ -11,8 +11,8 @@ from flightsrv.wire.commands import (
     TableExists,
     TableNotExist,
 )
+from udtf.catalog import CATALOG, DEFAULT_SCHEMA
 from udtf.errors import InvalidArgument, InvalidTelemetry, NotFound
-from udtf.sql.catalog import CATALOG, DEFAULT_SCHEMA
 
 TABLES = ("processes", "streams", "blocks")
 

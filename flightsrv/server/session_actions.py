@@ -17,8 +17,8 @@ from flightsrv.wire.flight_messages import (
     SetSessionOptionsRequest,
     SetSessionOptionsResult,
 )
+from udtf import catalog
 from udtf.errors import InvalidArgument
-from udtf.sql import catalog
 
 _PLACES: Mapping[str, tuple[str, ...]] = {CATALOG: (catalog.CATALOG,), SCHEMA: catalog.SCHEMAS}
 _DEFAULTS: SessionOptions = {CATALOG: catalog.CATALOG, SCHEMA: catalog.DEFAULT_SCHEMA}

@@ -7,18 +7,10 @@ from concurrent.futures import Future
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
+from udtf.statistics import CacheStatistics
+
 K = TypeVar("K", bound=Hashable)
 V = TypeVar("V")
-
-
-@dataclass(frozen=True)
-class CacheStatistics:
-    """Counts since the cache was made, and what it holds now. A reader that waited for another's load is a hit."""
-
-    hits: int
-    misses: int
-    entries: int
-    size_bytes: int
 
 
 @dataclass(frozen=True)

@@ -3,6 +3,7 @@
 import threading
 import time
 from collections.abc import Iterator
+from contextlib import closing
 
 import pyarrow as pa
 
@@ -13,9 +14,8 @@ from udtf.sql.channel import Channel
 from udtf.sql.lake_tables import LakeTables
 from udtf.sql.messages import Ended, Failed, Plan, Planned, Rows, Run, ScanWanted, TableWanted
 from udtf.sql.panics import EnginePanic
-from udtf.sql.scans import send_scan
 from udtf.sql.tables import PlannedTable, TableScan
-from udtf.sql.workers import Worker
+from udtf.sql.worker_pool import Worker
 
 MAX_PLAN_SECONDS = 10.0
 """How long it may take to plan a statement."""
@@ -111,7 +111,7 @@ class Conversation:
         if self._nb_scans > MAX_SCANS:
             raise InvalidArgument(f"a statement may read {MAX_SCANS} tables")
         arguments = (self._tables, scan, Channel(self._worker.channel.receive_socket()))
-        threading.Thread(target=send_scan, args=arguments, name="scan", daemon=True).start()
+        threading.Thread(target=_send_scan, args=arguments, name="scan", daemon=True).start()
 
     def _check_tables(self) -> None:
         """Rows of a table that failed look complete to whoever read them."""
@@ -139,3 +139,17 @@ class Conversation:
             f"{self._settings.query_spill_bytes // MIB} MiB of disk that it may use; look at less time, filter before "
             "joining or sorting, or select fewer columns"
         )
+
+
+def _send_scan(tables: LakeTables, scan: TableScan, reader: Channel) -> None:
+    """Send the rows of a scan, as fast as they are read, until their reader has left. The tables note what goes wrong."""
+    try:
+        with closing(reader), closing(tables.scan(scan)) as batches:
+            for batch in batches:
+                if batch.num_rows:
+                    reader.send_rows(batch)
+            reader.end_rows()
+    except BrokenPipeError:
+        pass
+    except Exception as error:
+        tables.note(error)

@@ -9,17 +9,17 @@ from functools import partial
 
 import pyarrow as pa
 
+from udtf.catalog import SCHEMAS
 from udtf.errors import InvalidArgument
 from udtf.execution.cancellation import QueryCancelled
 from udtf.lake.lake import Lake
 from udtf.query_context import QueryContext
 from udtf.settings import QuerySettings
-from udtf.sql.catalog import SCHEMAS
 from udtf.sql.conversation import Conversation
 from udtf.sql.lake_tables import LakeTables, catalog_of
 from udtf.sql.messages import Plan, Planned
 from udtf.sql.plain_types import without_views
-from udtf.sql.workers import Workers
+from udtf.sql.worker_pool import WorkerPool
 
 __all__ = ["Prepared", "Query", "QueryCancelled", "QueryContext", "QueryEngine"]
 
@@ -29,7 +29,7 @@ class QueryEngine:
 
     def __init__(self, lake: Lake, settings: QuerySettings | None = None) -> None:
         self.settings = settings or QuerySettings()
-        self.workers = Workers(catalog_of(lake), self.settings)
+        self.workers = WorkerPool(catalog_of(lake), self.settings)
         self._lake = lake
         self._close = weakref.finalize(self, self.workers.close)
 
@@ -148,5 +148,5 @@ def _plain_schema(schema: pa.Schema) -> pa.Schema:
     return pa.schema([field.with_type(without_views(field.type)) for field in schema])
 
 
-def _is_over(workers: Workers, is_cancelled: Callable[[], bool]) -> bool:
+def _is_over(workers: WorkerPool, is_cancelled: Callable[[], bool]) -> bool:
     return workers.is_closed or is_cancelled()

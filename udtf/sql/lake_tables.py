@@ -56,7 +56,7 @@ class LakeTables:
         try:
             rows = self._rows_of(FUNCTIONS[function], values)
         except Exception as error:
-            self._note(error)
+            self.note(error)
             raise
         with self._lock:
             key = len(self._tables)
@@ -79,8 +79,13 @@ class LakeTables:
                 else:
                     yield from _filtered(batch, scan.filter).select(columns).combine_chunks().to_batches()
         except Exception as error:
-            self._note(error)
+            self.note(error)
             raise
+
+    def note(self, error: Exception) -> None:
+        """Remember what went wrong first."""
+        with self._lock:
+            self.error = self.error or error
 
     def worker_used(self, size_bytes: int) -> None:
         """Note what a worker took for the statement."""
@@ -92,10 +97,6 @@ class LakeTables:
         if len(values) < len(function.parameters):
             return Rows(function.schema(values), _unbound)
         return function.plan(self._query, **values)
-
-    def _note(self, error: Exception) -> None:
-        with self._lock:
-            self.error = self.error or error
 
 
 def _filtered(batch: pa.RecordBatch, condition: pc.Expression) -> pa.Table:

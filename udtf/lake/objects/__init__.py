@@ -3,7 +3,7 @@
 from udtf.lake.objects.backend import Backend, ObjectMissing, PassingFailure, StoreRefused
 from udtf.lake.objects.local_folder import LocalFolder
 from udtf.lake.objects.remote_folder import RemoteFolder
-from udtf.lake.objects.store import ObjectStore, StoreStatistics, local_folder
+from udtf.lake.objects.store import ObjectStore, local_folder
 
 __all__ = [
     "Backend",
@@ -13,6 +13,5 @@ __all__ = [
     "PassingFailure",
     "RemoteFolder",
     "StoreRefused",
-    "StoreStatistics",
     "local_folder",
 ]

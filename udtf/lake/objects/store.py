@@ -2,7 +2,6 @@
 
 import threading
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -14,18 +13,9 @@ from udtf.lake.objects.backend import Backend, ObjectMissing, PassingFailure, St
 from udtf.lake.objects.local_folder import LocalFolder
 from udtf.lake.objects.remote_folder import RemoteFolder
 from udtf.lake.settings import StoreSettings
+from udtf.statistics import StoreStatistics
 
 T = TypeVar("T")
-
-
-@dataclass(frozen=True)
-class StoreStatistics:
-    """Counts since the store was made. Every try is a request; a retry is one that follows a failure."""
-
-    requests: int = 0
-    retries: int = 0
-    read_bytes: int = 0
-    written_bytes: int = 0
 
 
 def _ignore() -> None:

@@ -3,7 +3,7 @@
 What a query computes for itself has a pool of memory. What sorts and aggregates cannot hold in it they spill into files
 in the folder for temporary files (`TMPDIR`), whose number of bytes is bounded as well; a join does not spill. The pool
 does not count single values that an expression makes, nor rows on their way: for those there is the limit of the whole
-process (`udtf.sql.workers`).
+process (`udtf.sql.worker_pool`).
 """
 
 import weakref
@@ -12,9 +12,9 @@ from collections.abc import Callable, Iterator, Sequence
 import datafusion
 import pyarrow as pa
 
+from udtf.catalog import DEFAULT_SCHEMA
 from udtf.errors import InvalidArgument
 from udtf.functions.parameter import Parameter
-from udtf.sql.catalog import DEFAULT_SCHEMA
 from udtf.sql.messages import Plan, Planned
 from udtf.sql.panics import EnginePanic, panics_as_errors
 from udtf.sql.tables import Catalog, SessionLimits, Tables, TableScan

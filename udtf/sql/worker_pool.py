@@ -74,7 +74,7 @@ class Worker:
         return resident_bytes(self._process.pid) - self._begin_bytes
 
 
-class Workers:
+class WorkerPool:
     """Safe to use from many threads."""
 
     def __init__(self, catalog: Catalog, settings: QuerySettings) -> None:

@@ -22,7 +22,7 @@ from udtf.settings import MIB, QuerySettings
 from udtf.sql import conversation
 from udtf.sql.engine import QueryEngine
 from udtf.sql.panics import EnginePanic
-from udtf.sql.workers import MAX_IDLE
+from udtf.sql.worker_pool import MAX_IDLE
 
 TIMEOUT_S = 60.0
 FOREVER = "SELECT count(*) FROM generate_series(1, 3000000) a(v), generate_series(1, 3000000) b(w) WHERE v * w % 7 = 9"
