@@ -142,14 +142,14 @@ class Conversation:
 
 
 def _send_scan(tables: LakeTables, scan: TableScan, reader: Channel) -> None:
-    """Send the rows of a scan, as fast as they are read, until their reader has left. The tables note what goes wrong."""
+    """Send the rows of a scan as fast as they are read, until their reader has left. The tables note what fails."""
     try:
         with closing(reader), closing(tables.scan(scan)) as batches:
             for batch in batches:
                 if batch.num_rows:
                     reader.send_rows(batch)
             reader.end_rows()
-    except BrokenPipeError:
+    except ConnectionError:
         pass
     except Exception as error:
         tables.note(error)

@@ -25,7 +25,7 @@ MAX_IDLE = 2
 UNCOUNTED_BYTES = 192 * MIB
 """What a worker may take beside the memory that DataFusion counts: rows on their way, values of single expressions."""
 
-MAX_KEPT_BYTES = 64 * MIB
+MAX_KEPT_BYTES = 160 * MIB
 """A worker that keeps more than this from one statement to the next is not worth keeping."""
 
 WATCH_SECONDS = 0.02

@@ -11,6 +11,10 @@ from udtf.sql.channel import Channel, rows
 from udtf.sql.messages import ScanWanted, TableWanted
 from udtf.sql.tables import PlannedTable, TableScan
 
+AHEAD_BYTES = 4 << 20
+"""Rows that may be on their way, as far as the system allows: with less, who sends waits for who reads, batch by batch,
+and a million rows take twice as long."""
+
 
 class TableRefused(Exception):
     """The engine has a reason against a table, and keeps it to itself."""
@@ -35,6 +39,7 @@ class RemoteTables:
     def scan(self, scan: TableScan) -> Iterator[pa.RecordBatch]:
         """The rows that are wanted, each batch as it comes."""
         ours, theirs = socket.socketpair()
+        theirs.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, AHEAD_BYTES)
         with theirs, self._sending:
             self._channel.send(ScanWanted(scan))
             self._channel.send_socket(theirs)
