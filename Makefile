@@ -1,4 +1,4 @@
-.PHONY: help install demo test test-fast bench proto check format
+.PHONY: help install demo test test-fast soak bench proto check format
 
 # The first Python that is new enough and can make virtual environments.
 PYTHON = $(shell for python in python3.11 python3 python; do \
@@ -37,6 +37,9 @@ test: install ## run all tests; as root, first install the Debian packages that 
 
 test-fast: install ## run the tests that take no longer than a few seconds
 	.venv/bin/pytest -m 'not slow and not browser'
+
+soak: install ## let 64 clients do everything for five minutes, and see what that leaves of a server
+	.venv/bin/python -m tests.soak
 
 bench: install ## measure against the budgets, write benchmarks/out/latest.json
 	.venv/bin/python -m benchmarks run
