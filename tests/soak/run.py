@@ -63,7 +63,7 @@ def soak(url: str, pid: int, *, clients: int, seconds: float, seed: int = 0) -> 
             work = client.next_work()
             try:
                 work()
-            except Exception as error:
+            except BaseException as error:  # pytest's own are no Exceptions
                 with lock:
                     if is_busy(error):
                         sent_away[work.__name__] += 1

@@ -203,7 +203,7 @@ class Client:
         threading.Event().wait(self._chance.uniform(0, 0.3))
 
 
-def is_busy(error: Exception) -> bool:
+def is_busy(error: BaseException) -> bool:
     """Whether the server sent somebody away because it has too much to do, as it may."""
     return isinstance(error, flightsrv.client.Unavailable | flight.FlightUnavailableError) or (
         isinstance(error, adbc_driver_manager.Error) and "try again later" in str(error)
