@@ -7,11 +7,13 @@ from benchmarks.lakes import Workbench
 from benchmarks.questions import (
     cold_trace,
     import_time,
+    parallel_traces,
     peak_memory,
     slow_store,
     small_trace,
     span_kinds,
     span_recording,
+    sql,
     warm_trace,
 )
 from benchmarks.results import Result
@@ -21,7 +23,9 @@ _MODULES: tuple[ModuleType, ...] = (
     cold_trace,
     small_trace,
     peak_memory,
+    parallel_traces,
     slow_store,
+    sql,
     span_recording,
     span_kinds,
     import_time,

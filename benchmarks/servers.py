@@ -50,18 +50,19 @@ class Server:
 
     pid: int
     client: QueryClient
+    url: str
 
     def trace(self, process_id: str) -> TimedTrace:
         """Ask for the whole trace of a process, and keep it until it is complete."""
         pids = [self.pid, *(child.pid for child in psutil.Process(self.pid).children(recursive=True))]
-        begin_cpu_ns = sum(map(_cpu_ns, pids))
+        begin_cpu_ns = {pid: _cpu_ns(pid) for pid in pids}
         begin_ns = time.perf_counter_ns()
         with self.client.trace_chunks(process_id) as stream:
             chunks = [next(stream)]
             first_chunk_ns = time.perf_counter_ns()
             chunks.extend(stream)
         complete_ns = time.perf_counter_ns()
-        cpu_ns = sum(map(_cpu_ns, pids)) - begin_cpu_ns
+        cpu_ns = sum(max(0, _cpu_ns(pid) - before_ns) for pid, before_ns in begin_cpu_ns.items())
         digest = hashlib.blake2b(digest_size=16)
         for chunk in chunks:
             digest.update(chunk)
@@ -88,8 +89,12 @@ class Server:
 
 
 def _cpu_ns(pid: int) -> int:
-    # What clock_getcpuclockid(3) gives for a process: Linux makes the clock's number from that of the process.
-    return time.clock_gettime_ns(~pid << 3 | 2)
+    """The time that a process has computed; 0 if it has ended."""
+    try:
+        # What clock_getcpuclockid(3) gives for a process: Linux makes the clock's number from that of the process.
+        return time.clock_gettime_ns(~pid << 3 | 2)
+    except OSError:
+        return 0
 
 
 @contextmanager
@@ -138,7 +143,7 @@ def listening(module: Sequence[str], log: Path) -> Iterator[tuple[str, int]]:
 def _running(module: Sequence[str], lake: Path) -> Iterator[Server]:
     """A server with its code loaded, which knows nothing of the process to measure; stopped afterwards."""
     with listening(module, lake.with_name("server.log")) as (url, pid), flightsrv.client.connect(url) as client:
-        server = Server(pid, client)
+        server = Server(pid, client, url)
         server.trace(WARM_UP)
         yield server
 

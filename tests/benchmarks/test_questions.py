@@ -9,10 +9,12 @@ from benchmarks.lakes import Shape, Workbench
 from benchmarks.questions import (
     cold_trace,
     import_time,
+    parallel_traces,
     peak_memory,
     slow_store,
     small_trace,
     span_recording,
+    sql,
     warm_trace,
 )
 from benchmarks.registry import QUESTIONS
@@ -46,10 +48,22 @@ def bench(tmp_path_factory: pytest.TempPathFactory) -> Workbench:
             lambda bench: slow_store.measure(bench, TINY, runs=1, latency_ms=1),
             {"store of 50 ms per request, cold, against one thread at a time"},
         ),
+        (
+            lambda bench: parallel_traces.measure(bench, TINY, runs=1),
+            {
+                "extra peak memory of 8 traces at once, cold",
+                "extra peak memory of 8 traces at once, warm",
+                "8 traces at once, against one after the other",
+            },
+        ),
+        (lambda bench: sql.measure(bench, TINY, runs=1), {f"SQL: {name}" for name in sql.STATEMENTS}),
         (lambda bench: span_recording.measure(bench, runs=2), {"recording one span"}),
         (lambda bench: import_time.measure(bench, runs=1), {"import of the tracing library"}),
     ],
-    ids=["warm_trace", "cold_trace", "small_trace", "peak_memory", "slow_store", "span_recording", "import_time"],
+    ids=[
+        *("warm_trace", "cold_trace", "small_trace", "peak_memory", "slow_store"),
+        *("parallel_traces", "sql", "span_recording", "import_time"),
+    ],
 )
 def test_a_question_is_answered(
     bench: Workbench, measure: Callable[[Workbench], Iterable[Result]], names: set[str]
