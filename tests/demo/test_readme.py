@@ -1,4 +1,4 @@
-"""What the README shows works as it is written there."""
+"""What the README and the documents show works as it is written there."""
 
 import os
 import re
@@ -10,19 +10,23 @@ from pathlib import Path
 
 import pytest
 
+from flightsrv.cli import main
 from flightsrv.client import QueryClient, connect
 from flightsrv.gateway.lifecycle import GatewaySettings, running_gateway
 from flightsrv.server.lifecycle import running_server
 
 ROOT = Path(__file__).parents[2]
-README = (ROOT / "README.md").read_text(encoding="utf-8")
+DOCUMENTS = {
+    path.relative_to(ROOT): path.read_text(encoding="utf-8") for path in [ROOT / "README.md", *ROOT.glob("docs/*.md")]
+}
 README_URL = "grpc://127.0.0.1:50051"
 README_PAGE_URL = "http://127.0.0.1:8080"
 
 
 def blocks(language: str) -> list[str]:
-    """The fenced blocks of the README in a language."""
-    return re.findall(rf"^```{language}\n(.*?)^```", README, re.MULTILINE | re.DOTALL)
+    """The fenced blocks of all documents in a language."""
+    fenced = re.compile(rf"^```{language}\n(.*?)^```", re.MULTILINE | re.DOTALL)
+    return [block for document in DOCUMENTS.values() for block in fenced.findall(document)]
 
 
 def is_typed_by_a_visitor(block: str) -> bool:
@@ -105,15 +109,39 @@ def test_python(source: str, url: str, process_id: str, tmp_path: Path, monkeypa
     exec(source.replace(README_URL, url).replace("<process_id>", process_id), {"__name__": "readme"})
 
 
-def test_the_link_of_every_section_leads_somewhere() -> None:
-    """The table of contents names sections that there are."""
-    sections = {title.lower().replace(" ", "-") for title in re.findall(r"^## (.*)$", README, re.MULTILINE)}
-    assert set(re.findall(r"\]\(#([\w-]+)\)", README)) <= sections
+@pytest.mark.parametrize("path", DOCUMENTS, ids=str)
+def test_every_link_leads_somewhere(path: Path) -> None:
+    """To a file that is there, and to a section that it has."""
+    links = re.findall(r"\]\((?!https?:)([^)#]*)(?:#([^)]*))?\)", DOCUMENTS[path])
+    for target, section in links:
+        found = (ROOT / path.parent / target).resolve() if target else ROOT / path
+        assert found.is_file(), target
+        if section:
+            titles = re.findall(r"^#+ (.*)$", found.read_text(encoding="utf-8"), re.MULTILINE)
+            assert section in {title.lower().replace(" ", "-") for title in titles}
 
 
-def test_the_files_it_names_exist() -> None:
-    """Every path of this repository that the README names is there."""
-    named = set(re.findall(r"`((?:flightsrv|udtf|proto|tests|benchmarks|examples)/[\w/.]*)`", README))
+def test_the_files_that_are_named_exist() -> None:
+    """Every path of this repository that a document names is there."""
+    named = {
+        path
+        for document in DOCUMENTS.values()
+        for path in re.findall(r"`((?:flightsrv|udtf|proto|tests|benchmarks|examples)/[\w/.]*)`", document)
+    }
     generated = {"benchmarks/out/latest.json"}
     assert len(named) > 10
     assert [path for path in sorted(named - generated) if not (ROOT / path).exists()] == []
+
+
+def test_every_option_is_described() -> None:
+    """Those of all commands, by name, in one document or another."""
+    text = "\n".join(DOCUMENTS.values())
+    options = {
+        option
+        for command in [main, *main.commands.values()]
+        for parameter in command.params
+        for option in parameter.opts
+        if option.startswith("--")
+    }
+    assert len(options) > 30
+    assert [option for option in sorted(options - {"--verbose", "--version"}) if f"`{option}" not in text] == []
