@@ -18,6 +18,9 @@ _COLD_EVENTS_PER_SECOND = 3e6
 _WARM_EVENTS_PER_SECOND = 13e6
 """Of events that are materialized first, and of those that are already: what two cores do with a local lake."""
 
+_COLD_SECONDS_PER_BLOCK = 0.5e-3
+"""To fetch a block that is materialized first, whatever its size."""
+
 _OVERHEAD_SECONDS = 0.03
 
 # A block that lies in the range in part counts in part.
@@ -35,6 +38,7 @@ _EVENTS = """
     SELECT
         CASE WHEN array_has(tags, 'thread') THEN 'thread' ELSE 'async' END AS kind,
         count(DISTINCT stream_id) AS streams,
+        count(*) AS blocks,
         sum(nb_objects) AS events_of_blocks,
         sum(nb_objects * (to_ns - from_ns + 1.0) / (end_ns - begin_ns + 1.0)) AS events,
         min(from_ns) AS begin_ns,
@@ -81,13 +85,18 @@ class TraceInfo(BaseModel):
 
 @dataclass(frozen=True)
 class _Kind:
-    """Events of threads, or async ones; `events` of them in the range, in blocks that have `events_of_blocks`."""
+    """Events of threads, or async ones: `events` of them in the range, in `blocks` that have `events_of_blocks`."""
 
     streams: int = 0
+    blocks: int = 0
     events: float = 0.0
     events_of_blocks: int = 0
     begin_ns: int | None = None
     end_ns: int | None = None
+
+    def cold_share(self, made_events: int) -> float:
+        """Of its events, those that `made_events` leaves to be materialized."""
+        return max(0.0, 1 - made_events / self.events_of_blocks)
 
 
 def trace_info(
@@ -100,7 +109,9 @@ def trace_info(
     threads, async_streams = kinds.get("thread", _Kind()), kinds.get("async", _Kind())
     chosen = {name: kind for name, kind in kinds.items() if span_types in (name, "both")}
     events = sum(kind.events for kind in chosen.values())
-    warm = sum(kind.events * min(1.0, made.get(name, 0) / kind.events_of_blocks) for name, kind in chosen.items())
+    cold_shares = {name: kind.cold_share(made.get(name, 0)) for name, kind in chosen.items()}
+    cold = sum(kind.events * cold_shares[name] for name, kind in chosen.items())
+    cold_blocks = sum(kind.blocks * cold_shares[name] for name, kind in chosen.items())
     return TraceInfo(
         process_id=process_id,
         begin=text_or_none(min((kind.begin_ns for kind in chosen.values() if kind.begin_ns is not None), default=None)),
@@ -109,9 +120,12 @@ def trace_info(
         thread_events=round(threads.events),
         async_streams=async_streams.streams,
         async_events=round(async_streams.events),
-        materialized=warm / events if events else 1.0,
+        materialized=1 - cold / events if events else 1.0,
         estimate=Estimate(
             size_bytes=round(sum(kind.events * _BYTES_PER_EVENT[name] for name, kind in chosen.items())),
-            seconds=_OVERHEAD_SECONDS + (events - warm) / _COLD_EVENTS_PER_SECOND + warm / _WARM_EVENTS_PER_SECOND,
+            seconds=_OVERHEAD_SECONDS
+            + cold_blocks * _COLD_SECONDS_PER_BLOCK
+            + cold / _COLD_EVENTS_PER_SECOND
+            + (events - cold) / _WARM_EVENTS_PER_SECOND,
         ),
     )

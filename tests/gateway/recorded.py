@@ -17,6 +17,9 @@ START_NS = 1_767_261_600_000_000_000
 SCOPES = scope_array([Scope("job", "app.jobs", "jobs.py", 10), Scope("step", "app.jobs", "jobs.py", 20)])
 JOB, STEP = 0, 1
 
+BATCH_BLOCKS = 5_000
+"""As many as a server takes at once, and fewer."""
+
 
 @dataclass(frozen=True)
 class Job:
@@ -68,8 +71,8 @@ def record(client: QueryClient, program: Program, process_id: str | None = None)
         blocks.extend(telemetry.cut_blocks(stream, request_events(program.requests)))
     if streams:
         client.ingest("streams", telemetry.streams_batch(streams))
-    if blocks:
-        client.ingest("blocks", telemetry.blocks_batch(blocks))
+    for begin in range(0, len(blocks), BATCH_BLOCKS):
+        client.ingest("blocks", telemetry.blocks_batch(blocks[begin : begin + BATCH_BLOCKS]))
     return process.process_id
 
 
