@@ -3,12 +3,15 @@
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Literal
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector, generate_latest
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 METRICS_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 _UNKNOWN = "unknown"
+_METHODS = {"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"}
 
 
 class GatewayMetrics:
@@ -33,7 +36,7 @@ class GatewayMetrics:
         )
         self._traces = Counter(
             "flightsrv_http_traces",
-            "Traces by outcome: complete, failed, cancelled",
+            "Traces by outcome: complete, failed, cancelled, refused",
             ["outcome"],
             registry=self._registry,
         )
@@ -45,31 +48,25 @@ class GatewayMetrics:
 
     @contextmanager
     def trace(self) -> Iterator["MeasuredTrace"]:
-        """Measures the trace that is sent within it; one that is left by an exception was not completed."""
+        """Measures the trace that is sent within it, which has failed until the block says otherwise."""
         measured = MeasuredTrace()
         with self._under_way.track_inprogress():
             try:
                 yield measured
-            except BaseException:
-                if measured.outcome == "complete":
-                    measured.failed(is_cancelled=False)
-                raise
             finally:
                 self._traces.labels(measured.outcome).inc()
 
 
+@dataclass
 class MeasuredTrace:
     """How a trace ended."""
 
-    outcome = "complete"
-
-    def failed(self, *, is_cancelled: bool) -> None:
-        """It did not come to its end."""
-        self.outcome = "cancelled" if is_cancelled else "failed"
+    outcome: Literal["complete", "failed", "cancelled", "refused"] = "failed"
 
 
 class MeasureRequests:
-    """Middleware that counts what passes. A request that no route takes counts as of route `unknown`."""
+    """Middleware that counts what passes. A request that no route takes counts as of route `unknown`, and so does a
+    method that nobody has heard of: whoever asks must not be able to make up labels."""
 
     def __init__(self, app: ASGIApp, metrics: GatewayMetrics) -> None:
         self._app = app
@@ -96,6 +93,7 @@ class MeasureRequests:
         finally:
             # Never the path itself: there are as many as there are processes.
             route = getattr(scope.get("route"), "path", _UNKNOWN)
-            self._metrics.requests.labels(route, scope["method"], status).inc()
+            method = scope["method"] if scope["method"] in _METHODS else _UNKNOWN
+            self._metrics.requests.labels(route, method, status).inc()
             self._metrics.seconds.labels(route).observe(time.perf_counter() - begin_s)
             self._metrics.sent_bytes.labels(route).inc(sent_bytes)

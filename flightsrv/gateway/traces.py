@@ -14,10 +14,11 @@ from flightsrv.gateway.estimates import SpanTypes, TraceInfo, trace_info
 from flightsrv.gateway.metrics import GatewayMetrics
 from flightsrv.gateway.processes import ProcessId, find_process
 from flightsrv.gateway.reading import TraceReader, TraceRequest
-from flightsrv.gateway.responses import GenerateResponse, PlainTraceResponse
+from flightsrv.gateway.responses import FramedResponse, GenerateResponse, PlainTraceResponse
 from flightsrv.gateway.times import BeginQuery, EndQuery, TimeRange, check_order
 
 _STRICT = "Fail when a thread cannot be read, rather than go on without it."
+_FRAMED = "Put a line before each piece of the trace, so that there can be more lines among and after them."
 
 
 class GenerateRequest(BaseModel):
@@ -29,6 +30,7 @@ class GenerateRequest(BaseModel):
     include_async_spans: StrictBool = True
     include_thread_spans: StrictBool = True
     strict: Annotated[StrictBool, Field(description=_STRICT)] = False
+    framed: Annotated[StrictBool, Field(description=_FRAMED)] = False
 
 
 def traces_router(callers: Callers, reader: TraceReader, metrics: GatewayMetrics) -> APIRouter:
@@ -48,11 +50,14 @@ def traces_router(callers: Callers, reader: TraceReader, metrics: GatewayMetrics
         Each line is an object: `{"type": "progress", "message": ...}`, or `{"type": "error", "message": ...}` as the
         last one, or `{"type": "binary_start"}`, which the trace's bytes follow. A failure after that closes the
         connection before the answer is complete.
+
+        A framed answer has `{"type": "piece", "size_bytes": ...}` instead, so many bytes, more lines and pieces. It
+        ends with `{"type": "complete", "failed_threads": [...], "lost_events": ...}`, or with an error.
         """
         begin, end = (None, None) if wanted.time_range is None else (wanted.time_range.begin, wanted.time_range.end)
         check_order(begin, end)
         request = TraceRequest(client, process_id, begin, end, _span_types(wanted), wanted.strict)
-        return GenerateResponse(reader, request, metrics)
+        return (FramedResponse if wanted.framed else GenerateResponse)(reader, request, metrics)
 
     @router.get(
         "/{process_id}/trace",

@@ -36,6 +36,20 @@ def split(body: bytes) -> tuple[list[dict[str, Any]], bytes]:
     return lines, trace
 
 
+def framed(body: bytes) -> tuple[list[dict[str, Any]], list[bytes]]:
+    """The lines of a framed answer, and the pieces of the trace among them."""
+    lines, pieces = [], []
+    while body:
+        head, _, body = body.partition(b"\n")
+        lines.append(json.loads(head))
+        if lines[-1]["type"] == "piece":
+            size_bytes = lines[-1]["size_bytes"]
+            assert len(body) > size_bytes
+            pieces.append(body[:size_bytes])
+            body = body[size_bytes:]
+    return lines, pieces
+
+
 @pytest.mark.parametrize(
     ("wanted", "span_types"),
     [
@@ -121,6 +135,71 @@ def test_a_failure_after_progress_is_a_line(scripted: Scripted, before: tuple[Ch
     assert lines[-1]["message"] == "a corrupt block"
 
 
+def test_a_framed_answer_has_lines_among_the_pieces(scripted: Scripted) -> None:
+    """Progress to the end, and in the last line what the trace is missing."""
+    failed = {"type": "thread_failed", "stream_id": "b", "message": "a corrupt block"}
+    lost = {"type": "events_lost", "stream_id": "a", "nb_events": 7}
+    _, gateway = scripted(
+        progress("first"),
+        Chunk(0, b"names"),
+        Chunk(1, b'{"type":"complete"}\n'),
+        progress("second", 1),
+        Message(failed),
+        Message(lost),
+        Chunk(2, b"end"),
+    )
+    lines, pieces = framed(ask(gateway.url + PATH, "POST", {"framed": True}).body)
+    assert [line["type"] for line in lines] == ["progress", "piece", "piece", "progress", "piece", "complete"]
+    assert pieces == [b"names", b'{"type":"complete"}\n', b"end"]
+    assert lines[-1] == {
+        "type": "complete",
+        "size_bytes": sum(map(len, pieces)),
+        "failed_threads": [{"stream_id": "b", "message": "a corrupt block"}],
+        "lost_events": 7,
+    }
+
+
+def test_the_pieces_of_a_framed_answer_are_the_trace(gateway: RunningGateway, client: QueryClient, small: str) -> None:
+    """That of the Flight SQL client."""
+    lines, pieces = framed(ask(f"{gateway.url}/api/perfetto/{small}/generate", "POST", {"framed": True}).body)
+    assert b"".join(pieces) == client.trace(small)
+    assert (lines[-1]["type"], lines[-1]["failed_threads"], lines[-1]["lost_events"]) == ("complete", [], 0)
+
+
+def test_a_failure_among_the_pieces_is_the_last_line(scripted: Scripted) -> None:
+    """In words, in place of the one that says that the trace is whole."""
+    _, gateway = scripted(Chunk(0, b"names"), Chunk(1, b"half"), Failure(pa.ArrowInvalid("a corrupt block")))
+    lines, _ = framed(ask(gateway.url + PATH, "POST", {"framed": True}).body)
+    assert {line["type"] for line in lines[:-1]} <= {"piece"}
+    assert lines[-1] == {"type": "error", "message": "a corrupt block"}
+
+
+def test_a_framed_answer_that_was_not_begun_has_a_status(scripted: Scripted) -> None:
+    """As any other."""
+    _, gateway = scripted(Failure(pa.ArrowKeyError("no such process")))
+    answer = ask(gateway.url + PATH, "POST", {"framed": True})
+    assert (answer.status, answer.json["type"]) == (404, "error")
+
+
+@pytest.mark.parametrize(
+    ("script", "framing", "outcome"),
+    [
+        ((Chunk(0, b"names"),), False, "complete"),
+        ((progress("first"), Failure(pa.ArrowInvalid("no"))), False, "failed"),
+        ((Chunk(0, b"names"), Failure(pa.ArrowInvalid("no"))), True, "failed"),
+        ((Failure(pa.ArrowInvalid("no")),), True, "failed"),
+    ],
+)
+def test_metrics_tell_how_traces_end(scripted: Scripted, script: tuple[Any, ...], framing: bool, outcome: str) -> None:
+    """Also where the answer is complete, and the trace is not."""
+    _, gateway = scripted(*script)
+    ask(gateway.url + PATH, "POST", {"framed": framing})
+    counted = ask(f"{gateway.url}/metrics").body.decode()
+    assert [line for line in counted.splitlines() if line.startswith("flightsrv_http_traces_total{")] == [
+        f'flightsrv_http_traces_total{{outcome="{outcome}"}} 1.0'
+    ]
+
+
 def test_a_failure_among_the_bytes_breaks_the_answer(scripted: Scripted) -> None:
     """No client can take what came for the whole."""
     _, gateway = scripted(Chunk(0, b"names"), Chunk(1, b"half"), Failure(pa.ArrowInvalid("a corrupt block")))
@@ -157,6 +236,7 @@ def test_no_more_traces_at_once_than_allowed(scripted: Scripted) -> None:
         assert first.read(1) == b"{"
         refused = ask(gateway.url + PATH, "POST", {})
         assert (refused.status, refused.headers["retry-after"]) == (503, "1")
+        assert 'flightsrv_http_traces_total{outcome="refused"} 1.0' in ask(gateway.url + "/metrics").body.decode()
     assert fake.abandoned.wait(30)
     status = 503
     while status == 503:  # the thread that read for the first one is about to end
