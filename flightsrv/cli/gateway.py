@@ -45,7 +45,24 @@ perfetto_ui_option = click.option(
     show_default=True,
     help="Most traces that are made at once; more are refused for the moment.",
 )
-def gateway(server: ServerAddress, host: str, http_port: int, perfetto_ui: str, max_traces: int) -> None:
+@click.option(
+    "--host-name",
+    "host_names",
+    multiple=True,
+    metavar="NAME",
+    envvar="FLIGHTSRV_GATEWAY_HOST_NAMES",
+    show_envvar=True,
+    help="Name that browsers may call the gateway by, that of a proxy before it, say; may be given more than once. A "
+    "gateway at a local address goes by addresses and localhost without it, one at another address by any name.",
+)
+def gateway(
+    server: ServerAddress,
+    host: str,
+    http_port: int,
+    perfetto_ui: str,
+    max_traces: int,
+    host_names: tuple[str, ...],
+) -> None:
     """Serve traces over HTTP, and a page to choose them on, until SIGTERM or Ctrl-C.
 
     Asks the Flight SQL server at --url, which may be started later. Prints one line, "listening on http://HOST:PORT",
@@ -56,4 +73,7 @@ def gateway(server: ServerAddress, host: str, http_port: int, perfetto_ui: str, 
     from flightsrv.gateway.lifecycle import GatewaySettings, serve
 
     logging.basicConfig(format="%(asctime)s %(levelname)s %(message)s", level=logging.INFO)
-    serve(server.url, GatewaySettings(host, http_port, server.token, perfetto_ui, max_traces, tls=server.tls))
+    settings = GatewaySettings(
+        host, http_port, server.token, perfetto_ui, max_traces, tls=server.tls, host_names=host_names
+    )
+    serve(server.url, settings)

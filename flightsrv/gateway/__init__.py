@@ -4,6 +4,7 @@ It is a client of a Flight SQL server like any other (`flightsrv.client`), so it
 (`flightsrv serve --http-port`) or alone (`flightsrv gateway --url`).
 
     app.py          puts the parts together: routes, errors, metrics, the page
+    guards.py       requests that another site's page makes are refused
     callers.py      whose credentials a request goes on with
     processes.py    /api/processes: what there is to look at
     threads.py      /api/processes/{id}/threads: which threads have data when

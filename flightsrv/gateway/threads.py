@@ -11,6 +11,7 @@ from flightsrv.client import QueryClient
 from flightsrv.client.times import rfc3339
 from flightsrv.gateway.callers import Callers
 from flightsrv.gateway.errors import problems
+from flightsrv.gateway.parameters import known_parameters_only
 from flightsrv.gateway.processes import ProcessId, find_process
 from flightsrv.gateway.rows import query_rows
 from flightsrv.gateway.times import BeginQuery, EndQuery, TimeText, range_parameters, text_or_none
@@ -64,7 +65,7 @@ class ThreadList(BaseModel):
 
 def threads_router(callers: Callers) -> APIRouter:
     """The route of this module."""
-    router = APIRouter(prefix="/api/processes", tags=["processes"])
+    router = APIRouter(prefix="/api/processes", tags=["processes"], dependencies=[Depends(known_parameters_only)])
 
     @router.get("/{process_id}/threads", responses=problems(400, 404, 422))
     def list_threads(

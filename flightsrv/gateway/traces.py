@@ -12,6 +12,7 @@ from flightsrv.gateway.compression import accepted_coding
 from flightsrv.gateway.errors import problems
 from flightsrv.gateway.estimates import SpanTypes, TraceInfo, trace_info
 from flightsrv.gateway.metrics import GatewayMetrics
+from flightsrv.gateway.parameters import known_parameters_only
 from flightsrv.gateway.processes import ProcessId, find_process
 from flightsrv.gateway.reading import TraceReader, TraceRequest
 from flightsrv.gateway.responses import FramedResponse, GenerateResponse, PlainTraceResponse
@@ -36,12 +37,12 @@ class GenerateRequest(BaseModel):
 def traces_router(callers: Callers, reader: TraceReader, metrics: GatewayMetrics) -> APIRouter:
     """The routes of this module."""
     Caller = Annotated[QueryClient, Depends(callers)]  # noqa: N806 (a type)
-    router = APIRouter(prefix="/api/perfetto", tags=["traces"])
+    router = APIRouter(prefix="/api/perfetto", tags=["traces"], dependencies=[Depends(known_parameters_only)])
 
     @router.post(
         "/{process_id}/generate",
         response_class=Response,
-        responses=problems(400, 404, 422)
+        responses=problems(400, 404, 413, 422)
         | _binary('Lines of JSON that tell progress, the line `{"type":"binary_start"}`, and the trace\'s bytes'),
     )
     async def generate(client: Caller, process_id: ProcessId, wanted: GenerateRequest) -> Response:

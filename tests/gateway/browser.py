@@ -1,6 +1,6 @@
 """The page in a real browser."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Protocol, TypeVar
@@ -13,12 +13,13 @@ from tests.support.debian import program_or_skip
 T = TypeVar("T")
 
 WITHIN_MS = 60_000
+_ARGUMENTS = ["--no-sandbox", "--disable-background-networking"]
 
 
 class Browse(Protocol):
     """Runs steps on a page of a new browser, and fails where a script of the page does."""
 
-    def __call__(self, steps: Callable[[Page], T]) -> T: ...
+    def __call__(self, steps: Callable[[Page], T], *arguments: str) -> T: ...
 
 
 @pytest.fixture
@@ -26,19 +27,18 @@ def browse() -> Browse:
     """A browser, if there is one on this machine."""
     chromium = program_or_skip("chromium")
 
-    def run(steps: Callable[[Page], T]) -> T:
+    def run(steps: Callable[[Page], T], *arguments: str) -> T:
         # Playwright leaves an event loop behind in its thread, where nothing else could run one.
         with ThreadPoolExecutor(max_workers=1) as executor:
-            return executor.submit(_run, chromium, steps).result()
+            return executor.submit(_run, chromium, steps, arguments).result()
 
     return run
 
 
-def _run(chromium: Path, steps: Callable[[Page], T]) -> T:
-    arguments = ["--no-sandbox", "--disable-background-networking"]
+def _run(chromium: Path, steps: Callable[[Page], T], arguments: Sequence[str]) -> T:
     with (
         sync_playwright() as playwright,
-        playwright.chromium.launch(executable_path=chromium, args=arguments) as browser,
+        playwright.chromium.launch(executable_path=chromium, args=[*_ARGUMENTS, *arguments]) as browser,
         browser.new_context(viewport={"width": 1100, "height": 700}, accept_downloads=True) as context,
     ):
         context.set_default_timeout(WITHIN_MS)

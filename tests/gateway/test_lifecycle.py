@@ -76,7 +76,7 @@ def test_the_perfetto_ui_is_on_the_web_unless_asked_otherwise(scripted: Scripted
     _, public = scripted(Chunk(0, b""))
     assert ask(f"{public.url}/api/settings").json["perfetto_ui"] == "https://ui.perfetto.dev"
     assert ask(f"{public.url}/perfetto/").status == 404
-    assert ask(f"{gateway.url}/api/settings").json["perfetto_ui"].startswith("/perfetto/")
+    assert ask(f"{gateway.url}/api/settings").json["perfetto_ui"].startswith("perfetto/")
     copy = ask(f"{gateway.url}/perfetto/")
     assert b"Perfetto UI" in copy.body
     assert "connect-src 'self'" in copy.headers["content-security-policy"]
