@@ -76,6 +76,11 @@ def status_of(error: FlightsrvError) -> int:
     return next((status for kind, status in _STATUS.items() if isinstance(error, kind)), 502)
 
 
+def words_of(error: FlightsrvError) -> str:
+    """What it says, to somebody who knows of no connections behind the gateway."""
+    return f"the Flight SQL server is away or busy: {error}" if isinstance(error, Unavailable) else str(error)
+
+
 def problem(status: int, message: str, headers: Mapping[str, str] | None = None) -> JSONResponse:
     """An answer that is an error."""
     return JSONResponse(Problem(message=message).model_dump(), status, headers)
@@ -87,7 +92,7 @@ def install_error_handlers(app: FastAPI) -> None:
     @app.exception_handler(FlightsrvError)
     async def of_server(_: Request, error: FlightsrvError) -> Response:
         status = status_of(error)
-        return problem(status, str(error), _HEADERS.get(status))
+        return problem(status, words_of(error), _HEADERS.get(status))
 
     @app.exception_handler(RequestValidationError)
     async def of_request(_: Request, error: RequestValidationError) -> Response:

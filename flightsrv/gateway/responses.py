@@ -18,7 +18,7 @@ from starlette.types import Receive, Scope, Send
 
 from flightsrv.client import FlightsrvError, TraceProgress
 from flightsrv.gateway.compression import CODINGS
-from flightsrv.gateway.errors import Busy
+from flightsrv.gateway.errors import Busy, words_of
 from flightsrv.gateway.metrics import GatewayMetrics
 from flightsrv.gateway.reading import ReaderLeft, TraceReader, TraceReading, TraceRequest
 
@@ -205,7 +205,7 @@ async def _cancel_without_client(receive: Receive, reading: TraceReading) -> Non
 
 
 def _error_line(error: FlightsrvError) -> bytes:
-    return _line({"type": "error", "message": str(error)})
+    return _line({"type": "error", "message": words_of(error)})
 
 
 def _line(content: dict[str, Any]) -> bytes:
