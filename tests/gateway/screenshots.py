@@ -10,16 +10,25 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import pyarrow as pa
 from playwright.sync_api import Page, sync_playwright
 
 from flightsrv.client import QueryClient, connect
 from flightsrv.gateway.lifecycle import GatewaySettings, running_gateway
 from flightsrv.server.lifecycle import running_server
-from tests.client.fake_server import Chunk, Message, Wait, serving
+from tests.client.fake_server import Chunk, Failure, Message, Wait
+from tests.gateway.interposed import Interposed, interposed
 from tests.gateway.recorded import START_NS, Job, Program, record
 from tests.support.debian import find_program
 
 MINUTE_NS = 60_000_000_000
+TOLD = {
+    "type": "progress",
+    "message": "Processing thread 9/21: tile-worker-2",
+    "threads_done": 7,
+    "threads_total": 21,
+    "nb_spans": 5210,
+}
 WIDE, NARROW = {"width": 1180, "height": 720}, {"width": 390, "height": 780}
 
 
@@ -90,8 +99,11 @@ def choose_range(page: Page, begin: float, end: float) -> None:
 
 
 def take(page: Page, url: str, process_id: str, folder: Path, name: str) -> None:
-    """The list, a process, a range of it."""
-    page.goto(url)
+    """The list, a search without hits, a process, a range of it."""
+    page.goto(f"{url}/#/?search=bassoon")
+    page.get_by_text("No process matches").wait_for()
+    page.screenshot(path=folder / f"nothing-{name}.png")
+    page.goto(f"{url}/#/")
     page.wait_for_selector("tbody tr")
     page.screenshot(path=folder / f"list-{name}.png")
     page.goto(f"{url}/#/process/{process_id}")
@@ -102,44 +114,51 @@ def take(page: Page, url: str, process_id: str, folder: Path, name: str) -> None
     page.screenshot(path=folder / f"process-{name}.png")
 
 
-def take_states(page: Page, url: str, fake_url: str, process_id: str, folder: Path, name: str) -> None:
-    """A trace under way that never ends, and the same after its server went away."""
-    page.route("**/generate", lambda route: route.continue_(url=route.request.url.replace(url, fake_url)))
-    page.get_by_role("button", name="Download").click()
-    page.get_by_text("MB of about").wait_for()
+def take_states(page: Page, between: Interposed, folder: Path, name: str) -> None:
+    """A trace under way, one that came to a bad end, one that is missing threads, and one that no window opened for."""
+    download = page.get_by_role("button", name="Download")
+    between.script = (Message(TOLD), Chunk(0, bytes(40_000)), Chunk(1, bytes(21_000)), Wait())
+    download.click()
+    page.get_by_text("kB of about").wait_for()
     page.wait_for_timeout(700)
     page.screenshot(path=folder / f"progress-{name}.png")
     page.get_by_role("button", name="Cancel").click()
-    page.unroute("**/generate")
-    page.route("**/generate", lambda route: route.abort("connectionreset"))
-    page.get_by_role("button", name="Download").click()
+    between.script = (Chunk(0, b"names"), Failure(pa.ArrowInvalid("a thread was asked for that there is not")))
+    download.click()
     page.wait_for_selector(".state.failed")
     page.screenshot(path=folder / f"error-{name}.png")
+    corrupt = "block 4f7c02ac is corrupt: its 300 bytes are not the 2160 bytes that were acknowledged"
+    failed = {"type": "thread_failed", "stream_id": "uploader", "message": corrupt}
+    lost = {"type": "events_lost", "stream_id": "uploader", "nb_events": 1204}
+    between.script = (Chunk(0, bytes(150_000)), Message(failed), Message(lost))
+    download.click()
+    page.get_by_text("that could not be read").wait_for()
+    page.screenshot(path=folder / f"warned-{name}.png")
+    page.evaluate("() => (window.open = () => null)")
+    page.get_by_role("button", name="Open in Perfetto").click()
+    page.get_by_role("button", name="Open the trace now").wait_for()
+    page.screenshot(path=folder / f"blocked-{name}.png")
 
 
 def main(folder: Path) -> None:
     """All pictures."""
     folder.mkdir(parents=True, exist_ok=True)
-    told = {
-        "type": "progress",
-        "message": "Processing thread 9/21: tile-worker-2",
-        "threads_done": 7,
-        "threads_total": 21,
-    }
-    script = [Message({**told, "nb_spans": 5210}), Chunk(0, bytes(1_100_000)), Chunk(1, bytes(300_000)), Wait()]
     with (
         tempfile.TemporaryDirectory() as lake,
         running_server(lake) as server,
-        running_gateway(server.url, GatewaySettings(port=0)) as gateway,
-        serving(*script) as fake,
-        running_gateway(fake.url, GatewaySettings(port=0)) as scripted,
+        interposed(server.url) as between,
+        running_gateway(between.url, GatewaySettings(port=0)) as gateway,
     ):
+        with pages(False, WIDE) as page:
+            page.goto(gateway.url)
+            page.wait_for_selector(".empty:not([hidden])")
+            page.screenshot(path=folder / "empty-light.png")
         with connect(server.url) as client:
             process_id = fill(client)
         for name, dark, size in (("light", False, WIDE), ("dark", True, WIDE), ("narrow", False, NARROW)):
             with pages(dark, size) as page:
                 take(page, gateway.url, process_id, folder, name)
-                take_states(page, gateway.url, scripted.url, process_id, folder, name)
+                take_states(page, between, folder, name)
 
 
 if __name__ == "__main__":

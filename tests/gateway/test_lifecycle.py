@@ -98,10 +98,12 @@ def test_the_command_runs_alone(gateway: RunningGateway, small: str, tmp_path: P
         with connect(server.url) as client:
             process_id = record(client, SMALL)
             expected = client.trace(process_id)
-        command = [*FLIGHTSRV, "gateway", "--url", server.url, "--http-port", "0"]
+        command = [*FLIGHTSRV, "gateway", "--url", server.url, "--http-port", "0", "--host-name", "traces.example"]
         with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True) as process:
             assert process.stdout is not None
             url = process.stdout.readline().removeprefix("listening on ").strip()
+            assert ask(f"{url}/health", headers={"Host": "traces.example"}).status == 200
+            assert ask(f"{url}/health", headers={"Host": "evil.example"}).status == 421
             assert ask(f"{url}/api/perfetto/{process_id}/trace").body == expected
             process.send_signal(number)
             assert process.wait(30) == 0

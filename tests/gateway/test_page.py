@@ -1,64 +1,21 @@
-"""The page, used as a person uses it."""
+"""The list of processes, and the threads of one, as a person sees them."""
 
 import re
-import subprocess
-import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
-from itertools import chain
 from pathlib import Path
-from urllib.parse import parse_qs
 
 import pytest
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Page, Route, expect
 
-from flightsrv.client import QueryClient
+from flightsrv.client import QueryClient, connect
 from flightsrv.gateway.lifecycle import GatewaySettings, RunningGateway, running_gateway
-from tests.client.fake_server import Chunk, Wait
-from tests.gateway.browser import Browse, drag
-from tests.gateway.conftest import Scripted
+from flightsrv.server.lifecycle import running_server
+from tests.gateway.browser import Browse, chosen_range, drag, expect_range, open_process
 from tests.gateway.http import ask
-from tests.gateway.recorded import MS, Job, Program, job_events, record
-from tests.gateway.test_generate import progress
+from tests.gateway.recorded import Job, Program, record
 
 pytestmark = pytest.mark.browser
 
-SECONDS = Program(
-    threads={
-        "MainThread": [Job(at, at + 700, steps=3) for at in range(0, 10_000, 1000)],
-        "worker-10": [Job(2_000, 4_500, steps=20)],
-        "worker-9": [Job(6_000, 10_000, steps=20)],
-    },
-    requests=[Job(100 * number, 100 * number + 350) for number in range(90)],
-    exe="/opt/orchestra/conductor",
-    computer="podium",
-)
-
-SLICES = "SELECT ts, dur, name FROM slice ORDER BY ts, dur, name"
-
-
-@pytest.fixture(scope="module")
-def conductor(client: QueryClient) -> str:
-    """The id of a process that ran for ten seconds, beside others."""
-    for number in range(3):
-        record(client, Program({"main": []}, exe=f"/opt/orchestra/player-{number}"))
-    return record(client, SECONDS)
-
-
-def chosen_range(page: Page) -> dict[str, str]:
-    """Begin and end of the range, as the address of the page keeps them."""
-    return {name: values[0] for name, values in parse_qs(page.url.partition("?")[2]).items()}
-
-
-def open_process(page: Page, gateway: RunningGateway, process_id: str) -> None:
-    """The page of a process, ready for a click."""
-    page.goto(f"{gateway.url}/#/process/{process_id}")
-    expect(page.get_by_role("button", name="Download")).to_be_enabled()
-
-
-def generate_at(page: Page, from_gateway: RunningGateway, to_url: str) -> None:
-    """Have traces made by another gateway."""
-    page.route("**/generate", lambda route: route.continue_(url=route.request.url.replace(from_gateway.url, to_url)))
+HOUR_MS = 3_600_000
 
 
 @pytest.mark.usefixtures("conductor")
@@ -79,46 +36,81 @@ def test_find_a_process(gateway: RunningGateway, browse: Browse) -> None:
         expect(page.get_by_role("status")).to_have_text("1\u20131 of 1")
         page.keyboard.press("ArrowDown")
         page.keyboard.press("Enter")
-        expect(page.get_by_role("heading", name="conductor")).to_be_visible()
+        expect(page.get_by_role("heading", name="conductor")).to_be_focused()
         expect(page.locator(".rows .name > span")).to_have_text(["MainThread", "worker-9", "worker-10", "event loop"])
+        expect(page.locator(".gutter")).to_have_text("3 threads1 async")
 
     browse(steps)
 
 
+@pytest.mark.usefixtures("conductor")
+def test_back_leads_to_what_was_found(gateway: RunningGateway, browse: Browse) -> None:
+    """The address keeps the search, and each process has one of its own."""
+
+    def steps(page: Page) -> None:
+        page.goto(gateway.url)
+        page.keyboard.type("player-1")
+        expect(page.locator("tbody strong")).to_have_text(["player-1"])
+        page.get_by_role("link", name="player-1").click()
+        expect(page).to_have_title("player-1 · flightsrv")
+        page.go_back()
+        expect(page.get_by_label("Search processes")).to_have_value("player-1")
+        expect(page.locator("tbody strong")).to_have_text(["player-1"])
+        expect(page).to_have_title("flightsrv")
+        page.go_forward()
+        expect(page.get_by_role("heading", name="player-1")).to_be_visible()
+        page.reload()
+        expect(page.get_by_role("heading", name="player-1")).to_be_visible()
+
+    browse(steps)
+
+
+@pytest.mark.usefixtures("conductor")
 def test_nothing_is_found(gateway: RunningGateway, browse: Browse) -> None:
-    """And the page says so."""
+    """And the page says so, also of an address that was made up."""
 
     def steps(page: Page) -> None:
         page.goto(f"{gateway.url}/#/?search=bassoon")
         expect(page.get_by_role("status")).to_have_text("No process matches “bassoon”.")
+        page.goto(f"{gateway.url}/#/?offset=1000000")
+        expect(page.get_by_role("status")).to_have_text(re.compile(r"None left of \d"))
+        page.get_by_role("button", name="Previous page").click()
+        expect(page.locator("tbody tr").first).to_be_visible()
 
     browse(steps)
 
 
-def test_download_a_range(
-    gateway: RunningGateway,
-    client: QueryClient,
-    conductor: str,
-    browse: Browse,
-    tmp_path: Path,
+@pytest.mark.usefixtures("conductor")
+@pytest.mark.parametrize("address", ["#/process/%E0%A4%A", "#/process/", "#/nothing", "#/?offset=many", "#process"])
+def test_an_address_that_means_nothing_is_that_of_the_list(
+    gateway: RunningGateway, browse: Browse, address: str
 ) -> None:
-    """What was dragged is what is in the file, which is the Flight SQL client's to the byte."""
+    """Rather than an empty page."""
 
-    def steps(page: Page) -> dict[str, str]:
-        open_process(page, gateway, conductor)
-        drag(page, 0.3, 0.5)
-        page.get_by_label("Async spans").uncheck()
-        expect(page.locator(".estimate strong")).to_be_visible()
-        with page.expect_download() as download:
-            page.get_by_role("button", name="Download").click()
-        download.value.save_as(tmp_path / "file")
-        assert re.fullmatch(r"conductor_2026-01-01_10_00_03_to_10_00_05\.pftrace", download.value.suggested_filename)
-        expect(page.get_by_text("is in your downloads")).to_be_visible()
-        return chosen_range(page)
+    def steps(page: Page) -> None:
+        page.goto(f"{gateway.url}/{address}")
+        expect(page.get_by_role("link", name="conductor").first).to_be_visible()
 
-    wanted = browse(steps)
-    assert wanted["begin"].startswith("2026-01-01T10:00:0")
-    assert (tmp_path / "file").read_bytes() == client.trace(conductor, span_types="thread", **wanted)
+    browse(steps)
+
+
+def test_a_lake_without_processes_says_how_they_come(tmp_path: Path, browse: Browse) -> None:
+    """It is what a person sees first; and a process without events is no dead end."""
+    with (
+        running_server(str(tmp_path / "lake")) as server,
+        running_gateway(server.url, GatewaySettings(port=0)) as gateway,
+        connect(server.url) as client,
+    ):
+
+        def steps(page: Page) -> None:
+            page.goto(gateway.url)
+            expect(page.get_by_role("status")).to_have_text("The server has no processes yet.")
+            expect(page.get_by_text("A program that calls flightsrv.tracing.start(…)")).to_be_visible()
+            process_id = record(client, Program({"idle": []}))
+            page.goto(f"{gateway.url}/#/process/{process_id}")
+            expect(page.get_by_text("This process has sent no events yet.")).to_be_visible()
+
+        browse(steps)
 
 
 def test_a_range_by_keyboard(gateway: RunningGateway, conductor: str, browse: Browse) -> None:
@@ -129,24 +121,63 @@ def test_a_range_by_keyboard(gateway: RunningGateway, conductor: str, browse: Br
         begin, end = (page.get_by_role("slider", name=f"{side} of the range") for side in ("Begin", "End"))
         begin.press("Shift+ArrowRight")
         end.press("ArrowLeft")
-        assert chosen_range(page) == {
-            "begin": "2026-01-01T10:00:01.000000000Z",
-            "end": "2026-01-01T10:00:09.900000000Z",
-        }
+        expect_range(page, "2026-01-01T10:00:01.000000000Z", "2026-01-01T10:00:09.900000000Z")
         expect(begin).to_have_attribute("aria-valuetext", "2026-01-01 10:00:01 UTC")
         field = page.get_by_label("Begin, UTC")
         field.fill("2026-01-01 10:00:02.5")
         field.press("Enter")
-        assert chosen_range(page)["begin"] == "2026-01-01T10:00:02.500000000Z"
+        expect_range(page, "2026-01-01T10:00:02.500000000Z", "2026-01-01T10:00:09.900000000Z")
         expect(page.locator(".length")).to_have_text("7.4 s")
         field.fill("noon")
         field.press("Enter")
         expect(field).to_have_attribute("aria-invalid", "true")
+        expect(page.get_by_text("Times are written as 2026-01-01 10:00:00.5")).to_be_visible()
+        expect(page.get_by_role("button", name="Download")).to_be_disabled()
         page.reload()
         expect(field).to_have_value("2026-01-01 10:00:02.5")
         end.press("End")
         begin.press("Home")
-        assert chosen_range(page) == {}
+        expect(page).to_have_url(re.compile(f"{conductor}$"))
+
+    browse(steps)
+
+
+def test_the_address_changes_once_for_a_drag(gateway: RunningGateway, conductor: str, browse: Browse) -> None:
+    """Browsers refuse to change it too often."""
+
+    def steps(page: Page) -> None:
+        page.add_init_script(
+            "window.changes = 0; const really = history.replaceState.bind(history);"
+            "history.replaceState = (...all) => { changes += 1; really(...all); }"
+        )
+        open_process(page, gateway, conductor)
+        before = page.evaluate("() => changes")
+        drag(page, 0.1, 0.9, steps=150)
+        expect(page.locator(".estimate strong")).to_be_visible()
+        assert page.evaluate("() => changes") == before + 1
+        assert chosen_range(page)["begin"].startswith("2026-01-01T10:00:01")
+
+    browse(steps)
+
+
+def test_what_is_left_behind_changes_no_address(gateway: RunningGateway, conductor: str, browse: Browse) -> None:
+    """Neither a range that was dragged a moment before, nor a search that was typed."""
+
+    def steps(page: Page) -> None:
+        page.clock.install()
+        page.goto(f"{gateway.url}/#/process/{conductor}")
+        page.clock.run_for(1000)
+        expect(page.locator(".estimate strong")).to_be_visible()
+        drag(page, 0.5, 0.6)
+        page.get_by_role("link", name="Processes").click()
+        expect(page.locator("tbody tr").first).to_be_visible()
+        page.clock.run_for(1000)
+        expect(page).to_have_url(f"{gateway.url}/#/")
+        page.get_by_label("Search processes").fill("player")
+        page.get_by_role("link", name="conductor").first.click()
+        expect(page.get_by_role("heading", name="conductor")).to_be_visible()
+        page.clock.run_for(1000)
+        expect(page).to_have_url(re.compile("#/process/[^?]+$"))
 
     browse(steps)
 
@@ -162,181 +193,182 @@ def test_zoom_shows_a_part_in_more_detail(gateway: RunningGateway, conductor: st
         expect(page.locator(".ticks")).to_contain_text("10:00:04.6")
         page.keyboard.press("0")
         expect(page.locator(".ticks")).not_to_contain_text("10:00:04.6")
-        assert chosen_range(page) == {}
+        expect(page).to_have_url(re.compile(f"{conductor}$"))
 
     browse(steps)
 
 
-def recorded_spans(program: Program, begin_ms: float, end_ms: float) -> list[tuple[int, int, str]]:
-    """Begin and duration in nanoseconds, and name, of all spans in a range."""
-    spans: list[tuple[int, int, str]] = []
-    for job in chain.from_iterable(program.threads.values()):
-        begin, *steps, end = job_events(job).ticks.tolist()
-        spans += [
-            (begin, end, "job"),
-            *((begin, end, "step") for begin, end in zip(steps[::2], steps[1::2], strict=True)),
-        ]
-    spans += [(int(job.begin_ms * MS), int(job.end_ms * MS), "job") for job in program.requests]
-    return sorted(
-        (program.start_ns + begin, end - begin, name)
-        for begin, end, name in spans
-        if begin <= end_ms * MS and end >= begin_ms * MS
-    )
-
-
-def test_open_in_perfetto(gateway: RunningGateway, conductor: str, browse: Browse) -> None:
-    """The real Perfetto UI, served by the gateway, has the slices that were recorded, and shows the range."""
-
-    def steps(page: Page) -> tuple[dict[str, str], list[list[str]], list[str], str]:
-        foreign: list[str] = []
-        page.context.on(
-            "requestfinished",
-            lambda request: request.url.startswith((gateway.url, "blob:", "data:")) or foreign.append(request.url),
-        )
-        open_process(page, gateway, conductor)
-        drag(page, 0.3, 0.5)
-        expect(page.locator(".estimate strong")).to_be_visible()
-        with page.expect_popup() as popup:
-            page.get_by_role("button", name="Open in Perfetto").click()
-        expect(page.get_by_text("The Perfetto UI has the trace")).to_be_visible()
-        opened = popup.value
-        opened.wait_for_function("() => window.app?.trace")
-        opened.wait_for_selector(".pf-track")
-        slices = opened.evaluate(
-            """async (sql) => {
-                const result = await app.trace.engine.query(sql);
-                const rows = [];
-                for (const row = result.iter({ts: 0n, dur: 0n, name: "str"}); row.valid(); row.next()) {
-                    rows.push([String(row.ts), String(row.dur), row.name]);
-                }
-                return rows;
-            }""",
-            SLICES,
-        )
-        visible = opened.evaluate(
-            """() => {
-                const shown = app.trace.timeline.visibleWindow;
-                return [shown.start.integral, shown.duration].map(String);
-            }"""
-        )
-        assert foreign == []
-        return chosen_range(page), slices, visible, opened.title()
-
-    wanted, slices, visible, title = browse(steps)
-    assert wanted == {"begin": "2026-01-01T10:00:03.000000000Z", "end": "2026-01-01T10:00:05.000000000Z"}
-    assert slices == [list(map(str, span)) for span in recorded_spans(SECONDS, 3_000, 5_000)]
-    assert title.startswith("conductor 2026-01-01 10:00:03 to 10:00:05")
-    assert visible == ["1767261603000000000", "2000000000"]
-
-
-def test_progress_and_cancel(gateway: RunningGateway, conductor: str, scripted: Scripted, browse: Browse) -> None:
-    """What the server says is shown while it works; cancelling stops it, and the trace can be asked for again."""
-    fake, slow = scripted(progress("Processing thread 1/2: MainThread", 1), Wait())
+def test_a_range_of_an_address_can_be_seen(gateway: RunningGateway, conductor: str, browse: Browse) -> None:
+    """However little of the process's life it is."""
 
     def steps(page: Page) -> None:
-        open_process(page, gateway, conductor)
-        generate_at(page, gateway, slow.url)
-        page.get_by_role("button", name="Download").click()
-        expect(page.get_by_text("Processing thread 1/2: MainThread")).to_be_visible()
-        expect(page.get_by_text("1 of 2 threads · 10 spans")).to_be_visible()
-        expect(page.get_by_role("progressbar")).to_have_js_property("value", 0.5)
-        assert not fake.abandoned.is_set()
-        page.get_by_role("button", name="Cancel").click()
-        expect(page.get_by_text("Cancelled. Nothing was kept.")).to_be_visible()
-        assert fake.abandoned.wait(30)
-        page.unroute("**/generate")
+        query = "?begin=2026-01-01T10:00:04.1Z&end=2026-01-01T10:00:04.2Z"
+        open_process(page, gateway, conductor, query)
+        boxes = [page.get_by_role("slider", name=f"{side} of the range").bounding_box() for side in ("Begin", "End")]
+        begin_x, end_x = (box["x"] for box in boxes if box)
+        plot = page.locator(".plot").bounding_box()
+        assert plot is not None
+        assert end_x - begin_x == pytest.approx(plot["width"] / 3, rel=0.01)
+
+    browse(steps)
+
+
+def test_days_are_told_apart(gateway: RunningGateway, client: QueryClient, browse: Browse) -> None:
+    """On the axis, at the pointer, and in the name of the trace."""
+    days = [Job(hour * HOUR_MS, hour * HOUR_MS + 1000) for hour in range(0, 80, 7)]
+    process_id = record(client, Program({"main": days}))
+
+    def steps(page: Page) -> None:
+        open_process(page, gateway, process_id)
+        expect(page.locator(".ticks .day")).to_have_text(["2026-01-02", "2026-01-03", "2026-01-04"])
+        page.locator(".ticks").hover()
+        expect(page.locator(".pointer")).to_contain_text(re.compile(r"^2026-01-0\d \d\d:\d\d:\d\d"))
+        with page.expect_download() as download:
+            page.get_by_role("button", name="Download").click()
+        assert download.value.suggested_filename == "app_2026-01-01_10_00_00_to_2026-01-04_15_00_01.pftrace"
+
+    browse(steps)
+
+
+def test_an_instant_is_long_enough(gateway: RunningGateway, client: QueryClient, browse: Browse) -> None:
+    """For a process whose only span took no time: it is in the middle, and there is a trace."""
+    process_id = record(client, Program({"main": [Job(3, 3)]}))
+
+    def steps(page: Page) -> None:
+        open_process(page, gateway, process_id)
+        box, plot = page.locator(".handle.begin").bounding_box(), page.locator(".plot").bounding_box()
+        assert box is not None
+        assert plot is not None
+        assert box["x"] + box["width"] / 2 == pytest.approx(plot["x"] + plot["width"] / 2, abs=2)
+        page.keyboard.press("+")
+        page.keyboard.press("-")
         with page.expect_download():
             page.get_by_role("button", name="Download").click()
 
     browse(steps)
 
 
-def test_bytes_are_progress_too(gateway: RunningGateway, conductor: str, scripted: Scripted, browse: Browse) -> None:
-    """Shown against the estimate; leaving the page stops the server as well."""
-    fake, slow = scripted(Chunk(0, b"names"), Chunk(1, bytes(2000)), Wait())
+def test_a_thousand_threads(gateway: RunningGateway, client: QueryClient, browse: Browse) -> None:
+    """All are listed with all their times, of which there may be many, and those that can be seen are drawn."""
+    process_id = record(client, Program({f"worker-{number}": [Job(number, 1000)] for number in range(1000)}))
+    drawn = "() => [...document.querySelectorAll('canvas')].filter((canvas) => canvas.width > 0).length"
+
+    def answer_with_more(route: Route) -> None:
+        found = route.fetch().json()
+        for thread in found["threads"]:
+            thread["ranges"] *= 200
+        route.fulfill(json=found)
 
     def steps(page: Page) -> None:
-        open_process(page, gateway, conductor)
-        generate_at(page, gateway, slow.url)
-        page.get_by_role("button", name="Download").click()
-        expect(page.get_by_text(re.compile(r"2 kB of about \d"))).to_be_visible()
-        page.get_by_role("link", name="Processes").click()
-        assert fake.abandoned.wait(30)
+        page.route("**/threads", answer_with_more)
+        open_process(page, gateway, process_id)
+        expect(page.locator(".rows li")).to_have_count(1000)
+        page.wait_for_function(f"() => ({drawn})() > 10")
+        assert page.evaluate(drawn) < 100
+        page.locator(".rows li").last.scroll_into_view_if_needed()
+        page.wait_for_function("() => document.querySelector('.rows li:last-child canvas').width > 0")
+        assert page.evaluate(drawn) < 100
+        drag(page, 0.2, 0.3)
+        page.keyboard.press("z")
+        expect(page.locator(".rows li")).to_have_count(1000)
 
     browse(steps)
 
 
-@contextmanager
-def mortal_server() -> Iterator[tuple["subprocess.Popen[str]", str]]:
-    """A server in a process of its own that stops half way through any trace."""
-    program = (
-        "from tests.client.fake_server import *\n"
-        "with serving(Chunk(0, b'names'), Chunk(1, bytes(2000)), Wait()) as fake:\n"
-        "    print(fake.url, flush=True)\n"
-        "    fake.abandoned.wait()\n"
+EVIL = '<img src=x onerror="window.pwned=1"><script>window.pwned=1</script>'
+
+
+def test_telemetry_is_text(gateway: RunningGateway, client: QueryClient, browse: Browse) -> None:
+    """Whatever a program calls itself, its threads and its properties: nothing runs, nothing is passed off."""
+    properties = {"command-line": EVIL, "Process id": "somebody-else", "__proto__": "x", EVIL: EVIL}
+    program = Program(
+        {EVIL: [Job(0, 10)], "\u202etxt.exe": [Job(0, 10)]}, exe=EVIL, computer=EVIL, properties=properties
     )
-    with subprocess.Popen([sys.executable, "-c", program], stdout=subprocess.PIPE, text=True) as process:
-        assert process.stdout is not None
-        try:
-            yield process, process.stdout.readline().strip()
-        finally:
-            process.kill()
-
-
-def test_a_server_that_dies_half_way(gateway: RunningGateway, conductor: str, browse: Browse) -> None:
-    """The page says so, and there is no file."""
-    with mortal_server() as (process, url), running_gateway(url, GatewaySettings(port=0)) as before_it:
-
-        def steps(page: Page) -> None:
-            open_process(page, gateway, conductor)
-            generate_at(page, gateway, before_it.url)
-            downloads: list[object] = []
-            page.on("download", lambda download: downloads.append(download))
-            page.get_by_role("button", name="Download").click()
-            expect(page.get_by_text("2 kB of about")).to_be_visible()
-            process.kill()
-            expect(page.get_by_role("alert")).to_contain_text("The connection broke before the trace was whole")
-            page.unroute("**/generate")
-            with page.expect_download():
-                page.get_by_role("button", name="Try again").click()
-            assert len(downloads) == 1
-
-        browse(steps)
-
-
-def test_windows_that_do_not_open(gateway: RunningGateway, conductor: str, browse: Browse) -> None:
-    """Blocked, closed too early, or of somebody who does not answer: each is said, and can be tried again."""
+    process_id = record(client, program)
 
     def steps(page: Page) -> None:
-        page.clock.install()
-        page.route("**/api/settings", lambda route: route.fulfill(json={"perfetto_ui": "/health", "version": "0"}))
-        page.add_init_script(
-            "const really = window.open; window.open = () => null; window.unblock = () => (window.open = really)"
-        )
-        page.goto(f"{gateway.url}/#/process/{conductor}")
-        page.clock.run_for(1000)
-        page.get_by_role("button", name="Open in Perfetto").click()
-        expect(page.get_by_role("alert")).to_contain_text("The browser did not let the Perfetto UI open a window.")
-        page.evaluate("() => unblock()")
-        with page.expect_popup() as popup:
-            page.get_by_role("button", name="Open the trace now").click()
-        popup.value.close()
-        page.clock.run_for(1000)
-        expect(page.get_by_role("alert")).to_have_text(
-            "The window of the Perfetto UI was closed before it took the trace."
-        )
-        with page.expect_popup():
-            page.get_by_role("button", name="Try again").click()
-        page.clock.run_for(61_000)
-        expect(page.get_by_role("alert")).to_contain_text(
-            f"The Perfetto UI at {gateway.url} did not answer within a minute"
-        )
+        refused: list[str] = []
+        page.on("console", lambda message: message.type in ("error", "warning") and refused.append(message.text))
+        page.goto(f"{gateway.url}/#/?search=onerror")
+        expect(page.locator("tbody tr")).to_have_count(1)
+        page.locator("tbody tr").click()
+        expect(page.locator(".estimate strong")).to_be_visible()
+        page.get_by_text("More").click()
+        expect(page.locator(".heading dd", has_text=EVIL)).to_have_count(4)
+        expect(page.locator("dd").first).to_have_text(process_id)
+        expect(page.locator(".rows .name bdi")).to_have_text([EVIL, "\u202etxt.exe"])
+        with page.expect_download() as download:
+            page.get_by_role("button", name="Download").click()
+        assert re.fullmatch(r"script_2026-01-01_[\d_.to]+\.pftrace", download.value.suggested_filename)
+        assert page.evaluate("() => window.pwned") is None
+        expect(page.locator("main img, main script")).to_have_count(0)
+        assert refused == []
 
     browse(steps)
+
+
+def test_long_names_stay_in_their_place(gateway: RunningGateway, client: QueryClient, browse: Browse) -> None:
+    """In the list, in the heading and beside the threads; the whole name is a hover away."""
+    name = "a-program-with-quite-a-long-name-" * 12
+    process_id = record(client, Program({name: [Job(0, 10)]}, exe=f"/opt/{name}", computer="long-host-name." * 12))
+
+    def steps(page: Page) -> None:
+        for width in (1280, 390):
+            page.set_viewport_size({"width": width, "height": 800})
+            page.goto(f"{gateway.url}/#/?search={name[:40]}")
+            row = page.locator("tbody tr")
+            expect(row).to_have_count(1)
+            boxes = [cell.bounding_box() for cell in row.locator("td:visible .clipped, td:visible time").all()]
+            cells = [cell.bounding_box() for cell in row.locator("td:visible").all()]
+            right_most = max(cell["x"] + cell["width"] for cell in cells if cell)
+            assert right_most <= width
+            for box in boxes:
+                assert box is not None
+                assert any(
+                    cell and cell["x"] <= box["x"] and box["x"] + box["width"] <= cell["x"] + cell["width"] + 0.5
+                    for cell in cells
+                )
+            expect(row.locator("strong")).to_have_attribute("title", name)
+            open_process(page, gateway, process_id)
+            assert page.evaluate("() => document.documentElement.scrollWidth") <= width
+            heading = page.get_by_role("heading").bounding_box()
+            assert heading is not None
+            assert heading["height"] < 60
+
+    browse(steps)
+
+
+def test_a_server_that_comes_back(tmp_path: Path, browse: Browse) -> None:
+    """While the page is open: what it says meanwhile, and that nothing but a click is needed after."""
+    lake = str(tmp_path / "lake")
+    with running_server(lake) as server:
+        port = int(server.url.rpartition(":")[2])
+        with connect(server.url) as client:
+            process_id = record(client, Program({"main": [Job(0, 1000)]}))
+        gateway = RunningGateway(server.url, GatewaySettings(port=0))
+
+    def steps(page: Page) -> None:
+        with running_server(lake, port=port):
+            while ask(f"{gateway.url}/ready").status == 503:  # it tries again after a second or so
+                pass
+            open_process(page, gateway, process_id)
+        drag(page, 0.2, 0.4)
+        expect(page.locator(".estimate.error")).to_contain_text("The Flight SQL server is away or busy: ")
+        with running_server(lake, port=port):
+            while ask(f"{gateway.url}/ready").status == 503:
+                pass
+            page.get_by_role("button", name="Try again").click()
+            expect(page.locator(".estimate strong")).to_be_visible()
+            expect(page.locator(".estimate.error")).to_have_count(0)
+
+    try:
+        browse(steps)
+    finally:
+        gateway.stop()
 
 
 def test_errors_are_said_in_words(gateway: RunningGateway, conductor: str, browse: Browse) -> None:
-    """A gateway that is away, a process that is unknown, spans that are not chosen."""
+    """A gateway that is away, a process that is unknown, spans that are not chosen, a range without any."""
 
     def steps(page: Page) -> None:
         page.route("**/api/processes?**", lambda route: route.abort())
@@ -347,11 +379,29 @@ def test_errors_are_said_in_words(gateway: RunningGateway, conductor: str, brows
         expect(page.locator("tbody tr").first).to_be_visible()
         page.goto(f"{gateway.url}/#/process/nobody")
         expect(page.get_by_role("alert")).to_have_text("There is no process 'nobody'.")
+        expect(page).to_have_title("nobody · flightsrv")
         open_process(page, gateway, conductor)
         page.get_by_label("Thread spans").uncheck()
         page.get_by_label("Async spans").uncheck()
         expect(page.get_by_text("Choose thread spans, async spans, or both.")).to_be_visible()
         expect(page.get_by_role("button", name="Download")).to_be_disabled()
+        page.goto(f"{gateway.url}/#/process/{conductor}?begin=2026-01-01T11:00:00Z&end=2026-01-01T12:00:00Z")
+        expect(page.locator(".estimate")).to_have_text("There is nothing in this range.")
+
+    browse(steps)
+
+
+def test_the_estimate(gateway: RunningGateway, conductor: str, browse: Browse) -> None:
+    """Size, time, and whose events; nothing that was not meant for people."""
+
+    def steps(page: Page) -> None:
+        open_process(page, gateway, conductor)
+        expect(page.locator(".estimate")).to_have_text(
+            re.compile(r"^About [\d.]+ kB, \d+ ms340 events in 3 threads and 1 event loop(not materialized yet)?$")
+        )
+        drag(page, 0.61, 0.65)
+        page.get_by_label("Async spans").uncheck()
+        expect(page.locator(".estimate")).to_contain_text(re.compile(r"\d events? in 2 threads(not|$)"))
 
     browse(steps)
 
@@ -368,20 +418,50 @@ def test_the_api_is_described(gateway: RunningGateway, browse: Browse) -> None:
         generate = page.locator("article", has_text="/api/perfetto/{process_id}/generate")
         expect(generate).to_contain_text("include_async_spans")
         expect(generate).to_contain_text("There is no such process")
-        expect(page.locator("article", has_text="/api/processes/{process_id}/threads")).to_contain_text("max_ranges")
+        listed = page.locator("article", has_text="/api/processes/{process_id}/threads")
+        expect(listed).to_contain_text("max_ranges")
+        expect(listed).to_contain_text("1 to 10000")
+        expect(page.locator("main")).not_to_contain_text("`")
 
     browse(steps)
 
 
-def test_it_fits_a_narrow_screen(gateway: RunningGateway, conductor: str, browse: Browse) -> None:
-    """Nothing is wider than the screen."""
+@pytest.mark.parametrize("width", [360, 640])
+def test_it_fits_a_narrow_screen(gateway: RunningGateway, conductor: str, browse: Browse, width: int) -> None:
+    """A phone, and a laptop at 200 %: nothing is wider than the screen, or so narrow that it cannot be read."""
 
     def steps(page: Page) -> None:
-        page.set_viewport_size({"width": 360, "height": 740})
+        page.set_viewport_size({"width": width, "height": 740})
         page.goto(gateway.url)
         expect(page.locator("tbody tr").first).to_be_visible()
-        assert page.evaluate("() => document.documentElement.scrollWidth") <= 360
+        assert page.evaluate("() => document.documentElement.scrollWidth") <= width
         open_process(page, gateway, conductor)
-        assert page.evaluate("() => document.documentElement.scrollWidth") <= 360
+        assert page.evaluate("() => document.documentElement.scrollWidth") <= width
+        page.locator(".ticks").hover(position={"x": width / 4, "y": 5})
+        pointer, plot = page.locator(".pointer span").bounding_box(), page.locator(".plot").bounding_box()
+        assert pointer is not None
+        assert plot is not None
+        assert plot["x"] <= pointer["x"]
+        assert pointer["x"] + pointer["width"] <= plot["x"] + plot["width"]
+        page.goto(f"{gateway.url}/docs")
+        expect(page.locator("article").first).to_be_visible()
+        assert page.evaluate("() => document.documentElement.scrollWidth") <= width
+        assert (
+            page.evaluate("() => Math.min(...[...document.querySelectorAll('td')].map((td) => td.offsetWidth))") > 100
+        )
+
+    browse(steps)
+
+
+def test_those_who_want_it_see_no_motion(gateway: RunningGateway, browse: Browse) -> None:
+    """A bar that does not know how far it is stands still for them."""
+
+    def steps(page: Page) -> None:
+        page.goto(gateway.url)
+        page.evaluate("() => document.querySelector('main').append(document.createElement('progress'))")
+        bar = page.locator("progress")
+        expect(bar).to_have_css("animation-name", "waiting")
+        page.emulate_media(reduced_motion="reduce")
+        expect(bar).to_have_css("animation-name", "none")
 
     browse(steps)

@@ -1,5 +1,6 @@
 // What the page asks the gateway. Paths are relative, so that the gateway may be below any path of a proxy.
 
+import { AnswerReader } from "./answers.js";
 import { rfc3339 } from "./times.js";
 
 /** Something went wrong, in words for people. */
@@ -18,64 +19,35 @@ export function rangeParameters(range) {
 }
 
 /**
- * Makes a trace. `onProgress` gets what the server says until the first byte, then `sizeBytes` as they come.
- * Returns the pieces of the trace once it is whole. Throws Problem, or an AbortError.
+ * Makes a trace. `onProgress` gets what the server says, and `sizeBytes` as they come.
+ * Returns { trace, failedThreads, lostEvents } once it is whole. Throws Problem, or an AbortError.
  */
 export async function generate(processId, wanted, signal, onProgress) {
   const response = await ask(`api/perfetto/${encodeURIComponent(processId)}/generate`, {
     method: "POST",
     headers: { "Content-Type": "application/json" },
-    body: JSON.stringify(wanted),
+    body: JSON.stringify({ ...wanted, framed: true }),
     signal,
   });
-  const reader = response.body.getReader();
+  const answer = new AnswerReader(response.body);
   const pieces = [];
   let sizeBytes = 0;
-  let head = new Uint8Array();
-  let isBinary = false;
+  const count = (number) => onProgress({ sizeBytes: (sizeBytes += number) });
   try {
-    for (;;) {
-      const { done, value } = await reader.read();
-      if (done) break;
-      let piece = value;
-      if (!isBinary) {
-        head = joined(head, value);
-        [isBinary, head] = readLines(head, onProgress);
-        piece = isBinary ? head : new Uint8Array();
-      }
-      if (isBinary) {
-        pieces.push(piece);
-        sizeBytes += piece.length;
-        onProgress({ sizeBytes });
-      }
+    for (let line = await answer.line(); line !== null; line = await answer.line()) {
+      if (line.type === "progress") onProgress(line);
+      else if (line.type === "piece") pieces.push(await answer.bytes(line.size_bytes, count));
+      else if (line.type === "error") throw new Problem(`The trace could not be finished. ${sentence(line.message)}`);
+      else if (line.type === "complete") return made(pieces, line);
     }
   } catch (error) {
     if (error instanceof Problem || signal.aborted) throw error;
-    throw new Problem("The connection broke before the trace was whole: the server, or the gateway, may have stopped. " +
-      "What had come was thrown away.");
   }
-  if (!isBinary) throw new Problem("The gateway ended its answer without a trace.");
-  return pieces;
+  throw new Problem("The connection broke before the trace was whole. The gateway may have stopped.");
 }
 
-/** Tells whole lines from the begin of an answer; returns whether the trace begins now, and what is left. */
-function readLines(head, onProgress) {
-  for (;;) {
-    const end = head.indexOf(10);
-    if (end < 0) return [false, head];
-    const line = JSON.parse(new TextDecoder().decode(head.subarray(0, end)));
-    head = head.subarray(end + 1);
-    if (line.type === "binary_start") return [true, head];
-    if (line.type === "error") throw new Problem(sentence(line.message));
-    onProgress(line);
-  }
-}
-
-function joined(first, second) {
-  const both = new Uint8Array(first.length + second.length);
-  both.set(first);
-  both.set(second, first.length);
-  return both;
+function made(pieces, { failed_threads: failedThreads, lost_events: lostEvents }) {
+  return { trace: new Blob(pieces, { type: "application/octet-stream" }), failedThreads, lostEvents };
 }
 
 async function ask(path, options) {

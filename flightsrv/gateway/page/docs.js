@@ -18,6 +18,26 @@ function typeName(schema) {
   return [schema.type, schema.format && `(${schema.format})`].filter(Boolean).join(" ");
 }
 
+/** Text in which `this` is code. */
+function prose(text) {
+  return text.split("`").map((part, number) => (number % 2 ? element("code", {}, part) : part));
+}
+
+function notes(...parts) {
+  return prose(parts.filter(Boolean).join("; "));
+}
+
+function limits({ minimum, maximum, maxLength, pattern }) {
+  if (minimum !== undefined && maximum !== undefined) return `${minimum} to ${maximum}`;
+  if (minimum !== undefined) return `at least ${minimum}`;
+  if (maxLength !== undefined) return `at most ${maxLength} characters`;
+  return pattern && `matches \`${pattern}\``;
+}
+
+function byDefault({ default: value }) {
+  return value !== undefined && value !== "" && `default \`${JSON.stringify(value)}\``;
+}
+
 function table(title, rows) {
   if (rows.length === 0) return null;
   return [element("h3", {}, title), element("table", {}, rows.map((cells) => element("tr", {}, cells.map(cell))))];
@@ -31,21 +51,18 @@ function fieldRows(schema) {
   return Object.entries(resolved(schema)?.properties ?? {}).map(([name, field]) => [
     name,
     typeName(field),
-    [field.description, field.default !== undefined && `default ${JSON.stringify(field.default)}`].filter(Boolean).join("; "),
+    notes(byDefault(field), limits(field), field.description),
   ]);
 }
 
 function parameterRow({ name, in: place, required, schema, description }) {
-  const notes = [
-    required ? "required" : schema.default !== undefined && `default ${JSON.stringify(schema.default)}`,
-    description,
-  ];
-  return [name, `${typeName(schema)}, in the ${place}`, notes.filter(Boolean).join("; ")];
+  const facts = notes(required && "required", byDefault(schema), limits(schema), description);
+  return [name, `${typeName(schema)}, in the ${place}`, facts];
 }
 
 function responseRow([status, { description, content = {} }]) {
   const kinds = Object.entries(content).map(([type, { schema }]) => `${type} ${typeName(schema)}`);
-  return [status, description, kinds.join(", ")];
+  return [status, prose(description), kinds.join(", ")];
 }
 
 function operation(path, method, { description, summary, parameters = [], requestBody, responses }) {
@@ -54,7 +71,7 @@ function operation(path, method, { description, summary, parameters = [], reques
     "article",
     {},
     element("h2", {}, element("code", {}, `${method.toUpperCase()} ${path}`)),
-    (description ?? summary).split("\n\n").map((paragraph) => element("p", {}, paragraph)),
+    (description ?? summary).split("\n\n").map((paragraph) => element("p", {}, prose(paragraph))),
     table("Parameters", parameters.map(parameterRow)),
     body && table("Body", fieldRows(body)),
     table("Answers", Object.entries(responses).map(responseRow)),
@@ -66,7 +83,7 @@ function schemaArticle([name, schema]) {
     "section",
     { id: name },
     element("h2", {}, element("code", {}, name)),
-    schema.description && element("p", {}, schema.description),
+    schema.description && element("p", {}, prose(schema.description)),
     table("Fields", fieldRows(schema)),
   );
 }

@@ -24,6 +24,11 @@ export function debounced(work, delayMs) {
   };
 }
 
+/** Makes somebody else's text stand for itself: whatever its direction, it does not turn what is around it. */
+export function isolated(text) {
+  return element("bdi", {}, text);
+}
+
 /** Whether a key belongs to a field that somebody types into. */
 export function isTyping(event) {
   return event.target.matches("input:not([type=checkbox]), select, textarea");

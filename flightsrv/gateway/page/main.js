@@ -1,6 +1,6 @@
 // Which view is shown: the list of processes at #/, one process at #/process/ID.
 
-import { element } from "./dom.js";
+import { element, isolated } from "./dom.js";
 import { showProcess } from "./process_view.js";
 import { showProcessList } from "./process_list.js";
 
@@ -15,16 +15,24 @@ function route() {
   leave = () => controller.abort();
   const [path, query] = location.hash.replace(/^#/, "").split("?");
   const parameters = new URLSearchParams(query);
-  const process = /^\/process\/([^/]+)$/.exec(path);
-  if (process) showProcess(view, decodeURIComponent(process[1]), parameters, setCrumb, controller.signal);
+  const processId = processOf(path);
+  if (processId) showProcess(view, processId, parameters, setCrumb, controller.signal);
   else showProcessList(view, parameters, setCrumb, controller.signal);
+}
+
+/** The id in an address; null where it is that of something else, or broken. */
+function processOf(path) {
+  try {
+    return decodeURIComponent(/^\/process\/([^/]+)$/.exec(path)?.[1] ?? "");
+  } catch {
+    return null;
+  }
 }
 
 function setCrumb(title) {
   document.title = title ? `${title} · flightsrv` : "flightsrv";
-  crumbs.replaceChildren(
-    ...(title ? [element("a", { href: "#/" }, "Processes"), element("span", { "aria-current": "page" }, title)] : []),
-  );
+  const here = () => element("span", { "aria-current": "page" }, isolated(title));
+  crumbs.replaceChildren(...(title ? [element("a", { href: "#/" }, "Processes"), here()] : []));
 }
 
 addEventListener("hashchange", route);

@@ -18,7 +18,17 @@ export async function openInPerfetto(address, trace, title, range, signal) {
   const opened = open(withRange(url, range), "_blank");
   if (opened === null) throw new PopupBlocked("The browser did not let the Perfetto UI open a window.");
   await answer(opened, url, signal);
-  opened.postMessage({ perfetto: { buffer: await trace.arrayBuffer(), title, fileName: `${title}.pftrace` } }, url.origin);
+  const buffer = await bytesOf(trace);
+  const message = { perfetto: { buffer, title, fileName: `${title}.pftrace` } };
+  opened.postMessage(message, { targetOrigin: url.origin, transfer: [buffer] });
+}
+
+async function bytesOf(trace) {
+  try {
+    return await trace.arrayBuffer();
+  } catch {
+    throw new Problem("The browser cannot hand over so large a trace. Download it, or choose less time.");
+  }
 }
 
 /** The UI reads what to show from the arguments of its page, which stand in the fragment. */

@@ -1,8 +1,9 @@
 // The list of processes: search, sort, page through, choose.
 
 import { getJson, Problem } from "./api.js";
-import { debounced, element, isTyping } from "./dom.js";
-import { duration, parseTime, toSeconds } from "./times.js";
+import { debounced, element, isolated, isTyping } from "./dom.js";
+import { processAddress, programName } from "./process.js";
+import { duration, localTime, parseTime, toSeconds } from "./times.js";
 
 const PAGE_SIZE = 50;
 const TYPING_MS = 150;
@@ -11,15 +12,10 @@ const COLUMNS = [
   { sort: "exe", title: "Program", cell: programCell },
   { sort: "start_time", title: "Started (UTC)", cell: (process) => timeOf(process.start_time), class: "time" },
   { sort: "last_update_time", title: "Last data", cell: lastDataCell, class: "time" },
-  { sort: "computer", title: "Host", cell: (process) => process.computer ?? "" },
-  { sort: "username", title: "User", cell: (process) => process.username ?? "" },
-  { sort: "process_id", title: "Process id", cell: (process) => process.process_id, class: "id" },
+  { sort: "computer", title: "Host", cell: (process) => clipped("span", process.computer ?? "") },
+  { sort: "username", title: "User", cell: (process) => clipped("span", process.username ?? "") },
+  { sort: "process_id", title: "Process id", cell: (process) => clipped("span", process.process_id), class: "id" },
 ];
-
-/** The last part of a program's path. */
-export function programName(process) {
-  return process.exe?.split(/[/\\]/).filter(Boolean).pop() ?? "unnamed program";
-}
 
 export function showProcessList(view, parameters, setCrumb, signal) {
   setCrumb(null);
@@ -27,7 +23,7 @@ export function showProcessList(view, parameters, setCrumb, signal) {
     search: parameters.get("search") ?? "",
     sort: parameters.get("sort") ?? "start_time",
     order: parameters.get("order") ?? "desc",
-    offset: Number(parameters.get("offset") ?? 0),
+    offset: Number.parseInt(parameters.get("offset"), 10) || 0,
   };
   const search = element("input", {
     type: "search",
@@ -44,20 +40,22 @@ export function showProcessList(view, parameters, setCrumb, signal) {
   const head = element("tr");
   const body = element("tbody");
   const pager = element("div", { class: "pager" });
+  const table = element("table", { class: "processes", onkeydown: moveBetweenRows }, element("thead", {}, head), body);
+  const empty = element("p", { class: "empty", hidden: true });
   view.replaceChildren(
     element("div", { class: "toolbar" }, element("h1", {}, "Processes"), search, status, pager),
-    element(
-      "div",
-      { class: "scroll" },
-      element("table", { class: "processes", onkeydown: moveBetweenRows }, element("thead", {}, head), body),
-    ),
+    element("div", { class: "scroll" }, table),
+    empty,
   );
   addEventListener("keydown", focusSearch, { signal });
   let asked = new AbortController();
+  status.textContent = "Loading …";
   load();
-  search.focus({ preventScroll: true });
+  // Where there is no keyboard, one would slide over the list.
+  if (matchMedia("(hover: hover)").matches) search.focus({ preventScroll: true });
 
   function change(changes) {
+    if (signal.aborted) return;
     Object.assign(state, changes);
     const query = new URLSearchParams(Object.entries(state).filter(([, value]) => value !== "" && value !== 0));
     history.replaceState(null, "", `#/?${query}`);
@@ -68,16 +66,20 @@ export function showProcessList(view, parameters, setCrumb, signal) {
     asked.abort();
     asked = new AbortController();
     showHead();
+    table.setAttribute("aria-busy", "true");
     try {
       const wanted = { ...state, limit: PAGE_SIZE };
       const found = await getJson("api/processes", wanted, AbortSignal.any([signal, asked.signal]));
       body.replaceChildren(...found.processes.map(row));
       showStatus(found);
+      table.removeAttribute("aria-busy");
     } catch (error) {
       if (error.name === "AbortError") return;
       if (!(error instanceof Problem)) throw error;
       body.replaceChildren();
       pager.replaceChildren();
+      empty.hidden = true;
+      table.hidden = false;
       status.replaceChildren(
         element("span", { class: "error", role: "alert" }, error.message),
         " ",
@@ -103,8 +105,12 @@ export function showProcessList(view, parameters, setCrumb, signal) {
 
   function showStatus({ processes, total }) {
     const last = state.offset + processes.length;
-    const words = state.search ? `No process matches “${state.search}”.` : "The server has no processes yet.";
-    status.textContent = total === 0 ? words : `${state.offset + 1}–${last} of ${total.toLocaleString("en")}`;
+    const [from, to, all] = [state.offset + 1, last, total].map((number) => number.toLocaleString("en"));
+    const shown = last > state.offset ? `${from}–${to} of ${all}` : `None left of ${all}`;
+    status.textContent = total === 0 ? nothing() : shown;
+    empty.hidden = total > 0 || state.search !== "";
+    table.hidden = !empty.hidden;
+    empty.textContent = "A program that calls flightsrv.tracing.start(…) with this server's address appears here.";
     const page = (title, label, offset, isPossible) =>
       element(
         "button",
@@ -112,10 +118,14 @@ export function showProcessList(view, parameters, setCrumb, signal) {
         title,
       );
     pager.replaceChildren(
-      page("‹", "Previous page", Math.max(0, state.offset - PAGE_SIZE), state.offset > 0),
+      page("‹", "Previous page", Math.max(0, Math.min(state.offset, total) - PAGE_SIZE), state.offset > 0),
       page("›", "Next page", state.offset + PAGE_SIZE, last < total),
     );
-    pager.hidden = total <= PAGE_SIZE;
+    pager.hidden = state.offset === 0 && total <= PAGE_SIZE;
+  }
+
+  function nothing() {
+    return state.search ? `No process matches “${state.search}”.` : "The server has no processes yet.";
   }
 
   function focusSearch(event) {
@@ -130,7 +140,7 @@ export function showProcessList(view, parameters, setCrumb, signal) {
 }
 
 function row(process) {
-  const address = `#/process/${encodeURIComponent(process.process_id)}`;
+  const address = processAddress(process.process_id);
   const open = (event) => {
     // Text of a row can still be selected, and its links do what links do.
     if (!event.target.closest("a") && getSelection().isCollapsed) location.hash = address;
@@ -147,9 +157,14 @@ function programCell(process, address) {
   return element(
     "a",
     { class: "program", href: address },
-    element("strong", {}, programName(process)),
-    element("small", { title: command }, command),
+    clipped("strong", programName(process)),
+    clipped("small", command),
   );
+}
+
+/** Text of any length in a cell that has little room; the pointer shows all of it. */
+function clipped(tag, text) {
+  return element(tag, { class: "clipped", title: text }, isolated(text));
 }
 
 function lastDataCell(process) {
@@ -159,7 +174,8 @@ function lastDataCell(process) {
 }
 
 function timeOf(text) {
-  return element("time", { dateTime: text, title: text }, toSeconds(parseTime(text)));
+  const ns = parseTime(text);
+  return element("time", { dateTime: text, title: `Here: ${localTime(ns)}` }, toSeconds(ns));
 }
 
 function moveBetweenRows(event) {

@@ -1,16 +1,18 @@
 // One process: what it is, its threads over time, and the trace of a range of it.
 
 import { getJson, Problem, rangeParameters } from "./api.js";
-import { debounced, element, isTyping } from "./dom.js";
-import { programName } from "./process_list.js";
-import { Timeline } from "./timeline.js";
-import { clock, count, duration, parseTime, readable, rfc3339, size, toSeconds } from "./times.js";
+import { debounced, element, isolated, isTyping } from "./dom.js";
+import { processAddress, programName } from "./process.js";
+import { Timeline, withRanges } from "./timeline.js";
+import { count, duration, parseTime, rangeText, readable, rfc3339, size, toSeconds } from "./times.js";
 import { TracePanel } from "./trace_panel.js";
 
 const SETTLED_MS = 200;
+const NARROW_SHARE = 1 / 20;
 
 export async function showProcess(view, processId, parameters, setCrumb, signal) {
   const path = `api/processes/${encodeURIComponent(processId)}`;
+  setCrumb(processId);
   view.replaceChildren(element("p", { class: "status", role: "status" }, "Loading …"));
   try {
     const [process, threads, settings] = await Promise.all([
@@ -20,6 +22,7 @@ export async function showProcess(view, processId, parameters, setCrumb, signal)
     ]);
     setCrumb(programName(process));
     new ProcessView(view, process, threads, settings, signal).start(parameters);
+    view.querySelector("h1").focus({ preventScroll: true });
   } catch (error) {
     if (error.name === "AbortError") return;
     if (!(error instanceof Problem)) throw error;
@@ -35,7 +38,7 @@ class ProcessView {
   constructor(view, process, { threads, begin, end }, settings, signal) {
     this.view = view;
     this.process = process;
-    this.threads = threads.toSorted(byKindAndName);
+    this.threads = withRanges(threads.toSorted(byKindAndName));
     this.signal = signal;
     this.life = begin === null ? null : { begin: parseTime(begin), end: parseTime(end) };
     this.range = null;
@@ -46,21 +49,20 @@ class ProcessView {
     };
     this.panel = new TracePanel(() => this.choice(), settings.perfetto_ui, signal);
     this.estimate = element("p", { class: "estimate", role: "status" });
-    this.settle = debounced(() => this.loadInfo(), SETTLED_MS);
+    this.settled = debounced(() => this.settle(), SETTLED_MS);
     this.zoomed = debounced(() => this.loadThreads(), SETTLED_MS);
   }
 
   start(parameters) {
+    const heading = this.buildHeading();
     if (this.life === null) {
-      this.view.replaceChildren(this.buildHeading(), element("p", { class: "status" }, "This process has sent no events yet."));
+      this.view.replaceChildren(heading, element("p", { class: "empty" }, "This process has sent no events yet."));
       return;
     }
-    this.timeline = new Timeline(this.life, {
-      onselect: (range) => this.setRange(range),
-      onzoom: () => this.showZoom(),
-    });
+    const handlers = { onselect: (range) => this.setRange(range), onzoom: () => this.showZoom() };
+    this.timeline = new Timeline(this.life, this.threads, handlers, this.signal);
     this.view.replaceChildren(
-      this.buildHeading(),
+      heading,
       this.buildRange(),
       this.timeline.element,
       element(
@@ -72,35 +74,36 @@ class ProcessView {
         this.panel.state,
       ),
     );
-    this.timeline.show(this.threads);
-    this.showZoom();
     addEventListener("keydown", (event) => this.pressKey(event), { signal: this.signal });
     const [begin, end] = ["begin", "end"].map((name) => parseTime(parameters.get(name) ?? ""));
     this.setRange(begin !== null && end !== null && begin <= end ? { begin, end } : null);
+    this.showZoom();
+    this.showNarrowRange();
   }
 
   buildHeading() {
     const { process } = this;
-    const facts = {
-      "Process id": element("code", {}, process.process_id),
-      Started: `${toSeconds(parseTime(process.start_time))} UTC`,
-      Host: process.computer,
-      User: process.username,
-      System: process.distro,
-      CPU: process.cpu_brand,
-      Program: process.exe,
-      Parent: process.parent_process_id &&
-        element("a", { href: `#/process/${process.parent_process_id}` }, process.parent_process_id),
-      ...process.properties,
-    };
-    const shown = Object.entries(facts).filter(([, value]) => value);
-    const [first, rest] = [shown.slice(0, 4), shown.slice(4)];
+    const facts = [
+      ["Process id", element("code", {}, process.process_id)],
+      ["Started", `${toSeconds(parseTime(process.start_time))} UTC`],
+      ["Host", process.computer],
+      ["User", process.username],
+      ["System", process.distro],
+      ["CPU", process.cpu_brand],
+      ["Program", process.exe],
+      ["Parent", process.parent_process_id && processLink(process.parent_process_id)],
+      ...Object.entries(process.properties),
+    ].filter(([, value]) => value);
+    const [first, rest] = [facts.slice(0, 4), facts.slice(4)];
+    const text = (value) => (typeof value === "string" ? isolated(value) : value);
     const list = (entries) =>
-      element("dl", {}, entries.map(([name, value]) => element("div", {}, element("dt", {}, name), element("dd", {}, value))));
+      element("dl", {}, entries.map(([name, value]) =>
+        element("div", {}, element("dt", {}, isolated(name)), element("dd", {}, text(value)))));
+    const title = element("h1", { tabIndex: -1, title: programName(process) }, isolated(programName(process)));
     return element(
       "div",
       { class: "heading" },
-      element("h1", {}, programName(process)),
+      title,
       list(first),
       rest.length > 0 && element("details", {}, element("summary", {}, "More"), list(rest)),
     );
@@ -119,6 +122,7 @@ class ProcessView {
       });
     this.fields = { begin: field("begin", "Begin, UTC"), end: field("end", "End, UTC") };
     this.length = element("output", { class: "length" });
+    const mark = (kind, text) => element("span", { class: kind, "aria-hidden": "true" }, text);
     const button = (title, help, act) => element("button", { type: "button", title: help, onclick: act }, title);
     this.zoomButtons = {
       in: button("Zoom in", "Key +", () => this.timeline.zoomBy(1 / 2)),
@@ -129,7 +133,7 @@ class ProcessView {
     return element(
       "div",
       { class: "toolbar range" },
-      element("span", { class: "fields" }, this.fields.begin, element("span", { "aria-hidden": "true" }, "–"), this.fields.end),
+      element("span", { class: "fields" }, this.fields.begin, mark("dash", "–"), this.fields.end, mark("unit", "UTC")),
       this.length,
       element("span", { class: "zoom" }, Object.values(this.zoomButtons)),
     );
@@ -160,15 +164,22 @@ class ProcessView {
     for (const field of Object.values(this.fields)) field.removeAttribute("aria-invalid");
     this.length.textContent = duration(Number(end - begin));
     this.zoomButtons.range.disabled = range === null;
-    const query = range === null ? "" : `?begin=${rfc3339(begin)}&end=${rfc3339(end)}`;
-    history.replaceState(null, "", `#/process/${encodeURIComponent(this.process.process_id)}${query}`);
     this.change();
+  }
+
+  /** A range that could hardly be seen in the whole life is shown from near. */
+  showNarrowRange() {
+    if (this.range === null) return;
+    const { begin, end } = this.range;
+    const share = Number(end - begin) / Number(this.life.end - this.life.begin);
+    if (share < NARROW_SHARE) this.timeline.zoom({ begin: begin - (end - begin), end: end + (end - begin) });
   }
 
   readFields() {
     const [begin, end] = [this.fields.begin, this.fields.end].map((field) => parseTime(field.value));
     this.fields.begin.setAttribute("aria-invalid", begin === null);
     this.fields.end.setAttribute("aria-invalid", end === null || (begin !== null && end < begin));
+    this.panel.enabled = false;
     if (begin !== null && end !== null && begin <= end) this.timeline.choose({ begin, end });
     else this.showProblem("Times are written as 2026-01-01 10:00:00.5, UTC, and the end must not lie before the begin.");
   }
@@ -193,10 +204,19 @@ class ProcessView {
   /** Something else is chosen now. */
   change() {
     this.panel.reset();
-    this.panel.enabled = false;
+    this.panel.enabled = this.spanTypes !== null;
     this.info = null;
     if (this.spanTypes === null) this.showProblem("Choose thread spans, async spans, or both.");
-    else this.settle();
+    else this.showEstimate();
+    this.settled();
+  }
+
+  /** It stays so for a moment: browsers limit how often an address changes, and the server has better to do. */
+  settle() {
+    if (this.signal.aborted) return;
+    const query = this.range === null ? "" : `?begin=${rfc3339(this.range.begin)}&end=${rfc3339(this.range.end)}`;
+    history.replaceState(null, "", `${processAddress(this.process.process_id)}${query}`);
+    if (this.spanTypes !== null) this.loadInfo();
   }
 
   get spanTypes() {
@@ -212,19 +232,23 @@ class ProcessView {
       const info = await getJson(path, parameters, this.signal);
       if (asked !== this.range || parameters.span_types !== this.spanTypes) return;
       this.info = info;
-      this.showEstimate(info);
+      this.showEstimate();
     } catch (error) {
-      if (error.name === "AbortError") return;
+      if (error.name === "AbortError" || asked !== this.range) return;
       if (!(error instanceof Problem)) throw error;
-      this.showProblem(error.message);
+      this.showProblem(error.message, () => this.change());
     }
   }
 
-  showEstimate(info) {
+  showEstimate() {
+    const { info } = this;
+    this.estimate.classList.remove("error");
+    if (info === null) {
+      this.estimate.textContent = "Estimating …";
+      return;
+    }
     const chosen = { thread: info.thread_events, async: info.async_events };
     const events = Object.keys(chosen).reduce((sum, kind) => sum + (this.includes(kind) ? chosen[kind] : 0), 0);
-    this.panel.enabled = true;
-    this.estimate.classList.remove("error");
     if (events === 0) {
       this.estimate.textContent = "There is nothing in this range.";
       return;
@@ -232,50 +256,81 @@ class ProcessView {
     const time = duration(Math.max(1e8, Math.round(info.estimate.seconds * 10) * 1e8));
     this.estimate.replaceChildren(
       element("strong", {}, `About ${size(roundedTo2(info.estimate.size_bytes))}, ${time}`),
-      element("span", {}, `${count(roundedTo2(events), "event")} in ${count(info.threads, "thread")}`),
-      info.materialized < 0.5 && element("span", {}, "not materialized yet"),
+      element("span", {}, `${count(roundedTo2(events), "event")} in ${this.sources(info)}`),
+      ...(info.materialized < 0.5 ? [element("span", {}, "not materialized yet")] : []),
     );
   }
 
-  showProblem(words) {
+  /** Who has events in the range. */
+  sources({ threads, async_streams: streams }) {
+    return [
+      this.includes("thread") && threads > 0 && count(threads, "thread"),
+      this.includes("async") && streams > 0 && count(streams, "event loop"),
+    ]
+      .filter(Boolean)
+      .join(" and ");
+  }
+
+  /** Says it in place of the estimate; `again` is what may help. */
+  showProblem(words, again = null) {
+    const button = again && element("button", { type: "button", onclick: again }, "Try again");
     this.estimate.classList.add("error");
-    this.estimate.textContent = words;
+    this.estimate.replaceChildren(words, ...(button ? [button] : []));
   }
 
   async loadThreads() {
     const { window } = this.timeline;
     try {
       const path = `api/processes/${encodeURIComponent(this.process.process_id)}/threads`;
-      const { threads } = await getJson(path, rangeParameters(this.timeline.isWhole ? null : window), this.signal);
+      const ask = async () => withRanges((await getJson(path, rangeParameters(window), this.signal)).threads);
+      const threads = this.timeline.isWhole ? this.threads : await ask();
       if (window !== this.timeline.window) return;
-      const ranges = new Map(threads.map((thread) => [thread.stream_id, thread.ranges]));
-      this.timeline.show(this.threads.map((thread) => ({ ...thread, ranges: ranges.get(thread.stream_id) ?? [] })));
+      this.timeline.show(threads);
+      this.timeline.draw();
     } catch (error) {
-      if (error.name !== "AbortError") this.showProblem(error.message);
+      if (error.name === "AbortError") return;
+      if (!(error instanceof Problem)) throw error;
+      this.showProblem(error.message, () => {
+        this.loadThreads();
+        this.change();
+      });
     }
   }
 
   /** What to make. */
   choice() {
-    const { begin, end } = this.range ?? this.life;
+    const range = this.range ?? this.life;
     return {
       processId: this.process.process_id,
       wanted: {
-        time_range: this.range === null ? null : { begin: rfc3339(begin), end: rfc3339(end) },
+        time_range: this.range === null ? null : { begin: rfc3339(range.begin), end: rfc3339(range.end) },
         include_thread_spans: this.includes("thread"),
         include_async_spans: this.includes("async"),
       },
-      title: `${programName(this.process)} ${toSeconds(begin)} to ${clock(end, 0)}`,
+      title: `${programName(this.process)} ${rangeText(range)}`,
       range: this.range && this.visibleRange(),
-      estimateBytes: this.info?.estimate.size_bytes ?? 0,
+      estimateBytes: () => this.info?.estimate.size_bytes ?? 0,
+      threadNames: new Map(this.threads.map((thread) => [thread.stream_id, thread.name])),
     };
   }
 
   /** The part of the range that has data: the Perfetto UI ignores a range that its trace does not reach. */
   visibleRange() {
-    if (this.info === null || this.info.begin === null) return null;
-    return { begin: parseTime(this.info.begin), end: parseTime(this.info.end) };
+    const { begin, end } = this.range;
+    const covered = this.threads
+      .filter((thread) => this.includes(thread.kind))
+      .flatMap((thread) => thread.ranges.filter((range) => range.begin <= end && range.end >= begin))
+      .map((range) => ({ begin: range.begin > begin ? range.begin : begin, end: range.end < end ? range.end : end }));
+    if (covered.length === 0) return null;
+    return covered.reduce((all, part) => ({
+      begin: part.begin < all.begin ? part.begin : all.begin,
+      end: part.end > all.end ? part.end : all.end,
+    }));
   }
+}
+
+function processLink(processId) {
+  return element("a", { href: processAddress(processId) }, element("code", {}, processId));
 }
 
 /** Threads first; worker-2 before worker-10. */

@@ -1,37 +1,65 @@
 // Threads drawn over time: a row for each, with the times that have data; a range of time to drag, or to move by keys.
 
-import { element } from "./dom.js";
-import { clock, count, duration, parseTime, readable } from "./times.js";
+import { element, isolated } from "./dom.js";
+import { clock, count, date, duration, parseTime, readable } from "./times.js";
 
 const ROW_HEIGHT = 20;
 const BAR_HEIGHT = 12;
 const MIN_BAR_WIDTH = 2;
 const LEAST_DRAG = 4;
 const TICK_EVERY = 110;
-const MIN_WINDOW_NS = 1000;
+const FINE_TICK_EVERY = 160;
+const FINE_NS = 1e7;
+const TICK_LABEL = 80;
+const MIN_WINDOW_NS = 1000n;
 const ZOOM_STEP = 2;
+const DAY_NS = 86_400_000_000_000n;
+const LABEL_MARGIN = 6;
+
+/** Threads as the gateway lists them, with ranges as a timeline takes them: { begin, end, rate }. */
+export function withRanges(threads) {
+  const parsed = ({ begin: from, end: until, nb_events: events }) => {
+    const [begin, end] = [parseTime(from), parseTime(until)];
+    return { begin, end, rate: events / Math.max(1, Number(end - begin)) };
+  };
+  return threads.map((thread) => ({ ...thread, ranges: thread.ranges.map(parsed) }));
+}
 
 /**
- * `life` is the range of the whole process; ranges are { begin, end } in nanoseconds. `onselect` gets the range that
- * somebody chose, null for all of it; `onzoom` the range that is on the screen, when that has changed.
+ * `life` is the range of the whole process, and `threads` are those of `withRanges`; ranges are { begin, end } in
+ * nanoseconds. `onselect` gets the range that somebody chose, null for all of it; `onzoom` is called when another range
+ * is on the screen.
  */
 export class Timeline {
-  constructor(life, { onselect, onzoom }) {
+  constructor(life, threads, { onselect, onzoom }, signal) {
     this.life = life;
-    this.window = life;
+    this.whole = atLeast(life, MIN_WINDOW_NS);
+    this.window = this.whole;
     this.selection = null;
-    this.threads = [];
+    this.isOfDays = date(life.begin) !== date(life.end);
     this.onselect = onselect;
     this.onzoom = onzoom;
-    this.build();
+    this.build(threads);
+    this.show(threads);
+    // Of a thousand rows, those are drawn that can be seen.
+    this.seen = new Set();
+    this.watch = new IntersectionObserver((changes) => this.see(changes), { root: this.rows, rootMargin: "200px 0px" });
+    for (const row of this.rows.children) this.watch.observe(row);
     new ResizeObserver(() => this.draw()).observe(this.plot);
-    matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => this.draw());
+    matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => this.draw(), { signal });
   }
 
-  build() {
-    this.gutter = element("span", { class: "gutter" });
-    this.ticks = element("div", { class: "ticks" });
-    this.rows = element("ul", { class: "rows" });
+  build(threads) {
+    const number = (kind) => threads.filter((thread) => thread.kind === kind).length;
+    const [ofThreads, ofAsync] = [number("thread"), number("async")];
+    this.gutter = element(
+      "span",
+      { class: "gutter" },
+      ofThreads > 0 && count(ofThreads, "thread"),
+      ofAsync > 0 && element("em", {}, `${ofAsync.toLocaleString("en")} async`),
+    );
+    this.ticks = element("div", { class: "ticks", "aria-hidden": "true" });
+    this.rows = element("ul", { class: "rows", tabIndex: 0, "aria-label": "Threads" }, threads.map(buildRow));
     this.pointer = element("div", { class: "pointer", hidden: true }, element("span"));
     this.before = element("div", { class: "shade" });
     this.after = element("div", { class: "shade" });
@@ -75,31 +103,21 @@ export class Timeline {
     });
   }
 
-  /** Shows threads as the gateway lists them. */
+  /** Shows when threads have data; those that are not among them have none. */
   show(threads) {
-    this.threads = threads.map((thread) => ({
-      ...thread,
-      ranges: thread.ranges.map((covered) => {
-        const [begin, end] = [parseTime(covered.begin), parseTime(covered.end)];
-        return { begin, end, rate: covered.nb_events / Math.max(1, Number(end - begin)) };
-      }),
-    }));
-    this.gutter.textContent = count(threads.length, "thread");
-    this.rows.replaceChildren(
-      ...this.threads.map((thread) =>
-        element(
-          "li",
-          { class: thread.kind },
-          element(
-            "span",
-            { class: "name", title: `${thread.name} ${thread.thread_id ?? ""}, ${count(thread.nb_events, "event")}` },
-            element("span", {}, thread.name || "unnamed"),
-            thread.kind === "async" && element("em", {}, "async"),
-          ),
-          element("canvas", { height: ROW_HEIGHT, "aria-hidden": "true" }),
-        ),
-      ),
-    );
+    this.ranges = new Map(threads.map((thread) => [thread.stream_id, thread.ranges]));
+    this.most = 0;
+    for (const { ranges } of threads) for (const { rate } of ranges) this.most = Math.max(this.most, rate);
+  }
+
+  see(changes) {
+    for (const { target: row, isIntersecting } of changes) {
+      if (isIntersecting) this.seen.add(row);
+      else {
+        this.seen.delete(row);
+        row.lastChild.width = 0;
+      }
+    }
     this.draw();
   }
 
@@ -110,14 +128,12 @@ export class Timeline {
   }
 
   /** What is on the screen; never wider than the process's life. */
-  zoom(window) {
-    const length = window.end - window.begin;
-    const least = BigInt(MIN_WINDOW_NS);
-    if (length < least) window = { begin: window.begin - least / 2n, end: window.begin + least / 2n };
-    this.window = { begin: larger(window.begin, this.life.begin), end: smaller(window.end, this.life.end) };
-    if (this.window.end <= this.window.begin) this.window = this.life;
+  zoom(range) {
+    const { begin, end } = atLeast(range, MIN_WINDOW_NS);
+    const limited = { begin: larger(begin, this.whole.begin), end: smaller(end, this.whole.end) };
+    this.window = limited.begin < limited.end ? limited : this.whole;
     this.draw();
-    this.onzoom(this.window);
+    this.onzoom();
   }
 
   /** Twice or half of what is on the screen, around a time. */
@@ -130,23 +146,20 @@ export class Timeline {
   }
 
   get isWhole() {
-    return this.window.begin === this.life.begin && this.window.end === this.life.end;
+    return this.window.begin === this.whole.begin && this.window.end === this.whole.end;
   }
 
   draw() {
     this.element.style.setProperty("--scrollbar", `${this.rows.offsetWidth - this.rows.clientWidth}px`);
     const width = this.plot.clientWidth;
     if (width === 0) return;
-    const most = Math.max(...this.threads.flatMap((thread) => thread.ranges.map((range) => range.rate)), 0);
-    [...this.rows.children].forEach((row, number) => {
-      this.drawRow(row.lastChild, this.threads[number].ranges, width, most);
-    });
+    for (const row of this.seen) this.drawRow(row.lastChild, this.ranges.get(row.dataset.stream) ?? [], width);
     this.drawTicks(width);
     this.place();
   }
 
   /** Busier times are darker. */
-  drawRow(canvas, ranges, width, most) {
+  drawRow(canvas, ranges, width) {
     const ratio = devicePixelRatio;
     canvas.width = width * ratio;
     canvas.height = ROW_HEIGHT * ratio;
@@ -157,19 +170,23 @@ export class Timeline {
       if (end < this.window.begin || begin > this.window.end) continue;
       const left = Math.max(0, this.position(begin) * width);
       const right = Math.min(width, this.position(end) * width);
-      context.globalAlpha = 0.6 + 0.4 * (Math.log1p(rate * 1e6) / Math.log1p(most * 1e6));
+      context.globalAlpha = 0.6 + 0.4 * (rate / this.most) ** 0.3;
       const barWidth = Math.max(MIN_BAR_WIDTH, right - left);
       context.fillRect(Math.min(left, width - barWidth), (ROW_HEIGHT - BAR_HEIGHT) / 2, barWidth, BAR_HEIGHT);
     }
   }
 
   drawTicks(width) {
-    const stepNs = tickStep(this.length / Math.max(1, width / TICK_EVERY));
+    const isFine = this.length < FINE_NS;
+    const stepNs = tickStep(this.length / Math.max(1, width / (isFine ? FINE_TICK_EVERY : TICK_EVERY)));
     const digits = Math.max(0, Math.min(9, 9 - Math.floor(Math.log10(stepNs))));
     const step = BigInt(stepNs);
     const marks = [];
     for (let time = (this.window.begin / step + 1n) * step; time < this.window.end; time += step) {
-      const mark = element("span", {}, clock(time, stepNs >= 1e9 ? 0 : digits));
+      const isMidnight = time % DAY_NS === 0n;
+      const text = isMidnight ? date(time) : clock(time, stepNs >= 1e9 ? 0 : digits);
+      const hasRoom = (1 - this.position(time)) * width > (isFine ? FINE_TICK_EVERY : TICK_LABEL);
+      const mark = element("span", { class: isMidnight ? "day" : "" }, hasRoom && text);
       mark.style.left = `${this.position(time) * 100}%`;
       marks.push(mark);
     }
@@ -179,7 +196,8 @@ export class Timeline {
   /** The handles, and the shade over what is not chosen. */
   place() {
     const { begin, end } = this.selection ?? this.life;
-    const [left, right] = [this.position(begin), this.position(end)].map((at) => Math.min(1, Math.max(0, at)));
+    const shaded = this.selection ?? this.whole;
+    const [left, right] = [shaded.begin, shaded.end].map((time) => Math.min(1, Math.max(0, this.position(time))));
     this.before.style.width = `${left * 100}%`;
     this.after.style.left = `${right * 100}%`;
     for (const [side, time] of Object.entries({ begin, end })) {
@@ -244,12 +262,17 @@ export class Timeline {
   }
 
   point(event) {
-    const at = (event.clientX - this.plot.getBoundingClientRect().left) / this.plot.clientWidth;
-    this.pointer.hidden = at < 0 || at > 1 || event.pointerType === "touch";
-    this.pointer.style.left = `${at * 100}%`;
-    this.pointer.classList.toggle("late", at > 0.8);
+    const width = this.plot.clientWidth;
+    const left = event.clientX - this.plot.getBoundingClientRect().left;
+    this.pointer.hidden = left < 0 || left > width || event.pointerType === "touch";
     const time = this.timeAt(event.clientX);
-    this.pointer.firstChild.textContent = `${clock(time, this.length < 1e7 ? 9 : 3)}  +${duration(Number(time - this.life.begin))}`;
+    const day = this.isOfDays ? `${date(time)} ` : "";
+    const label = this.pointer.firstChild;
+    const after = duration(Number(time - this.life.begin));
+    label.textContent = `${day}${clock(time, this.length < FINE_NS ? 9 : 3)}  +${after}`;
+    this.pointer.style.left = `${left}px`;
+    const labelLeft = Math.min(left + LABEL_MARGIN, width - label.offsetWidth - LABEL_MARGIN);
+    label.style.left = `${Math.max(0, labelLeft) - left}px`;
   }
 
   wheel(event) {
@@ -291,6 +314,30 @@ function tickStep(leastNs) {
   }
   const power = 10 ** Math.floor(Math.log10(Math.max(1, leastNs)));
   return [1, 2, 5, 10].map((factor) => factor * power).find((step) => step >= leastNs);
+}
+
+function buildRow(thread) {
+  const { stream_id: stream, kind, name, thread_id: id, nb_events: events, begin, end } = thread;
+  const when = begin === null ? "" : `, from ${readable(parseTime(begin))} to ${readable(parseTime(end))}`;
+  const facts = `${id ? `id ${id}, ` : ""}${count(events, "event")}${when}`;
+  return element(
+    "li",
+    { class: kind, "data-stream": stream },
+    element(
+      "span",
+      { class: "name", title: `${name || "unnamed"}, ${facts}` },
+      element("span", {}, isolated(name || "unnamed")),
+      kind === "async" && element("em", {}, "async"),
+    ),
+    element("span", { class: "spoken" }, facts),
+    element("canvas", { height: ROW_HEIGHT, "aria-hidden": "true" }),
+  );
+}
+
+/** The range, or one around it that is so long. */
+function atLeast({ begin, end }, length) {
+  const missing = larger(0n, length - (end - begin));
+  return { begin: begin - missing / 2n, end: end + missing - missing / 2n };
 }
 
 function ordered(one, other) {

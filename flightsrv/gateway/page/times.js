@@ -27,6 +27,18 @@ export function toSeconds(ns) {
   return `${date(ns)} ${clock(ns, 0)}`;
 }
 
+/** 2026-01-01 10:00:03 to 10:00:05, in as few words as tell the two apart; UTC. */
+export function rangeText({ begin, end }) {
+  const digits = [9, 6, 3, 0][[1e3, 1e6, 1e9].filter((ns) => Number(end - begin) >= ns).length];
+  const until = `${date(begin) === date(end) ? "" : `${date(end)} `}${clock(end, digits)}`;
+  return `${date(begin)} ${clock(begin, digits)} to ${until}`;
+}
+
+/** The same moment where the browser is, for people. */
+export function localTime(ns) {
+  return new Date(Number(ns / 1_000_000n)).toLocaleString(undefined, { dateStyle: "medium", timeStyle: "long" });
+}
+
 /** 10:00:00.500 with so many digits of the second. */
 export function clock(ns, digits) {
   const [seconds, fraction] = split(ns);
@@ -34,7 +46,8 @@ export function clock(ns, digits) {
   return digits === 0 ? text : `${text}.${String(fraction).padStart(9, "0").slice(0, digits)}`;
 }
 
-function date(ns) {
+/** 2026-01-01, UTC. */
+export function date(ns) {
   return new Date(Number(split(ns)[0]) * 1000).toISOString().slice(0, 10);
 }
 

@@ -1,19 +1,21 @@
 // Makes the trace that was chosen, shows how far it is, and gives it to the Perfetto UI or to the disk.
 
 import { generate, Problem } from "./api.js";
-import { element } from "./dom.js";
+import { element, isolated } from "./dom.js";
 import { openInPerfetto, PopupBlocked } from "./perfetto.js";
 import { count, duration, size } from "./times.js";
 
+const MOST_FAILED_THREADS = 5;
+
 /**
- * `choice()` tells what to make: { processId, wanted, title, range, estimateBytes }; `perfettoUi` is the address of the UI.
- * A trace that was made is kept until `reset`, so that both buttons can have it.
+ * `choice()` tells what to make: { processId, wanted, title, range, estimateBytes, threadNames }; `perfettoUi` is the
+ * address of the UI. A trace that was made is kept until `reset`, so that both buttons can have it.
  */
 export class TracePanel {
   constructor(choice, perfettoUi, signal) {
     this.choice = choice;
     this.perfettoUi = perfettoUi;
-    this.trace = null;
+    this.made = null;
     this.work = null;
     const button = (title, kind, use) =>
       element("button", { type: "button", class: kind, onclick: () => this.run(use) }, title);
@@ -22,11 +24,16 @@ export class TracePanel {
       button("Download", "", (chosen) => this.download(chosen)),
     ];
     this.bar = element("progress", { max: 1, "aria-label": "Progress" });
-    this.message = element("p", { class: "message" });
+    this.detail = element("p", { class: "detail" });
     this.numbers = element("p", { class: "numbers" });
-    this.cancel = element("button", { type: "button", onclick: () => this.work?.abort() }, "Cancel");
-    this.state = element("div", { class: "state", hidden: true });
+    this.cancel = element("button", { type: "button", "aria-keyshortcuts": "Escape", title: "Key Esc" }, "Cancel");
+    this.cancel.addEventListener("click", () => this.work?.abort());
+    // It is there from the start, and says little: whatever is written to it is read aloud.
+    this.words = element("p", { role: "status" });
+    this.content = element("div", { class: "content" });
+    this.state = element("div", { class: "state idle" }, this.words, this.content);
     this.element = element("div", { class: "buttons" }, this.buttons);
+    addEventListener("keydown", (event) => event.key === "Escape" && this.work?.abort(), { signal });
     signal.addEventListener("abort", () => this.work?.abort());
   }
 
@@ -39,20 +46,23 @@ export class TracePanel {
   /** What is chosen has changed: stop, and forget the trace. */
   reset() {
     this.work?.abort();
-    this.trace = null;
-    this.state.hidden = true;
+    this.work = null;
+    this.made = null;
+    this.tell("idle", "");
+    this.update();
   }
 
   async run(use) {
+    if (!this.isEnabled || this.work !== null) return;
     const work = new AbortController();
     this.work = work;
     const chosen = this.choice();
     this.update();
     try {
-      this.trace ??= await this.make(chosen, work.signal);
+      this.made ??= await this.make(chosen, work.signal);
       await use(chosen, work);
     } catch (error) {
-      this.fail(error, work, use);
+      if (this.work === work) this.fail(error, work, use);
     } finally {
       if (this.work === work) this.work = null;
       this.update();
@@ -64,13 +74,12 @@ export class TracePanel {
     let told = { message: "Waiting for the server", threads_total: 0 };
     const show = (news) => {
       told = { ...told, ...news };
-      this.showProgress(told, chosen.estimateBytes, performance.now() - begin);
+      if (!signal.aborted) this.showProgress(told, chosen.estimateBytes(), performance.now() - begin);
     };
     show({});
     const clock = setInterval(() => show({}), 200);
     try {
-      const pieces = await generate(chosen.processId, chosen.wanted, signal, show);
-      return new Blob(pieces, { type: "application/octet-stream" });
+      return await generate(chosen.processId, chosen.wanted, signal, show);
     } finally {
       clearInterval(clock);
     }
@@ -78,64 +87,88 @@ export class TracePanel {
 
   showProgress(told, estimateBytes, elapsedMs) {
     const { sizeBytes = 0, threads_done: done = 0, threads_total: total = 0, nb_spans: spans = 0 } = told;
-    // Bytes come when the first thread is done; how many there will be is an estimate, so the bar never says all.
-    const share = sizeBytes > 0 ? sizeBytes / Math.max(1, estimateBytes) : total > 0 ? done / total : 0;
+    // Threads differ, and the size is an estimate: the bar goes by what is further, and never says all.
+    const share = Math.max(total > 0 ? done / total : 0, estimateBytes > 0 ? sizeBytes / estimateBytes : 0);
     if (share > 0) this.bar.value = Math.min(0.99, share);
     else this.bar.removeAttribute("value");
-    this.message.textContent = sizeBytes > 0 ? "Receiving the trace" : told.message;
+    this.detail.replaceChildren(isolated(told.message));
     this.numbers.textContent = [
-      total > 0 && sizeBytes === 0 && `${done} of ${count(total, "thread")}`,
-      spans > 0 && sizeBytes === 0 && count(spans, "span"),
-      sizeBytes > 0 && `${size(sizeBytes)} of about ${size(Math.max(sizeBytes, estimateBytes))}`,
-      duration(Math.round(elapsedMs / 100) * 1e8),
+      total > 0 && `${done.toLocaleString("en")} of ${count(total, "thread")}`,
+      spans > 0 && count(spans, "span"),
+      sizeBytes > 0 && size(sizeBytes) + (estimateBytes > sizeBytes ? ` of about ${size(estimateBytes)}` : ""),
+      elapsedMs < 60_000 ? `${(elapsedMs / 1000).toFixed(1)} s` : duration(Math.round(elapsedMs / 1000) * 1e9),
     ]
       .filter(Boolean)
       .join(" · ");
-    this.tell("making", this.bar, this.message, this.numbers, this.cancel);
+    this.tell("making", "Making the trace", this.bar, this.detail, this.numbers, this.cancel);
   }
 
   async open(chosen, work) {
-    this.message.textContent = "Opening the Perfetto UI";
-    this.numbers.textContent = size(this.trace.size);
     this.bar.removeAttribute("value");
-    this.tell("making", this.bar, this.message, this.numbers, this.cancel);
-    await openInPerfetto(this.perfettoUi, this.trace, chosen.title, chosen.range, work.signal);
-    this.tell("done", element("p", { role: "status" }, `The Perfetto UI has the trace, ${size(this.trace.size)}.`));
+    this.tell("making", `Opening the Perfetto UI with ${size(this.made.trace.size)}`, this.bar, this.cancel);
+    await openInPerfetto(this.perfettoUi, this.made.trace, chosen.title, chosen.range, work.signal);
+    this.finish(chosen, `The Perfetto UI has the trace, ${size(this.made.trace.size)}.`);
   }
 
   download(chosen) {
-    const address = URL.createObjectURL(this.trace);
-    const name = `${chosen.title.replace(/[^\w.-]+/g, "_")}.pftrace`;
+    const address = URL.createObjectURL(this.made.trace);
+    const name = `${chosen.title.replace(/[^\p{L}\p{M}\p{N}.-]+/gu, "_")}.pftrace`;
     element("a", { href: address, download: name }).click();
     setTimeout(() => URL.revokeObjectURL(address), 60_000);
-    this.tell("done", element("p", { role: "status" }, `${name}, ${size(this.trace.size)}, is in your downloads.`));
+    this.finish(chosen, `${name}, ${size(this.made.trace.size)}, is in your downloads.`);
+  }
+
+  /** Says what came of it, and what the trace is missing. */
+  finish({ threadNames }, words) {
+    const { failedThreads, lostEvents } = this.made;
+    const failed = failedThreads
+      .slice(0, MOST_FAILED_THREADS)
+      .map(({ stream_id: id, message }) => element("li", {}, isolated(threadNames.get(id) || id), `: ${message}`));
+    const others = failedThreads.length - failed.length;
+    const missing = `It is without ${count(failedThreads.length, "thread")} that could not be read:`;
+    const lost = `${count(lostEvents, "event")} never reached the server; the trace says where.`;
+    const warnings = [
+      failed.length > 0 && element("p", {}, missing),
+      failed.length > 0 && element("ul", {}, failed, others > 0 && element("li", {}, count(others, "other"))),
+      lostEvents > 0 && element("p", {}, lost),
+    ].filter(Boolean);
+    this.tell("done", words, warnings.length > 0 && element("div", { class: "warnings", role: "alert" }, warnings));
   }
 
   fail(error, work, use) {
     if (work.signal.aborted) {
-      if (this.work === work) this.tell("done", element("p", { role: "status" }, "Cancelled. Nothing was kept."));
+      this.tell("done", `Cancelled. ${this.made === null ? "Nothing was kept." : "The trace is still here."}`);
       return;
     }
-    if (!(error instanceof Problem)) throw error;
     const isReady = error instanceof PopupBlocked;
     const again = element(
       "button",
       { type: "button", class: isReady ? "primary" : "", onclick: () => this.run(use) },
       isReady ? "Open the trace now" : "Try again",
     );
-    const words = isReady ? `The trace is ready, ${size(this.trace.size)}. ${error.message}` : error.message;
-    this.tell(isReady ? "ready" : "failed", element("p", { role: "alert" }, words), again);
+    const isExpected = error instanceof Problem;
+    const words = isExpected ? error.message : `Something went wrong in this page: ${error.message}`;
+    const ready = isReady ? `The trace is ready, ${size(this.made.trace.size)}. ` : "";
+    this.tell(isReady ? "ready" : "failed", "", element("p", { role: "alert" }, ready + words), again);
+    if (!isExpected) throw error;
   }
 
-  tell(kind, ...content) {
+  /** Shows words and content. What is shown already stays as it is, with the focus that it may have. */
+  tell(kind, words, ...content) {
+    const shown = content.filter(Boolean);
+    const hadFocus = this.content.contains(document.activeElement);
+    const isNew = !this.state.classList.contains(kind);
     this.state.className = `state ${kind}`;
-    this.state.hidden = false;
-    if (![...this.state.children].every((child, number) => child === content[number]) || !this.state.children.length) {
-      this.state.replaceChildren(...content);
-    }
+    if (this.words.textContent !== words) this.words.textContent = words;
+    const { children } = this.content;
+    const isSame = children.length === shown.length && shown.every((child, number) => child === children[number]);
+    if (!isSame) this.content.replaceChildren(...shown);
+    if (isNew) this.state.scrollIntoView({ block: "nearest" });
+    if (hadFocus && !isSame) (this.content.querySelector("button") ?? this.buttons[0]).focus();
   }
 
+  /** Buttons that can do nothing now keep the focus, which would get lost where they were disabled for good. */
   update() {
-    for (const button of this.buttons) button.disabled = !this.isEnabled || this.work !== null;
+    for (const button of this.buttons) button.setAttribute("aria-disabled", !this.isEnabled || this.work !== null);
   }
 }
