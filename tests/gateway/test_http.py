@@ -39,8 +39,22 @@ def test_head_of_a_trace_that_there_is_not(gateway: RunningGateway) -> None:
 def test_head_makes_no_trace(scripted: Scripted) -> None:
     """The server's work stops when it is known what it would answer."""
     fake, gateway = scripted(Chunk(0, b"names"), Wait())
-    assert ask(f"{gateway.url}/api/perfetto/some/trace", "HEAD").status == 200
-    assert fake.abandoned.wait(30)
+    with asked(f"{gateway.url}/api/perfetto/some/trace", "HEAD") as answer:
+        assert answer.status == 200
+        assert fake.abandoned.wait(30)
+
+
+def test_a_connection_goes_on_after_head(gateway: RunningGateway, small: str) -> None:
+    """The next answer on it is that of the next request."""
+    connection = http.client.HTTPConnection(gateway.url.removeprefix("http://"), timeout=60)
+    for method, body in (("HEAD", b""), ("GET", b'{"status":"ok"}')):
+        connection.request(method, "/health")
+        socket = connection.sock
+        assert connection.getresponse().read() == body
+    connection.request("HEAD", f"/api/perfetto/{small}/trace")
+    assert connection.sock is socket
+    assert connection.getresponse().status == 200
+    connection.close()
 
 
 @pytest.mark.parametrize("path", [*EVERYWHERE, "/api/processes", *OF_A_PROCESS, "/nothing", "/page/nothing"])

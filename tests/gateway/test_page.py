@@ -165,6 +165,10 @@ def test_what_is_left_behind_changes_no_address(gateway: RunningGateway, conduct
 
     def steps(page: Page) -> None:
         page.clock.install()
+        page.add_init_script(
+            "window.addresses = []; const really = history.replaceState.bind(history);"
+            "history.replaceState = (...all) => { addresses.push(all[2]); really(...all); }"
+        )
         page.goto(f"{gateway.url}/#/process/{conductor}")
         page.clock.run_for(1000)
         expect(page.locator(".estimate strong")).to_be_visible()
@@ -178,6 +182,7 @@ def test_what_is_left_behind_changes_no_address(gateway: RunningGateway, conduct
         expect(page.get_by_role("heading", name="conductor")).to_be_visible()
         page.clock.run_for(1000)
         expect(page).to_have_url(re.compile("#/process/[^?]+$"))
+        assert [address for address in page.evaluate("() => addresses") if "player" in address] == []
 
     browse(steps)
 
