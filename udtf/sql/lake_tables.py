@@ -13,7 +13,11 @@ from udtf.functions.table_function import Query, Rows, TableFunction
 from udtf.lake.lake import Lake
 from udtf.query_context import QueryContext
 from udtf.settings import QuerySettings
+from udtf.sql.process_filter import processes_left
 from udtf.sql.tables import Catalog, PlannedTable, TableKey, TableScan
+
+MAX_PROCESSES = 500
+"""Most processes that are named to the database one by one."""
 
 FUNCTIONS: Mapping[str, TableFunction] = {function.name: function for function in TABLE_FUNCTIONS}
 
@@ -41,6 +45,7 @@ class LakeTables:
         tally = context.tally or lake.metrics.tally()
         if context.visible_processes is not None:
             lake = lake.limited_to(context.visible_processes)
+        self._lake = lake
         self._query = Query(lake, context, settings, tally, self.cancellation)
         self._lock = Lock()
         self._tables: dict[TableKey, Rows] = {}
@@ -72,7 +77,7 @@ class LakeTables:
         """
         columns = list(scan.columns)
         try:
-            for batch in self._tables[scan.key].batches():
+            for batch in self._rows_for(scan).batches():
                 self.cancellation.check()
                 if scan.filter is None:
                     yield batch.select(columns)
@@ -90,6 +95,16 @@ class LakeTables:
     def worker_used(self, size_bytes: int) -> None:
         """Note what a worker took for the statement."""
         self._query.tally.worker_used(size_bytes)
+
+    def _rows_for(self, scan: TableScan) -> Rows:
+        """The rows to filter: of a table of the lake, those of processes of which rows may pass."""
+        rows = self._tables[scan.key]
+        if scan.filter is None or not isinstance(scan.key, str):
+            return rows
+        left = processes_left(scan.filter, rows.schema, self._lake.metadata.process_ids())
+        if left is None or len(left) > MAX_PROCESSES:
+            return rows
+        return telemetry_tables(self._lake.limited_to(left))[scan.key]
 
     def _rows_of(self, function: TableFunction, values: Mapping[str, str | int]) -> Rows:
         if function.is_for_administrators and not self._context.may_administer:

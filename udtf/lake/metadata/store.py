@@ -175,6 +175,11 @@ class MetadataStore:
             found = connection.execute(statement).all()
         return [BlockRow(*row[:-1]) for row in found], found[0][-1] if found else 0
 
+    def process_ids(self) -> list[str]:
+        """The ids of all processes."""
+        with self._database.read() as connection:
+            return list(connection.scalars(self._select(processes, processes.c.process_id)))
+
     def scan_processes(self) -> Iterator[list[ProcessRow]]:
         """All processes, in pieces."""
         return self._database.scan(
