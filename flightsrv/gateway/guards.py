@@ -36,9 +36,7 @@ class RefuseOtherSites:
             headers = Headers(scope=scope)
             host = headers.get("host")
             if host is not None and not self._is_ours(host):
-                answer = problem(
-                    421, f"this gateway does not answer as {host!r}; `flightsrv gateway --host-name` lets it"
-                )
+                answer = problem(421, f"nobody answers here as {host!r}; the option --host-name of the gateway lets it")
             elif _is_of_another_site(scope["method"], headers):
                 answer = problem(403, "another site's page asks for this, which it may only link to")
         await answer(scope, receive, send)

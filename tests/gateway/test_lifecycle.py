@@ -112,6 +112,7 @@ def test_the_command_runs_alone(gateway: RunningGateway, small: str, tmp_path: P
 def test_the_server_runs_one_beside_itself(tmp_path: Path) -> None:
     """On a free port for 0, which the log tells; standard output has its one line. Both stop together."""
     command = [*FLIGHTSRV, "serve", "--lake", str(tmp_path / "lake"), "--port", "0", "--http-port", "0"]
+    command += ["--host-name", "traces.example"]
     log = tmp_path / "log"
     with (
         log.open("wb") as sink,
@@ -123,6 +124,8 @@ def test_the_server_runs_one_beside_itself(tmp_path: Path) -> None:
         with connect(server_url) as client:
             process_id = record(client, SMALL)
             assert ask(f"{url}/api/perfetto/{process_id}/trace").body == client.trace(process_id)
+        assert ask(f"{url}/health", headers={"Host": "traces.example"}).status == 200
+        assert ask(f"{url}/health", headers={"Host": "evil.example"}).status == 421
         process.terminate()
         assert process.wait(60) == 0
         assert process.stdout.read() == ""
