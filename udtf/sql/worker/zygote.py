@@ -26,25 +26,30 @@ def main() -> None:
     # Whoever stops the server from a terminal, or as a service, means the server. It stops us when it is done.
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, signal.SIG_IGN)
-    control = socket.socket(fileno=int(sys.argv[1]))
     workers: set[int] = set()
     with tempfile.TemporaryDirectory(prefix="flightsrv-") as folder:
-        while True:
-            request, ends, _, _ = socket.recv_fds(control, NUMBER.size, 1)
-            if not request:
-                break
-            (pid,) = NUMBER.unpack(request)
-            if ends:
-                pid = _fork(control, ends[0], Path(folder))
-                workers.add(pid)
-                control.sendall(NUMBER.pack(pid))
-            else:
-                _bury(pid, Path(folder))
-                workers.discard(pid)
+        with contextlib.suppress(OSError):  # whoever spoke to us died in the middle of it
+            _obey(socket.socket(fileno=int(sys.argv[1])), workers, Path(folder))
         for pid in workers:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
             _bury(pid, Path(folder))
+
+
+def _obey(control: socket.socket, workers: set[int], folder: Path) -> None:
+    """Do what is told, until nobody does any more; `workers` are those that have been forked and not buried."""
+    while True:
+        request, ends, _, _ = socket.recv_fds(control, NUMBER.size, 1)
+        if not request:
+            return
+        (pid,) = NUMBER.unpack(request)
+        if ends:
+            pid = _fork(control, ends[0], folder)
+            workers.add(pid)
+            control.sendall(NUMBER.pack(pid))
+        else:
+            _bury(pid, folder)
+            workers.discard(pid)
 
 
 def _fork(control: socket.socket, end: int, folder: Path) -> int:
