@@ -69,7 +69,8 @@ class QueryClient:
     the server is gone, `ServerFailed` for problems of the server. Nothing is tried twice.
 
     In each method `begin` and `end` limit the time that the query looks at; both ends are included, and without
-    them it looks at the whole life of a process.
+    them it looks at the whole life of a process. `timeout_seconds` is how long each of the server's answers may take,
+    that with the rows to its end; after that, the query is stopped, and the error is `Unavailable`.
     """
 
     def __init__(self, url: str, token: str | None = None, tls: Tls | None = None) -> None:
@@ -105,9 +106,10 @@ class QueryClient:
         *,
         begin: Time | None = None,
         end: Time | None = None,
+        timeout_seconds: float | None = None,
     ) -> pa.Table:
         """The whole result of a query."""
-        with self.stream(sql, parameters, begin=begin, end=end) as batches:
+        with self.stream(sql, parameters, begin=begin, end=end, timeout_seconds=timeout_seconds) as batches:
             return pa.Table.from_batches(batches, batches.schema)
 
     def query_pandas(
@@ -117,6 +119,7 @@ class QueryClient:
         *,
         begin: Time | None = None,
         end: Time | None = None,
+        timeout_seconds: float | None = None,
     ) -> "pd.DataFrame":
         """The whole result of a query as a pandas DataFrame.
 
@@ -127,7 +130,7 @@ class QueryClient:
             import pandas  # noqa: F401
         except ImportError as error:
             raise ImportError("query_pandas needs pandas: pip install 'flightsrv[pandas]'") from error
-        return self.query(sql, parameters, begin=begin, end=end).to_pandas()
+        return self.query(sql, parameters, begin=begin, end=end, timeout_seconds=timeout_seconds).to_pandas()
 
     def stream(
         self,
@@ -136,12 +139,13 @@ class QueryClient:
         *,
         begin: Time | None = None,
         end: Time | None = None,
+        timeout_seconds: float | None = None,
     ) -> QueryStream:
         """The record batches of a query as they arrive; closing the stream stops the server's work."""
-        headers = _range_headers(begin, end)
+        options = self._options(_range_headers(begin, end), timeout_seconds)
         if parameters is None:
-            return self._run(CommandStatementQuery(sql), headers)
-        return self._run_prepared(sql, _parameters_batch(parameters), headers)
+            return self._run(CommandStatementQuery(sql), options)
+        return self._run_prepared(sql, _parameters_batch(parameters), options)
 
     def processes(self) -> pa.Table:
         """All processes in the lake, in order of their start."""
@@ -164,7 +168,7 @@ class QueryClient:
         """
         headers = [(b"trace_progress", b"true"), (b"trace_strict", b"true" if strict else b"false")]
         statement = trace_statement(process_id, begin, end, span_types)
-        return TraceStream(self._run(CommandStatementQuery(statement), headers), progress)
+        return TraceStream(self._run(CommandStatementQuery(statement), self._options(headers)), progress)
 
     def trace(
         self,
@@ -213,7 +217,7 @@ class QueryClient:
         command = CommandStatementIngest(
             table, TableDefinitionOptions(if_not_exist=TableNotExist.FAIL, if_exists=TableExists.APPEND)
         )
-        result = self._put(command, rows)
+        result = self._put(command, rows, self._options([]))
         if result is None:
             raise ServerFailed(f"the server did not say how many rows it took into {table!r}")
         return decode(DoPutUpdateResult, result).record_count
@@ -235,8 +239,9 @@ class QueryClient:
     ) -> None:
         self.close()
 
-    def _run(self, command: Message, headers: _Headers, on_end: Callable[[], None] | None = None) -> QueryStream:
-        options = self._options(headers)
+    def _run(
+        self, command: Message, options: flight.FlightCallOptions, on_end: Callable[[], None] | None = None
+    ) -> QueryStream:
         with translated_errors():
             info = self._flight.get_flight_info(_descriptor(command), options)
             if len(info.endpoints) != 1:
@@ -250,21 +255,21 @@ class QueryClient:
             stream.cancel()
         return stream
 
-    def _run_prepared(self, sql: str, parameters: pa.RecordBatch, headers: _Headers) -> QueryStream:
+    def _run_prepared(self, sql: str, parameters: pa.RecordBatch, options: flight.FlightCallOptions) -> QueryStream:
         """Prepare, bind, run; the statement is closed when its stream ends."""
         request = flight.Action("CreatePreparedStatement", pack(ActionCreatePreparedStatementRequest(sql)))
         with translated_errors():
-            (answer,) = self._flight.do_action(request, self._options(headers))
+            (answer,) = self._flight.do_action(request, options)
         prepared = unpack(answer.body.to_pybytes())
         if not isinstance(prepared, ActionCreatePreparedStatementResult):
             raise ServerFailed("the server did not answer with a prepared statement")
         handle = prepared.prepared_statement_handle
         try:
-            bound = self._put(CommandPreparedStatementQuery(handle), pa.Table.from_batches([parameters]))
+            bound = self._put(CommandPreparedStatementQuery(handle), pa.Table.from_batches([parameters]), options)
             if bound is not None:
                 # A server that keeps no state puts the parameters into a handle of their own.
                 handle = decode(DoPutPreparedStatementResult, bound).prepared_statement_handle or handle
-            return self._run(CommandPreparedStatementQuery(handle), headers, lambda: self._close_prepared(handle))
+            return self._run(CommandPreparedStatementQuery(handle), options, lambda: self._close_prepared(handle))
         except BaseException:
             self._close_prepared(handle)
             raise
@@ -277,10 +282,10 @@ class QueryClient:
         except FlightsrvError:
             pass  # the server forgets it in time; the query itself is done or has failed for its own reason
 
-    def _put(self, command: Message, rows: pa.Table) -> bytes | None:
+    def _put(self, command: Message, rows: pa.Table, options: flight.FlightCallOptions) -> bytes | None:
         """Send rows with a command; returns what the server answers, if anything."""
         with translated_errors():
-            writer, answers = self._flight.do_put(_descriptor(command), rows.schema, self._options([]))
+            writer, answers = self._flight.do_put(_descriptor(command), rows.schema, options)
             with writer:
                 writer.write_table(rows)
                 writer.done_writing()

@@ -3,10 +3,20 @@
 from collections.abc import Sequence
 from typing import Any
 
+import pyarrow as pa
+
 from flightsrv.client import QueryClient
+
+TIMEOUT_SECONDS = 60.0
+"""A server that answers no more must not hold the threads that ask it."""
+
+
+def query_table(client: QueryClient, sql: str, parameters: Sequence[Any] = ()) -> pa.Table:
+    """The rows of a query."""
+    return client.query(sql, parameters or None, timeout_seconds=TIMEOUT_SECONDS)
 
 
 def query_rows(client: QueryClient, sql: str, parameters: Sequence[Any] = ()) -> list[dict[str, Any]]:
-    """The rows of a query as dicts, maps in them, too."""
-    rows: list[dict[str, Any]] = client.query(sql, parameters or None).to_pylist(maps_as_pydicts="strict")
+    """The same as dicts, maps in them, too."""
+    rows: list[dict[str, Any]] = query_table(client, sql, parameters).to_pylist(maps_as_pydicts="strict")
     return rows

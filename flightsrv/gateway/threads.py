@@ -13,7 +13,7 @@ from flightsrv.gateway.callers import Callers
 from flightsrv.gateway.errors import problems
 from flightsrv.gateway.parameters import known_parameters_only
 from flightsrv.gateway.processes import ProcessId, find_process
-from flightsrv.gateway.rows import query_rows
+from flightsrv.gateway.rows import query_rows, query_table
 from flightsrv.gateway.times import BeginQuery, EndQuery, TimeText, range_parameters, text_or_none
 
 Integers = npt.NDArray[np.int64]
@@ -81,7 +81,7 @@ def threads_router(callers: Callers) -> APIRouter:
         limits = range_parameters(begin, end)
         find_process(client, process_id)
         streams = query_rows(client, _STREAMS, [process_id])
-        blocks = client.query(_BLOCKS, [process_id, *limits])
+        blocks = query_table(client, _BLOCKS, [process_id, *limits])
         begins, ends, counts = (blocks[name].to_numpy() for name in ("begin_ns", "end_ns", "nb_objects"))
         begin_ns, end_ns = (int(begins.min()), int(ends.max())) if len(begins) else (None, None)
         # Gaps narrower than this are not seen, and there are never more than `max_ranges` wider ones.

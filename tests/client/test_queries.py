@@ -164,3 +164,11 @@ print(sorted({"datafusion", "numba", "pandas", "sqlalchemy"} & set(sys.modules))
 """
     shown = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True).stdout
     assert shown == "apart\n[]\n"
+
+
+def test_a_query_that_takes_too_long_is_stopped(client):
+    """The server computes no more for it."""
+    endless = "SELECT count(*) FROM generate_series(1, 3000000) a(v), generate_series(1, 3000000) b(w) WHERE v * w < 0"
+    with pytest.raises(flightsrv.client.Unavailable):
+        client.query(endless, timeout_seconds=0.2)
+    assert client.query("SELECT 1 AS one", timeout_seconds=60).to_pydict() == {"one": [1]}

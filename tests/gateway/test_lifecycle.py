@@ -12,7 +12,7 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from flightsrv.client import InvalidRequest, connect
-from flightsrv.gateway import perfetto_ui
+from flightsrv.gateway import perfetto_ui, rows
 from flightsrv.gateway.lifecycle import GatewaySettings, RunningGateway, running_gateway
 from flightsrv.server.lifecycle import running_server
 from tests.client.fake_server import Chunk, Wait
@@ -150,3 +150,10 @@ def test_stopping_does_not_wait_for_ever(scripted: Scripted) -> None:
         assert fake.abandoned.wait(30)
         with pytest.raises((http.client.IncompleteRead, ConnectionResetError)):
             answer.read()
+
+
+def test_a_server_that_answers_no_more_is_not_waited_for(scripted: Scripted, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Or a few such requests would hold all threads of the gateway."""
+    monkeypatch.setattr(rows, "TIMEOUT_SECONDS", 0.2)
+    _, gateway = scripted(Wait())
+    assert ask(f"{gateway.url}/api/processes").status == 503
