@@ -84,7 +84,11 @@ class Driver:
                     yield None
                     continue
                 if isinstance(batch, BaseException):
-                    raise batch
+                    try:
+                        raise batch
+                    finally:
+                        # It knows this frame. If the frame knew it as well, both would keep the query for a while.
+                        del batch
                 if batch is None:
                     return
                 self._loop.call_soon_threadsafe(reading.room.release)
