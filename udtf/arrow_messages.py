@@ -14,6 +14,7 @@ from flatbuffers import encode, number_types, packer
 from flatbuffers.table import Table
 
 from udtf.errors import InvalidArgument
+from udtf.expansion import expanded_bytes
 
 MAX_HEADER_BYTES = 1 << 20
 """Enough for ten thousand columns. What a header lists is read one by one."""
@@ -57,6 +58,18 @@ class MessageGuard:
             self._check(bytes(header), memoryview(body))
         except (struct.error, IndexError, TypeError, ValueError) as error:
             raise InvalidArgument("the header of an Arrow message cannot be read") from error
+
+    def check_rows(self, batch: pa.RecordBatch) -> None:
+        """Check the rows of a message, which must be valid Arrow.
+
+        Raises:
+            InvalidArgument: they would take too much, if they were decoded.
+        """
+        size_bytes = sum(map(expanded_bytes, batch.columns))
+        if size_bytes > self._max_bytes:
+            raise InvalidArgument(
+                f"an Arrow message takes {size_bytes} bytes without dictionaries, expected at most {self._max_bytes}"
+            )
 
     def _check(self, header: bytes, body: memoryview) -> None:
         message = _root(header)
@@ -103,14 +116,13 @@ class MessageGuard:
             )
 
 
-def open_stream(data: bytes | pa.Buffer, max_bytes: int, max_rows: int) -> pa.RecordBatchReader:
+def open_stream(data: bytes | pa.Buffer, guard: MessageGuard) -> pa.RecordBatchReader:
     """A reader of the bytes of a stream, of which all messages and the schema are checked.
 
     Raises:
         InvalidArgument: one of them is refused.
         pa.ArrowInvalid: the bytes are no stream.
     """
-    guard = MessageGuard(max_bytes, max_rows)
     for message in pa.ipc.MessageReader.open_stream(data):
         guard.check(message.metadata, message.body)
     reader = pa.ipc.open_stream(data)

@@ -1,8 +1,6 @@
 """Arrow messages that claim more than they should, small as they are."""
 
 import struct
-from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
@@ -10,6 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from tests.support.memory import peak_growth_bytes
 from udtf.arrow_messages import MessageGuard, open_stream
 from udtf.errors import InvalidArgument, InvalidTelemetry
 from udtf.lake.block_format import MAX_DECODED_BYTES, THREAD_EVENTS, decode_block
@@ -35,20 +34,7 @@ def messages(data: bytes) -> list[tuple[bytes, bytes]]:
 
 
 def read(data: bytes, max_bytes: int = MIB, max_rows: int = 10_000) -> pa.Table:
-    return open_stream(data, max_bytes, max_rows).read_all()
-
-
-def peak_growth_bytes(work: Callable[[], object]) -> int:
-    """By how much the memory of this process rises, at most, while it works."""
-    Path("/proc/self/clear_refs").write_text("5")
-    before = resident_peak_bytes()
-    work()
-    return resident_peak_bytes() - before
-
-
-def resident_peak_bytes() -> int:
-    status = Path("/proc/self/status").read_text()
-    return next(int(line.split()[1]) for line in status.splitlines() if line.startswith("VmHWM:")) * 1024
+    return open_stream(data, MessageGuard(max_bytes, max_rows)).read_all()
 
 
 @pytest.mark.parametrize("options", [{}, *({"compression": codec} for codec in CODECS)])

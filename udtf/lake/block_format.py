@@ -21,7 +21,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from udtf import arrow_messages
+from udtf.arrow_messages import MessageGuard, open_stream
 from udtf.errors import InvalidArgument, InvalidTelemetry
 
 FORMAT = "arrow-v1"
@@ -165,7 +165,7 @@ def decode_block(payload: bytes | pa.Buffer) -> Events:
 
 def _read_batch(payload: bytes | pa.Buffer) -> pa.RecordBatch:
     try:
-        reader = arrow_messages.open_stream(payload, MAX_DECODED_BYTES, MAX_EVENTS)
+        reader = open_stream(payload, MessageGuard(MAX_DECODED_BYTES, MAX_EVENTS))
         batch = reader.read_next_batch()
         trailing = next(iter(reader), None)
         batch.validate(full=True)
