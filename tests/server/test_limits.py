@@ -19,9 +19,10 @@ from pyarrow import flight
 from flightsrv.server.call import Services
 from flightsrv.server.lifecycle import RunningServer, ServerSettings, running_server
 from flightsrv.server.limits import CallLimits
+from flightsrv.wire.action_messages import CancelFlightInfoRequest
 from flightsrv.wire.codec import encode, pack
 from flightsrv.wire.commands import CommandStatementQuery, TicketStatementQuery
-from flightsrv.wire.flight_messages import CancelFlightInfoRequest, FlightEndpoint, FlightInfo, Ticket
+from flightsrv.wire.flight_messages import FlightEndpoint, FlightInfo, Ticket
 from tests.faults.server_process import ServerProcess
 from tests.faults.server_process import running_server as server_process
 from tests.server.clients import descriptor
@@ -60,8 +61,10 @@ def test_a_query_that_finds_no_place_is_sent_away(engine: FakeEngine, tmp_path: 
         for _ in range(3):
             with pytest.raises(flight.FlightUnavailableError, match=r"1 queries are under way.*try again later"):
                 start(client, "wait").read_all()
-        with pytest.raises(adbc_driver_manager.Error, match="try again later"), adbc.connect(server.url) as connection:
-            connection.cursor().execute("wait")
+        with adbc.connect(server.url, autocommit=True) as connection, connection.cursor() as cursor:
+            cursor.execute("wait")
+            with pytest.raises(adbc_driver_manager.Error, match="try again later"):
+                cursor.fetchall()
         assert list(client.list_actions())
         engine.released.set()
         assert first.read_all().num_rows == 1
@@ -110,12 +113,10 @@ def test_a_result_that_grows_too_large_is_ended(engine: FakeEngine, tmp_path: Pa
         fake_server(engine, tmp_path, CallLimits(max_result_bytes=3 * MIB)) as server,
         flight.connect(server.url) as client,
     ):
-        reader = start(client, "forever")
-        size_bytes = 0
+        sizes_bytes: list[int] = []
         with pytest.raises(pa.ArrowInvalid, match="the result is larger than the 3 MiB that this server allows"):
-            while True:
-                size_bytes += reader.read_chunk().data.nbytes
-        assert 2 * MIB < size_bytes <= 3 * MIB
+            sizes_bytes.extend(chunk.data.nbytes for chunk in start(client, "forever"))
+        assert 2 * MIB < sum(sizes_bytes) <= 3 * MIB
         assert engine.ended.wait(TIMEOUT_S)
 
 
@@ -258,7 +259,7 @@ def cancel_by_info(server: ServerProcess, until: Callable[[], None], sql: str) -
 @pytest.mark.slow
 @pytest.mark.parametrize(
     ("leave", "sql"),
-    list(zip([cancel_stream, disconnect, cancel_by_info], WORK, strict=True)) + [(disconnect, WORK[0])],
+    [*zip([cancel_stream, disconnect, cancel_by_info], WORK, strict=True), (disconnect, WORK[0])],
 )
 def test_work_nobody_waits_for_takes_no_time(
     leave: Callable[[ServerProcess, Callable[[], None], str], None], sql: str, process: ServerProcess
