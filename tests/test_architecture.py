@@ -44,7 +44,6 @@ def test_udtf_never_imports_flightsrv() -> None:
         ("fsspec", "udtf.lake.objects"),
         ("s3fs", "udtf.lake.objects"),
         ("sqlalchemy", "udtf.lake.metadata"),
-        ("flatbuffers", "udtf.arrow_messages"),
         ("grpc", "flightsrv.server"),
         ("pyarrow.flight", "flightsrv.client"),
     ],

@@ -5,29 +5,23 @@ anybody can look at the rows: a few kilobytes become gigabytes, and where a colu
 nulls, a number of rows is enough. Bytes that a client sends are therefore read through this module.
 """
 
-import struct
-from collections.abc import Iterator
 from typing import Any
 
 import pyarrow as pa
-from flatbuffers import encode, number_types, packer
-from flatbuffers.table import Table
 
 from udtf.errors import InvalidArgument
 from udtf.expansion import expanded_bytes
+from udtf.flatbuffer import ERRORS, INT64, UINT8, Table
 
 MAX_HEADER_BYTES = 1 << 20
 """Enough for ten thousand columns. What a header lists is read one by one."""
 
-# Of Arrow's Message.fbs: kinds of messages, and where tables keep their fields.
+# Of Arrow's Message.fbs: kinds of messages, and the fields of tables.
 _SCHEMA, _DICTIONARY_BATCH, _RECORD_BATCH = 1, 2, 3
-_MESSAGE_TYPE, _MESSAGE_HEADER, _MESSAGE_BODY_LENGTH = 6, 8, 10
-_DICTIONARY_ID, _DICTIONARY_ROWS, _DICTIONARY_IS_DELTA = 4, 6, 8
-_BATCH_LENGTH, _BATCH_NODES, _BATCH_BUFFERS, _BATCH_COMPRESSION = 4, 6, 8, 10
+_MESSAGE_TYPE, _MESSAGE_HEADER, _MESSAGE_BODY_LENGTH = 1, 2, 3
+_DICTIONARY_ID, _DICTIONARY_ROWS, _DICTIONARY_IS_DELTA = 0, 1, 2
+_BATCH_LENGTH, _BATCH_NODES, _BATCH_BUFFERS, _BATCH_COMPRESSION = 0, 1, 2, 3
 
-_PAIR = struct.Struct("<qq")
-"""A node (length, number of nulls) or a buffer (offset, length)."""
-_SIZE = struct.Struct("<q")
 _STORED_RAW = -1
 
 _OLD_COMPRESSION = b"ARROW:experimental_compression"
@@ -56,7 +50,7 @@ class MessageGuard:
             raise InvalidArgument(f"an Arrow message has a header of {len(header)} bytes, at most {MAX_HEADER_BYTES}")
         try:
             self._check(bytes(header), memoryview(body))
-        except (struct.error, IndexError, TypeError, ValueError) as error:
+        except ERRORS as error:
             raise InvalidArgument("the header of an Arrow message cannot be read") from error
 
     def check_rows(self, batch: pa.RecordBatch) -> None:
@@ -72,38 +66,39 @@ class MessageGuard:
             )
 
     def _check(self, header: bytes, body: memoryview) -> None:
-        message = _root(header)
-        if _number(message, _MESSAGE_BODY_LENGTH, number_types.Int64Flags) != len(body):
+        message = Table.root(header)
+        if message.number(_MESSAGE_BODY_LENGTH, INT64) != len(body):
             raise InvalidArgument(f"an Arrow message does not have the {len(body)} bytes that came with it")
         if _OLD_COMPRESSION in header:
             raise InvalidArgument("an Arrow message is compressed in a way that is no longer in use")
-        kind = _number(message, _MESSAGE_TYPE, number_types.Uint8Flags)
+        kind = message.number(_MESSAGE_TYPE, UINT8)
         if kind == _DICTIONARY_BATCH:
-            dictionary = _table(message, _MESSAGE_HEADER)
-            dictionary_id = _number(dictionary, _DICTIONARY_ID, number_types.Int64Flags)
-            size_bytes = self._checked_bytes(_table(dictionary, _DICTIONARY_ROWS), body)
-            if _number(dictionary, _DICTIONARY_IS_DELTA, number_types.BoolFlags):
+            dictionary = message.table(_MESSAGE_HEADER)
+            dictionary_id = dictionary.number(_DICTIONARY_ID, INT64)
+            size_bytes = self._checked_bytes(dictionary.table(_DICTIONARY_ROWS), body)
+            if dictionary.number(_DICTIONARY_IS_DELTA, UINT8):
                 size_bytes += self._dictionaries.get(dictionary_id, 0)
             self._dictionaries[dictionary_id] = size_bytes
             self._check_size(0)
         elif kind == _RECORD_BATCH:
-            self._check_size(self._checked_bytes(_table(message, _MESSAGE_HEADER), body))
+            self._check_size(self._checked_bytes(message.table(_MESSAGE_HEADER), body))
         elif kind != _SCHEMA:
             raise InvalidArgument(f"an Arrow message is of kind {kind}, expected a schema, a dictionary or rows")
 
     def _checked_bytes(self, batch: Table, body: memoryview) -> int:
         """What the buffers of a batch take without compression; its numbers of rows are checked on the way."""
-        nb_rows = _number(batch, _BATCH_LENGTH, number_types.Int64Flags)
+        nb_rows = batch.number(_BATCH_LENGTH, INT64)
         if not 0 <= nb_rows <= self._max_rows:
             raise InvalidArgument(f"an Arrow message claims {nb_rows} rows, expected 0 to {self._max_rows}")
-        is_compressed = batch.Offset(_BATCH_COMPRESSION) != 0
-        size_bytes = sum(
-            _buffer_bytes(body, offset, length, is_compressed=is_compressed)
-            for offset, length in _pairs(batch, _BATCH_BUFFERS)
-        )
+        is_compressed = batch.has(_BATCH_COMPRESSION)
+        size_bytes = 0
+        for offset, length in batch.pairs(_BATCH_BUFFERS):
+            if not 0 <= length <= len(body) or not 0 <= offset <= len(body) - length:
+                raise InvalidArgument(f"an Arrow message has a buffer at {offset} of {length} bytes in {len(body)}")
+            size_bytes += _claimed_bytes(body, offset, length) if is_compressed and length else length
         # A value takes a bit at least, unless all are null: then there is one for each row.
         most = nb_rows + 8 * size_bytes
-        for nb_values, nb_nulls in _pairs(batch, _BATCH_NODES):
+        for nb_values, nb_nulls in batch.pairs(_BATCH_NODES):
             if not 0 <= nb_nulls <= nb_values <= most:
                 raise InvalidArgument(f"an Arrow message claims {nb_values} values, {nb_nulls} of them null")
         return size_bytes
@@ -117,17 +112,15 @@ class MessageGuard:
 
 
 def open_stream(data: bytes | pa.Buffer, guard: MessageGuard) -> pa.RecordBatchReader:
-    """A reader of the bytes of a stream, of which all messages and the schema are checked.
+    """A reader of the bytes of a stream, whose messages are all checked.
 
     Raises:
-        InvalidArgument: one of them is refused.
+        InvalidArgument: the guard refuses one.
         pa.ArrowInvalid: the bytes are no stream.
     """
     for message in pa.ipc.MessageReader.open_stream(data):
         guard.check(message.metadata, message.body)
-    reader = pa.ipc.open_stream(data)
-    check_names(reader.schema)
-    return reader
+    return pa.ipc.open_stream(data)
 
 
 def check_names(schema: pa.Schema) -> None:
@@ -148,44 +141,14 @@ def _read_names(field: pa.Field) -> list[Any]:
 
 def body_bytes(header: bytes) -> int:
     """The size of the body of a message, by a header that can be trusted."""
-    return _number(_root(header), _MESSAGE_BODY_LENGTH, number_types.Int64Flags)
+    return Table.root(header).number(_MESSAGE_BODY_LENGTH, INT64)
 
 
-def _root(header: bytes) -> Table:
-    return Table(header, encode.Get(packer.uoffset, header, 0))
-
-
-def _buffer_bytes(body: memoryview, offset: int, length: int, *, is_compressed: bool) -> int:
-    """What a buffer of a message takes without compression."""
-    if not (0 <= offset <= len(body) and 0 <= length <= len(body) - offset):
-        raise InvalidArgument(f"an Arrow message has a buffer at {offset} of {length} bytes in {len(body)}")
-    if not is_compressed or not length:
-        return length
-    (claimed,) = _SIZE.unpack_from(body[offset : offset + length])
+def _claimed_bytes(body: memoryview, offset: int, length: int) -> int:
+    """What a compressed buffer says that it takes without compression."""
+    if length < INT64.size:
+        raise InvalidArgument(f"an Arrow message has a compressed buffer of {length} bytes")
+    claimed: int = INT64.unpack_from(body, offset)[0]
     if claimed < _STORED_RAW:
         raise InvalidArgument(f"an Arrow message has a buffer of {claimed} bytes")
-    return length - _SIZE.size if claimed == _STORED_RAW else int(claimed)
-
-
-def _number(table: Table, field: int, kind: Any) -> int:
-    """A field of a table; 0 where it is left out."""
-    return int(table.GetSlot(field, 0, kind))
-
-
-def _table(table: Table, field: int) -> Table:
-    offset = table.Offset(field)
-    if not offset:
-        raise ValueError("a table is missing")
-    return Table(table.Bytes, table.Indirect(offset + table.Pos))
-
-
-def _pairs(table: Table, field: int) -> Iterator[tuple[int, int]]:
-    """The pairs in a list of a table."""
-    offset = table.Offset(field)
-    if not offset:
-        return iter(())
-    begin, size_bytes = table.Vector(offset), table.VectorLen(offset) * _PAIR.size
-    pairs = table.Bytes[begin : begin + size_bytes]
-    if len(pairs) < size_bytes:
-        raise ValueError("a list is cut short")
-    return _PAIR.iter_unpack(pairs)
+    return length - INT64.size if claimed == _STORED_RAW else claimed

@@ -8,7 +8,7 @@ from flightsrv.server.limits import MAX_MESSAGE_BYTES
 from flightsrv.wire.codec import MalformedMessage, decode, encode, unpack
 from flightsrv.wire.commands import QueryTicket, TicketStatementQuery
 from flightsrv.wire.message import Message
-from udtf.arrow_messages import MessageGuard, open_stream
+from udtf.arrow_messages import MessageGuard, check_names, open_stream
 from udtf.errors import InvalidArgument
 from udtf.time_range import TimeRange
 
@@ -63,6 +63,7 @@ def parameters_of(ticket: QueryTicket) -> pa.Table | None:
     try:
         guard = MessageGuard(MAX_MESSAGE_BYTES, MAX_BOUND_ROWS)
         parameters = open_stream(ticket.parameters, guard).read_all()
+        check_names(parameters.schema)
         parameters.validate(full=True)
         for batch in parameters.to_batches():
             guard.check_rows(batch)

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.support.memory import peak_growth_bytes
-from udtf.arrow_messages import MessageGuard, open_stream
+from udtf.arrow_messages import MessageGuard, check_names, open_stream
 from udtf.errors import InvalidArgument, InvalidTelemetry
 from udtf.lake.block_format import MAX_DECODED_BYTES, THREAD_EVENTS, decode_block
 
@@ -34,7 +34,9 @@ def messages(data: bytes) -> list[tuple[bytes, bytes]]:
 
 
 def read(data: bytes, max_bytes: int = MIB, max_rows: int = 10_000) -> pa.Table:
-    return open_stream(data, MessageGuard(max_bytes, max_rows)).read_all()
+    reader = open_stream(data, MessageGuard(max_bytes, max_rows))
+    check_names(reader.schema)
+    return reader.read_all()
 
 
 @pytest.mark.parametrize("options", [{}, *({"compression": codec} for codec in CODECS)])
@@ -187,8 +189,11 @@ def test_names_are_text(field: pa.Field) -> None:
     """Wherever they are in a schema."""
     data = stream(pa.RecordBatch.from_arrays([pa.nulls(0, field.type)], schema=pa.schema([field])))
     assert read(data).num_rows == 0
+    garbled = data.replace(b"name!", b"nam\xff!")
     with pytest.raises(InvalidArgument, match="a name that is not UTF-8"):
-        read(data.replace(b"name!", b"nam\xff!"))
+        read(garbled)
+    with pytest.raises(InvalidTelemetry, match=r"payload: .* a name that is not UTF-8"):
+        decode_block(garbled)
 
 
 @pytest.mark.parametrize("header", [b"", b"\0", bytes(100), b"\xff" * 100, b"\x10\0\0\0" + bytes(60)])

@@ -21,7 +21,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from udtf.arrow_messages import MessageGuard, open_stream
+from udtf.arrow_messages import MessageGuard, check_names, open_stream
 from udtf.errors import InvalidArgument, InvalidTelemetry
 
 FORMAT = "arrow-v1"
@@ -166,6 +166,8 @@ def decode_block(payload: bytes | pa.Buffer) -> Events:
 def _read_batch(payload: bytes | pa.Buffer) -> pa.RecordBatch:
     try:
         reader = open_stream(payload, MessageGuard(MAX_DECODED_BYTES, MAX_EVENTS))
+        if reader.schema not in (THREAD_EVENTS, ASYNC_EVENTS):
+            check_names(reader.schema)  # they will be told
         batch = reader.read_next_batch()
         trailing = next(iter(reader), None)
         batch.validate(full=True)
