@@ -22,8 +22,8 @@ class Rpc:
     """An RPC that was let in.
 
     Attributes:
-        requests: the messages of the client as they arrive; they can be read once. They raise QueryCancelled if the
-            client leaves before their end.
+        requests: the messages of the client as they arrive; they can be read once. If the client leaves before their
+            end, they raise an error, which is its status.
     """
 
     call: Call
@@ -81,6 +81,8 @@ class Reception:
         except GeneratorExit:
             call.abandon()
             raise
+        except grpc.RpcError:
+            _abort(context, call.failure(QueryCancelled("the client has left")))
         except BaseException as error:
             # Also what is no Exception, such as a panic: gRPC would leave the client without an answer for ever.
             _abort(context, call.failure(error))
@@ -97,10 +99,8 @@ def _headers(context: grpc.ServicerContext) -> Headers:
 
 
 def _until_it_leaves(requests: Iterator[bytes], context: grpc.ServicerContext) -> Iterator[bytes]:
-    try:
-        yield from requests
-    except grpc.RpcError:
-        raise QueryCancelled("the client left before it had sent all") from None
+    yield from requests
+    # For gRPC, that is an end of them as well.
     if not context.is_active():
         raise QueryCancelled("the client left before it had sent all")
 

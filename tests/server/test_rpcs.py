@@ -5,11 +5,13 @@ import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import grpc
 import pyarrow as pa
 import pytest
 from grpc import StatusCode
+from pyarrow import flight
 
 from flightsrv.server.auth.principal import Principal, Role
 from flightsrv.server.auth.settings import SecuritySettings
@@ -149,6 +151,25 @@ def test_handshakes_come_to_an_end(client: RawClient, requests: list[bytes]) -> 
     assert [decode(HandshakeResponse, answer) for answer in call] == [HandshakeResponse()] * len(requests)
     for metadata in (call.initial_metadata(), call.trailing_metadata()):
         assert [value for name, value in metadata if name == "authorization"] == ["Bearer anybody"]
+
+
+class OldHandshake(flight.ClientAuthHandler):
+    """Sends a name and a password, and waits for what to send with other calls."""
+
+    def authenticate(self, outgoing: Any, incoming: Any) -> None:
+        outgoing.write(flight.BasicAuth("ada", "word").serialize())
+        self.token = incoming.read()
+
+    def get_token(self) -> bytes:
+        return bytes(self.token)
+
+
+def test_handshakes_of_pyarrow_come_to_an_end(server: RunningServer) -> None:
+    """Of both kinds that it has."""
+    with flight.connect(server.url) as client:
+        client.authenticate(OldHandshake())
+        assert client.authenticate_basic_token("ada", "word") == (b"authorization", b"Bearer anybody")
+        assert len(list(client.list_actions())) == len(ACTIONS)
 
 
 # ---- Failures
