@@ -44,6 +44,8 @@ def test_udtf_never_imports_flightsrv() -> None:
         ("fsspec", "udtf.lake.objects"),
         ("s3fs", "udtf.lake.objects"),
         ("sqlalchemy", "udtf.lake.metadata"),
+        ("grpc", "flightsrv.server"),
+        ("pyarrow.flight", "flightsrv.client"),
     ],
 )
 def test_a_library_is_known_in_one_place(library: str, home: str) -> None:

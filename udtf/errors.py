@@ -7,6 +7,7 @@
     ├── PermissionDenied     the caller is known, and may not do this
     ├── Overloaded           too many others are served at this moment; later there may be room
     ├── NotFound             a process, stream or block that the lake does not have
+    ├── AlreadyExists        what should be made is there
     ├── CorruptData          stored bytes are not what was acknowledged (a failure of ours or of the store)
     └── StoreUnavailable     the object store or the metadata database does not answer; later it may
 
@@ -40,6 +41,10 @@ class Overloaded(UdtfError):
 
 class NotFound(UdtfError):
     """The lake has no such process, stream or block."""
+
+
+class AlreadyExists(UdtfError):
+    """There is already what the caller wants to make; nothing was done."""
 
 
 class CorruptData(UdtfError):

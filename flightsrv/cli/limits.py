@@ -18,6 +18,13 @@ PRESETS = {"standard": CacheSettings(), "traces": TRACE_GENERATION}
 
 _OPTIONS = [
     click.option(
+        "--max-calls",
+        type=click.IntRange(1),
+        default=CALLS.max_calls,
+        show_default=True,
+        help="Most calls that are answered at once, waiting queries among them; others are sent away.",
+    ),
+    click.option(
         "--max-queries",
         type=click.IntRange(1),
         default=CALLS.max_queries,
@@ -155,6 +162,7 @@ def limits_of(options: dict[str, Any]) -> Limits:
     )
     max_result_mib = options["max_result_mib"]
     calls = CallLimits(
+        max_calls=options["max_calls"],
         max_queries=options["max_queries"],
         max_wait_s=options["max_wait_seconds"],
         max_query_s=options["max_query_seconds"],

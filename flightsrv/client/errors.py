@@ -1,7 +1,7 @@
 """What can go wrong for a caller of the client.
 
     FlightsrvError
-    ├── InvalidRequest      the caller's mistake: a statement, an argument, a time, an address
+    ├── InvalidRequest      the caller's mistake: a statement, an argument, a time, an address, or it asks for too much
     ├── NotFound            the server has no such thing
     ├── Unauthenticated     the server does not know the token
     │   └── PermissionDenied    it does, and does not let its owner do this
@@ -66,8 +66,11 @@ _TRANSLATIONS: tuple[tuple[type[Exception], type[FlightsrvError]], ...] = (
     (pa.ArrowTypeError, InvalidRequest),
 )
 
+_ALREADY_EXISTS = "Flight returned already exists error"
+"""Of the status ALREADY_EXISTS, for which pyarrow has no class."""
+
 _TRANSPORT_PREFIX = re.compile(
-    r"^(Flight|gRPC) returned [\w ]+, with message: "
+    r"^(Unknown: )?(Flight|gRPC) (returned [\w -]+|cancelled call|RPC failed),? with message: "
     r"(failed to connect to all addresses; last error: .*?(?=Failed to connect))?"
 )
 _TRANSPORT_SUFFIX = re.compile(r"\.?\s*(Detail: |gRPC client debug context: |Client context: ).*", re.DOTALL)
@@ -83,7 +86,9 @@ def translated_errors() -> Iterator[None]:
 
 
 def _translate(error: Exception) -> FlightsrvError:
-    ours = next((ours for theirs, ours in _TRANSLATIONS if isinstance(error, theirs)), ServerFailed)
     text = error.args[0] if error.args and isinstance(error.args[0], str) else str(error)
+    ours = next((ours for theirs, ours in _TRANSLATIONS if isinstance(error, theirs)), ServerFailed)
+    if text.removeprefix("Unknown: ").startswith(_ALREADY_EXISTS):
+        ours = InvalidRequest
     message = _TRANSPORT_SUFFIX.sub("", _TRANSPORT_PREFIX.sub("", text)).strip()
     return ours(message or f"the server gave no reason ({type(error).__name__})")

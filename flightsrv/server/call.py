@@ -9,7 +9,7 @@ from threading import Lock
 from typing import Literal
 
 from flightsrv.server.auth.principal import Principal, Role
-from flightsrv.server.errors import Draining, QueryTimedOut, to_flight_error
+from flightsrv.server.errors import Draining, QueryTimedOut, Status, status_of
 from flightsrv.server.handles import BoundParameters
 from flightsrv.server.headers import CallOptions
 from flightsrv.server.limits import CallLimits
@@ -188,8 +188,8 @@ class Call:
         """Note that the client left before the end."""
         self.outcome = "abandoned"
 
-    def failure(self, error: Exception) -> Exception:
-        """The exception to raise into Flight for one that ended this call."""
+    def failure(self, error: BaseException) -> Status:
+        """How this call ends for its client, by the exception that ended it."""
         if isinstance(error, QueryCancelled) and self._is_stopping():
             error = Draining("the server is stopping and could not finish the query; try again in a moment")
         elif isinstance(error, QueryCancelled) and self._is_late():
@@ -202,7 +202,7 @@ class Call:
         else:
             self.outcome, self._error = "failed", type(error).__name__
             self.services.lake.metrics.errors.labels(self._error).inc()
-        return to_flight_error(error, self.query_id)
+        return status_of(error, self.query_id)
 
     def finish(self) -> None:
         """Mark the end of the call; count and log the statement that it was about."""

@@ -1,39 +1,34 @@
-"""What a client sees of a failure: a Flight status code and a short message for a user, nothing else.
+"""What a client sees of a failure: a status code and a short message for a user, nothing else.
 
-QueryCancelled                      CANCELLED
-QueryTimedOut                       DEADLINE_EXCEEDED
-Unauthenticated                     UNAUTHENTICATED
-PermissionDenied                    PERMISSION_DENIED
-UnsupportedMessage, NotOffered      UNIMPLEMENTED
-NotFound                            NOT_FOUND
-other InvalidArgument               INVALID_ARGUMENT
-Draining, Overloaded,
-StoreUnavailable                    UNAVAILABLE
-other UdtfError                     INTERNAL, with the error's own message and a query id
-anything else                       INTERNAL, with a query id; the story is in the log under that id
+What is not in the table is INTERNAL, with a query id: an error of ours that we know by its own message, anything else
+by that id alone; the story is in the log.
 """
 
 import logging
-import sys
-import traceback
-from collections.abc import Callable
-from types import TracebackType
-from typing import Any
+from collections.abc import Sequence
+from typing import NamedTuple
 from urllib.parse import quote
 
-import pyarrow as pa
-from pyarrow import flight
+import grpc
 
 from flightsrv.server.auth.authentication import Unauthenticated
 from flightsrv.wire.codec import UnsupportedMessage
-from udtf.errors import InvalidArgument, NotFound, Overloaded, PermissionDenied, StoreUnavailable, UdtfError
+from udtf.errors import (
+    AlreadyExists,
+    InvalidArgument,
+    LimitExceeded,
+    NotFound,
+    Overloaded,
+    PermissionDenied,
+    StoreUnavailable,
+    UdtfError,
+)
 from udtf.sql.engine import QueryCancelled
 
 log = logging.getLogger(__name__)
 
 MAX_MESSAGE_BYTES = 2048
-"""Percent-encoded, as gRPC sends it. It is sent more than once, and clients drop answers with more than 8 KiB of
-trailers."""
+"""Percent-encoded, as gRPC sends it. Clients drop answers with more than 8 KiB of trailers."""
 
 
 class NotOffered(UdtfError):
@@ -48,31 +43,41 @@ class QueryTimedOut(UdtfError):
     """A query ran for longer than queries may."""
 
 
-def to_flight_error(error: BaseException, query_id: str) -> Exception:
-    """The exception to raise into Flight for `error`; what is not for the client is logged under `query_id`."""
-    match error:
-        case QueryCancelled():
-            return flight.FlightCancelledError(client_message(error))  # type: ignore[no-any-return]
-        case UnsupportedMessage() | NotOffered():
-            return pa.ArrowNotImplementedError(client_message(error))  # type: ignore[no-any-return]
-        case NotFound():
-            return pa.ArrowKeyError(client_message(error))  # type: ignore[no-any-return]
-        case InvalidArgument():
-            return pa.ArrowInvalid(client_message(error))  # type: ignore[no-any-return]
-        case StoreUnavailable():
-            log.warning("query %s: %s: %r", query_id, error, error.__cause__)
-            return flight.FlightUnavailableError(client_message(error))  # type: ignore[no-any-return]
-        case QueryTimedOut():
-            return flight.FlightTimedOutError(client_message(error))  # type: ignore[no-any-return]
-        case Unauthenticated():
-            return flight.FlightUnauthenticatedError(client_message(error))  # type: ignore[no-any-return]
-        case PermissionDenied():
-            return flight.FlightUnauthorizedError(client_message(error))  # type: ignore[no-any-return]
-        case Draining() | Overloaded():
-            return flight.FlightUnavailableError(client_message(error))  # type: ignore[no-any-return]
-    log.error("query %s failed", query_id, exc_info=error)
-    message = client_message(error) if isinstance(error, UdtfError) else "internal error"
-    return flight.FlightInternalError(f"{message}, query id {query_id}")  # type: ignore[no-any-return]
+class Status(NamedTuple):
+    """How a call ends."""
+
+    code: grpc.StatusCode
+    message: str
+
+
+CODES: Sequence[tuple[type[Exception], grpc.StatusCode]] = (
+    (QueryCancelled, grpc.StatusCode.CANCELLED),
+    (QueryTimedOut, grpc.StatusCode.DEADLINE_EXCEEDED),
+    (Unauthenticated, grpc.StatusCode.UNAUTHENTICATED),
+    (PermissionDenied, grpc.StatusCode.PERMISSION_DENIED),
+    (UnsupportedMessage, grpc.StatusCode.UNIMPLEMENTED),
+    (NotOffered, grpc.StatusCode.UNIMPLEMENTED),
+    (NotFound, grpc.StatusCode.NOT_FOUND),
+    (AlreadyExists, grpc.StatusCode.ALREADY_EXISTS),
+    (LimitExceeded, grpc.StatusCode.RESOURCE_EXHAUSTED),
+    (InvalidArgument, grpc.StatusCode.INVALID_ARGUMENT),
+    (Draining, grpc.StatusCode.UNAVAILABLE),
+    (Overloaded, grpc.StatusCode.UNAVAILABLE),
+    (StoreUnavailable, grpc.StatusCode.UNAVAILABLE),
+)
+"""The first match counts: more special classes stand first."""
+
+
+def status_of(error: BaseException, query_id: str) -> Status:
+    """The status for `error`; what is not for the client is logged under `query_id`."""
+    code = next((code for kind, code in CODES if isinstance(error, kind)), None)
+    if code is None:
+        log.error("query %s failed", query_id, exc_info=error)
+        message = client_message(error) if isinstance(error, UdtfError) else "internal error"
+        return Status(grpc.StatusCode.INTERNAL, f"{message}, query id {query_id}")
+    if isinstance(error, StoreUnavailable):
+        log.warning("query %s: %s: %r", query_id, error, error.__cause__)
+    return Status(code, client_message(error))
 
 
 def client_message(error: BaseException) -> str:
@@ -81,27 +86,3 @@ def client_message(error: BaseException) -> str:
     while len(quote(text)) > MAX_MESSAGE_BYTES:
         text = text[: len(text) * 3 // 4] + "…"
     return text
-
-
-def hide_tracebacks_from_clients() -> None:
-    """Keep tracebacks, and the paths in them, out of what Arrow sends to clients.
-
-    For every Python exception that reaches it, Arrow's C++ calls `traceback.format_exception` to fill the detail of the
-    status. Such a call has no Python caller, which tells it from all others; it gets the name of the exception only.
-    Logging and everything else in the process formats as before.
-    """
-    format_exception = traceback.format_exception
-    if getattr(format_exception, "hides_tracebacks", False):
-        return
-
-    def format_for_caller(
-        error: Any, /, value: Any = None, tb: TracebackType | None = None, **options: Any
-    ) -> list[str]:
-        if sys._getframe().f_back is None:
-            return [error.__name__ if isinstance(error, type) else type(error).__name__]
-        arguments = (error,) if value is None and tb is None else (error, value, tb)
-        formatted: Callable[..., list[str]] = format_exception
-        return formatted(*arguments, **options)
-
-    format_for_caller.hides_tracebacks = True  # type: ignore[attr-defined]
-    traceback.format_exception = format_for_caller  # type: ignore[assignment]

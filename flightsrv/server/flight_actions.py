@@ -2,16 +2,15 @@
 
 from flightsrv.server.call import Call
 from flightsrv.server.tickets import read_ticket
-from flightsrv.wire.codec import decode
-from flightsrv.wire.commands import ActionCancelQueryRequest, ActionCancelQueryResult, QueryTicket
-from flightsrv.wire.flight_messages import (
+from flightsrv.wire.action_messages import (
     CancelFlightInfoRequest,
     CancelFlightInfoResult,
     CancelStatus,
-    FlightEndpoint,
-    FlightInfo,
     RenewFlightEndpointRequest,
 )
+from flightsrv.wire.codec import decode
+from flightsrv.wire.commands import ActionCancelQueryRequest, ActionCancelQueryResult, QueryTicket
+from flightsrv.wire.flight_messages import FlightEndpoint, FlightInfo
 from udtf.errors import InvalidArgument
 
 CANCEL_PATIENCE_S = 1.0

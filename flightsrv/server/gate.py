@@ -1,8 +1,9 @@
-"""Who is in: the number of calls in flight, and the door that closes when the server stops."""
+"""Who is in: the number of calls in flight, as many as may be, and the door that closes when the server stops."""
 
 from threading import Condition
 
 from flightsrv.server.errors import Draining
+from udtf.errors import Overloaded
 
 
 class Gate:
@@ -11,7 +12,8 @@ class Gate:
     Safe to use from many threads.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, max_inside: int) -> None:
+        self._max_inside = max_inside
         self._changed = Condition()
         self._inside = 0
         self._draining = False
@@ -22,10 +24,13 @@ class Gate:
 
         Raises:
             Draining: the server is stopping.
+            Overloaded: as many as may be are in.
         """
         with self._changed:
             if self._draining:
                 raise Draining("the server is stopping; try again in a moment")
+            if self._inside >= self._max_inside:
+                raise Overloaded(f"{self._inside} calls are under way, as many as there may be; try again in a moment")
             self._inside += 1
 
     def leave(self) -> None:

@@ -24,6 +24,13 @@ from flightsrv.server.call import Call
 from flightsrv.server.errors import NotOffered
 from flightsrv.server.queries import Answer
 from flightsrv.server.upload import Upload
+from flightsrv.wire.action_messages import (
+    CancelFlightInfoRequest,
+    CloseSessionRequest,
+    GetSessionOptionsRequest,
+    RenewFlightEndpointRequest,
+    SetSessionOptionsRequest,
+)
 from flightsrv.wire.codec import decode, encode, pack, unpack
 from flightsrv.wire.commands import (
     ActionCancelQueryRequest,
@@ -49,14 +56,7 @@ from flightsrv.wire.commands import (
     QueryTicket,
     TicketStatementQuery,
 )
-from flightsrv.wire.flight_messages import (
-    FLIGHT,
-    CancelFlightInfoRequest,
-    CloseSessionRequest,
-    GetSessionOptionsRequest,
-    RenewFlightEndpointRequest,
-    SetSessionOptionsRequest,
-)
+from flightsrv.wire.flight_messages import FLIGHT
 from flightsrv.wire.message import Message
 from udtf.errors import InvalidArgument
 

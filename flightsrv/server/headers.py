@@ -25,7 +25,7 @@ PRESERVE_DICTIONARY = "preserve_dictionary"
 NAMES = (RANGE_BEGIN, RANGE_END, STRICT, PROGRESS, PRESERVE_DICTIONARY)
 
 Headers = Mapping[str, Sequence[str | bytes]]
-"""Values by lower-case name, as Flight middleware gets them."""
+"""Values by lower-case name; those of names that end in `-bin` are bytes."""
 
 
 @dataclass(frozen=True)

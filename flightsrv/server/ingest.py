@@ -12,7 +12,7 @@ from flightsrv.wire.commands import (
     TableNotExist,
 )
 from udtf.catalog import CATALOG, DEFAULT_SCHEMA
-from udtf.errors import InvalidArgument, InvalidTelemetry, NotFound
+from udtf.errors import AlreadyExists, InvalidArgument, InvalidTelemetry, NotFound
 
 TABLES = ("processes", "streams", "blocks")
 
@@ -22,6 +22,7 @@ def ingest(call: Call, command: CommandStatementIngest, upload: Upload) -> DoPut
 
     Raises:
         InvalidArgument: the command asks for what a lake does not do: create, replace, temporary tables.
+        AlreadyExists: it asks for a table that must not be there.
         InvalidTelemetry: a record batch was refused; those before it are stored, and the message says how many rows.
         NotFound: no such table.
         PermissionDenied: the caller may not write, or not to these processes.
@@ -59,6 +60,6 @@ def _check_target(command: CommandStatementIngest) -> None:
             raise InvalidArgument(f"table {command.table!r} cannot be created: telemetry goes into {', '.join(TABLES)}")
         raise NotFound(f"no table {command.table!r} to ingest into; there are {', '.join(TABLES)}")
     if wanted.if_exists == TableExists.FAIL:
-        raise InvalidArgument(f"table {command.table} already exists; ingest in append mode")
+        raise AlreadyExists(f"table {command.table} already exists; ingest in append mode")
     if wanted.if_exists == TableExists.REPLACE:
         raise InvalidArgument(f"table {command.table} cannot be replaced, only appended to; ingest in append mode")

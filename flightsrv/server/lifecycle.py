@@ -8,14 +8,15 @@ from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, field
 
-import pyarrow as pa
-
+from flightsrv.server.auth.authentication import Authentication
 from flightsrv.server.auth.settings import SecuritySettings
 from flightsrv.server.call import Services
 from flightsrv.server.gate import Gate
+from flightsrv.server.heap import keep_freed_memory
 from flightsrv.server.limits import CallLimits
 from flightsrv.server.metrics_endpoint import MetricsEndpoint
-from flightsrv.server.service import FlightSqlService
+from flightsrv.server.service import FlightService
+from flightsrv.server.transport import Transport
 from udtf.errors import InvalidArgument
 from udtf.lake.lake import Lake
 from udtf.lake.orphans import tidy
@@ -55,26 +56,24 @@ class RunningServer:
 
     def __init__(self, services: Services, host: str, port: int, settings: ServerSettings) -> None:
         """Raises InvalidArgument where the address cannot be listened on."""
-        security = settings.security
+        security, max_calls = settings.security, settings.calls.max_calls
         self._services = services
         self._settings = settings
         self._stopped = False
-        self.gate = Gate()
+        self.gate = Gate(max_calls)
         self._metrics = None
         if settings.metrics_port is not None:
             self._metrics = MetricsEndpoint(services.lake.metrics, host, settings.metrics_port)
+        keep_freed_memory()
+        service = FlightService(services, self.gate, Authentication(security.tokens))
         try:
-            self._service = FlightSqlService((host, port), services, self.gate, security)
-        except (pa.ArrowException, OSError) as e:
+            self._transport = Transport(service.handler(), host, port, security.tls, max_calls)
+        except InvalidArgument:
             if self._metrics is not None:
                 self._metrics.close()
-            advice = (
-                "the port may be taken" if security.tls is None else "the port may be taken, or the key be no match"
-            )
-            raise InvalidArgument(f"cannot listen on {host}:{port}; {advice}") from e
-        self.port: int = self._service.port
-        scheme = "grpc" if security.tls is None else "grpc+tls"
-        self.url = f"{scheme}://{host}:{self.port}"
+            raise
+        self.port = self._transport.port
+        self.url = f"{'grpc' if security.tls is None else 'grpc+tls'}://{self._transport.address}"
         self.metrics_url = None if self._metrics is None else self._metrics.url
 
     def stop(self) -> bool:
@@ -89,7 +88,7 @@ class RunningServer:
             log.warning("cancelling calls that go on after %.0f s", self._settings.drain_s)
             if not self.gate.close(self._settings.grace_s):
                 return False
-        self._service.shutdown()
+        self._transport.stop(self._settings.grace_s)
         if self._metrics is not None:
             self._metrics.close()
         self._services.engine.close()

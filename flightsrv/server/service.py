@@ -1,105 +1,154 @@
-"""The Flight service: methods of the protocol, each a few lines that decode, hand over and encode."""
+"""The Flight service: the RPCs of the protocol, each a few lines that decode, hand over and encode."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import closing
 
-import pyarrow as pa
-from pyarrow import flight
+import grpc
 
 from flightsrv.server import handlers
-from flightsrv.server.auth.authentication import Authentication, Handshake
-from flightsrv.server.auth.settings import SecuritySettings
-from flightsrv.server.call import Call, Services
-from flightsrv.server.errors import hide_tracebacks_from_clients
+from flightsrv.server.auth.authentication import Authentication
+from flightsrv.server.call import Services
+from flightsrv.server.errors import NotOffered
 from flightsrv.server.gate import Gate
-from flightsrv.server.middleware import CALL, CallMiddleware, CallMiddlewareFactory
-from flightsrv.server.sessions import call_options
+from flightsrv.server.rpc import Reception, Rpc
+from flightsrv.server.sessions import COOKIE, new_session_id
 from flightsrv.server.streaming import stream, stream_schema
 from flightsrv.server.tickets import read_ticket
 from flightsrv.server.upload import Upload
-from flightsrv.wire.codec import encode, pack, unpack
+from flightsrv.wire.codec import decode, encode, pack, unpack
+from flightsrv.wire.flight_data import encode_rows
+from flightsrv.wire.flight_messages import (
+    Action,
+    ActionType,
+    DescriptorType,
+    FlightDescriptor,
+    FlightEndpoint,
+    FlightInfo,
+    HandshakeResponse,
+    PollInfo,
+    PutResult,
+    Result,
+    SchemaResult,
+    Ticket,
+)
 from flightsrv.wire.message import Message
 from udtf.errors import InvalidArgument
-from udtf.sql.engine import QueryCancelled
+
+NAME = "arrow.flight.protocol.FlightService"
 
 
-class FlightSqlService(flight.FlightServerBase):  # type: ignore[misc]
-    """Listens from the moment it is made. `location` is a pair of host and port; port 0 is a free one."""
+class FlightService:
+    """Answers RPCs. To gRPC a message is bytes, which are ours to read and to write."""
 
-    def __init__(self, location: tuple[str, int], services: Services, gate: Gate, security: SecuritySettings) -> None:
-        self._services = services
-        self._gate = gate
-        hide_tracebacks_from_clients()
-        tls = security.tls
-        super().__init__(
-            location,
-            auth_handler=Handshake(),
-            tls_certificates=None if tls is None else [(tls.certificate, tls.key)],
-            verify_client=tls is not None and tls.client_ca is not None,
-            root_certificates=None if tls is None else tls.client_ca,
-            middleware={CALL: CallMiddlewareFactory(gate, Authentication(security.tokens))},
-        )
+    def __init__(self, services: Services, gate: Gate, authentication: Authentication) -> None:
+        self._authentication = authentication
+        self._reception = Reception(services, gate, authentication)
 
-    def get_flight_info(
-        self, context: flight.ServerCallContext, descriptor: flight.FlightDescriptor
-    ) -> flight.FlightInfo:
-        with self._call(context) as call:
-            answer = handlers.answer(call, _command(descriptor))
-            # No location: the client asks where it asked before, whatever the name it knows this server by.
-            endpoint = flight.FlightEndpoint(pack(answer.ticket), [])
-            return flight.FlightInfo(stream_schema(answer), descriptor, [endpoint], -1, -1)
+    def handler(self) -> grpc.GenericRpcHandler:
+        """The service as gRPC takes it; RPCs that are not in it are UNIMPLEMENTED."""
+        rpcs = {
+            "GetFlightInfo": self._answering_once(get_flight_info),
+            "PollFlightInfo": self._answering_once(poll_flight_info),
+            "GetSchema": self._answering_once(get_schema),
+            "Handshake": self._answering(self.handshake),
+            "ListFlights": self._answering(list_flights),
+            "DoGet": self._answering(do_get),
+            "DoPut": self._answering(do_put),
+            "DoExchange": self._answering(do_exchange),
+            "DoAction": self._answering(do_action),
+            "ListActions": self._answering(list_actions),
+        }
+        return grpc.method_handlers_generic_handler(NAME, rpcs)
 
-    def get_schema(self, context: flight.ServerCallContext, descriptor: flight.FlightDescriptor) -> flight.SchemaResult:
-        with self._call(context) as call:
-            return flight.SchemaResult(stream_schema(handlers.answer(call, _command(descriptor))))
+    def handshake(self, rpc: Rpc) -> Iterator[bytes]:
+        """Tell what to send with other calls, in headers and trailers, since clients look in either.
 
-    def do_get(self, context: flight.ServerCallContext, ticket: flight.Ticket) -> flight.GeneratorStream:
-        with self._call(context) as call:
-            answer = handlers.answer(call, read_ticket(ticket.ticket))
-            return flight.GeneratorStream(stream_schema(answer), stream(call, answer))
+        Who calls is in the headers as well, whatever the messages say; a client that sends some waits for answers.
+        """
+        headers = self._authentication.handshake(rpc.headers)
+        rpc.send_headers(headers)
+        rpc.context.set_trailing_metadata(tuple(headers.items()))
+        for _ in rpc.requests:
+            yield encode(HandshakeResponse())
 
-    def do_put(
-        self,
-        context: flight.ServerCallContext,
-        descriptor: flight.FlightDescriptor,
-        reader: flight.MetadataRecordBatchReader,
-        writer: flight.FlightMetadataWriter,
-    ) -> None:
-        with self._call(context) as call:
-            result = handlers.put(call, _command(descriptor), Upload(reader))
-            try:
-                writer.write(pa.py_buffer(encode(result)))
-            except OSError as e:
-                raise QueryCancelled("the client left before it was answered") from e
+    # In both, requests are a stream to gRPC, so that none is read before it is known who calls.
 
-    def do_action(self, context: flight.ServerCallContext, action: flight.Action) -> list[bytes]:
-        with self._call(context) as call:
-            result = handlers.act(call, action.type, action.body.to_pybytes())
-            return [] if result is None else [result]
+    def _answering_once(self, answer: Callable[[Rpc], Message]) -> "grpc.RpcMethodHandler[bytes, bytes]":
+        def behavior(requests: Iterator[bytes], context: grpc.ServicerContext) -> bytes:
+            with self._reception.receive(requests, context) as rpc:
+                return encode(answer(rpc))
 
-    def list_actions(self, context: flight.ServerCallContext) -> list[tuple[str, str]]:
-        return [(name, action.description) for name, action in handlers.ACTIONS.items()]
+        return grpc.stream_unary_rpc_method_handler(behavior)
 
-    @contextmanager
-    def _call(self, context: flight.ServerCallContext) -> Iterator[Call]:
-        middleware: CallMiddleware = context.get_middleware(CALL)
-        call = Call(
-            self._services,
-            principal=middleware.principal,
-            peer=context.peer(),
-            is_cancelled=context.is_cancelled,
-            is_stopping=self._gate.is_closed,
-        )
-        middleware.call = call
-        try:
-            call.session_id = middleware.session_id
-            call.options = call_options(call.session_options(), middleware.headers)
-            yield call
-        except Exception as e:
-            raise call.failure(e) from e
+    def _answering(self, answer: Callable[[Rpc], Iterator[bytes]]) -> "grpc.RpcMethodHandler[bytes, bytes]":
+        def behavior(requests: Iterator[bytes], context: grpc.ServicerContext) -> Iterator[bytes]:
+            with self._reception.receive(requests, context) as rpc:
+                yield from answer(rpc)
+
+        return grpc.stream_stream_rpc_method_handler(behavior)
 
 
-def _command(descriptor: flight.FlightDescriptor) -> Message:
-    if descriptor.descriptor_type != flight.DescriptorType.CMD:
-        raise InvalidArgument("expected a descriptor with a Flight SQL command, given: a path")
-    return unpack(descriptor.command)
+def get_flight_info(rpc: Rpc) -> FlightInfo:
+    """Plan a query, and say by which ticket its rows are to be had."""
+    descriptor = decode(FlightDescriptor, rpc.request())
+    answer = handlers.answer(rpc.call, _command(descriptor))
+    # No location: the client asks where it asked before, whatever the name it knows this server by.
+    endpoint = FlightEndpoint(Ticket(pack(answer.ticket)))
+    return FlightInfo((endpoint,), stream_schema(answer).serialize().to_pybytes(), descriptor)
+
+
+def poll_flight_info(rpc: Rpc) -> PollInfo:
+    """The same for a client that is prepared to wait: rows are made when they are asked for, so it is complete."""
+    return PollInfo(get_flight_info(rpc), progress=1.0)
+
+
+def get_schema(rpc: Rpc) -> SchemaResult:
+    """Tell the columns of a query."""
+    answer = handlers.answer(rpc.call, _command(decode(FlightDescriptor, rpc.request())))
+    return SchemaResult(stream_schema(answer).serialize().to_pybytes())
+
+
+def do_get(rpc: Rpc) -> Iterator[bytes]:
+    """Send the rows of a ticket."""
+    answer = handlers.answer(rpc.call, read_ticket(decode(Ticket, rpc.request()).ticket))
+    with closing(stream(rpc.call, answer)) as rows:
+        yield from encode_rows(stream_schema(answer), rows)
+
+
+def do_put(rpc: Rpc) -> Iterator[bytes]:
+    """Take rows."""
+    upload = Upload(rpc.requests)
+    yield encode(PutResult(encode(handlers.put(rpc.call, _command(upload.descriptor), upload))))
+
+
+def do_action(rpc: Rpc) -> Iterator[bytes]:
+    """Do an action. A client without a session gets one."""
+    if not rpc.call.session_id:
+        rpc.call.session_id = new_session_id()
+        rpc.send_headers({"set-cookie": f"{COOKIE}={rpc.call.session_id}; Path=/"})
+    action = decode(Action, rpc.request())
+    result = handlers.act(rpc.call, action.type, action.body)
+    if result is not None:
+        yield encode(Result(result))
+
+
+def list_actions(rpc: Rpc) -> Iterator[bytes]:
+    """Tell which actions there are."""
+    for name, action in handlers.ACTIONS.items():
+        yield encode(ActionType(name, action.description))
+
+
+def list_flights(rpc: Rpc) -> Iterator[bytes]:
+    """Refuse."""
+    raise NotOffered("streams are not listed, but made by statements; GetTables lists tables")
+
+
+def do_exchange(rpc: Rpc) -> Iterator[bytes]:
+    """Refuse."""
+    raise NotOffered("DoExchange is not offered: run statements, and ingest telemetry by DoPut")
+
+
+def _command(descriptor: FlightDescriptor | None) -> Message:
+    if descriptor is None or descriptor.type != DescriptorType.CMD:
+        raise InvalidArgument("expected a descriptor with a Flight SQL command, given: a path or nothing")
+    return unpack(descriptor.cmd)

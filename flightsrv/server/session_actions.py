@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from flightsrv.server.call import Call
 from flightsrv.server.headers import NAMES, RANGE_BEGIN, RANGE_END
 from flightsrv.server.sessions import CATALOG, SCHEMA, SessionOptions, call_options
-from flightsrv.wire.flight_messages import (
+from flightsrv.wire.action_messages import (
     CloseSessionRequest,
     CloseSessionResult,
     CloseStatus,

@@ -1,15 +1,15 @@
-"""Rows on their way to a client: slices that fit into messages, progress between them, errors with a status."""
+"""Rows on their way to a client: slices that fit into messages, and progress between them."""
 
 import json
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from contextlib import closing
-from typing import TypeAlias
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from flightsrv.server.call import Call, ProgressMessage
 from flightsrv.server.queries import Answer
+from flightsrv.wire.flight_data import Rows
 from udtf.sql.engine import QueryCancelled
 from udtf.sql.plain_types import has_dictionaries, without_dictionaries
 
@@ -18,9 +18,6 @@ MAX_BATCH_BYTES = 2 << 20
 and for what a client's own limit counts besides."""
 
 MAX_SUMMARY_FAILURES = 100
-
-StreamItem: TypeAlias = "pa.RecordBatch | pa.Table | tuple[pa.RecordBatch, bytes]"
-"""A record batch to send, alone or with metadata; a table where dictionaries must go before it."""
 
 
 def stream_schema(answer: Answer) -> pa.Schema:
@@ -35,46 +32,35 @@ def sent_schema(schema: pa.Schema, *, preserve_dictionary: bool) -> pa.Schema:
     return pa.schema([field.with_type(without_dictionaries(field.type)) for field in schema], schema.metadata)
 
 
-def stream(call: Call, answer: Answer) -> Iterator[StreamItem]:
-    """Make the rows of an answer and send them.
+def stream(call: Call, answer: Answer) -> Generator[Rows, None, None]:
+    """Make the rows of an answer. Closing it stops the work.
 
     The record batches have `stream_schema(answer)`. For a caller who asked for progress, messages of the plan travel
     between them, or while there are none, as zero-row batches with JSON metadata; the last one, of type `summary`,
     counts rows and bytes and repeats what failed. (Not where dictionaries are kept: they would have to go before each
     message.)
-
-    Raises:
-        Exception: one that Flight turns into a status.
     """
     schema = stream_schema(answer)
     keeps_dictionaries = any(map(has_dictionaries, schema.types))
     progress = _Progress(call, schema) if call.options.progress and not keeps_dictionaries else None
-    try:
-        call.admit()
-        with closing(answer.batches(call.is_cancelled)) as batches:
-            for batch in batches:
-                call.watch_memory()
-                if progress:
-                    yield from progress.pending()
-                if not batch.num_rows:
-                    continue
-                for part in _slices(_with_schema(batch, schema)):
-                    # A plan that never waits never asks.
-                    if call.is_cancelled():
-                        raise QueryCancelled("the query was cancelled")
-                    call.count(part.num_rows, part.nbytes)
-                    yield pa.Table.from_batches([part]) if keeps_dictionaries else part
-        if progress:
-            yield from progress.pending()
-            yield progress.summary()
-        call.succeed()
-    except GeneratorExit:
-        call.abandon()
-        raise
-    except Exception as e:
-        raise call.failure(e) from e
-    finally:
-        call.finish()
+    call.admit()
+    with closing(answer.batches(call.is_cancelled)) as batches:
+        for batch in batches:
+            call.watch_memory()
+            if progress:
+                yield from progress.pending()
+            if not batch.num_rows:
+                continue
+            for part in _slices(_with_schema(batch, schema)):
+                # A plan that never waits never asks.
+                if call.is_cancelled():
+                    raise QueryCancelled("the query was cancelled")
+                call.count(part.num_rows, part.nbytes)
+                yield part
+    if progress:
+        yield from progress.pending()
+        yield progress.summary()
+    call.succeed()
 
 
 class _Progress:
@@ -85,14 +71,14 @@ class _Progress:
         self._no_rows = pa.RecordBatch.from_arrays([pa.array([], kind) for kind in schema.types], schema=schema)
         self._failures: list[ProgressMessage] = []
 
-    def pending(self) -> Iterator[StreamItem]:
+    def pending(self) -> Iterator[Rows]:
         """What came since the last time."""
         for message in self._call.pending_messages():
             if str(message.get("type", "")).endswith("_failed"):
                 self._failures.append(message)
             yield self._item(message)
 
-    def summary(self) -> StreamItem:
+    def summary(self) -> Rows:
         """What there is to say at the end."""
         return self._item(
             {
@@ -105,7 +91,7 @@ class _Progress:
             }
         )
 
-    def _item(self, message: ProgressMessage) -> StreamItem:
+    def _item(self, message: ProgressMessage) -> Rows:
         return self._no_rows, json.dumps(message).encode()
 
 

@@ -2,10 +2,13 @@
 
 import pyarrow as pa
 
+from flightsrv.server.handles import MAX_BOUND_ROWS
 from flightsrv.server.headers import CallOptions
+from flightsrv.server.limits import MAX_MESSAGE_BYTES
 from flightsrv.wire.codec import MalformedMessage, decode, encode, unpack
 from flightsrv.wire.commands import QueryTicket, TicketStatementQuery
 from flightsrv.wire.message import Message
+from udtf.arrow_messages import MessageGuard, check_names, open_stream
 from udtf.errors import InvalidArgument
 from udtf.time_range import TimeRange
 
@@ -58,9 +61,14 @@ def parameters_of(ticket: QueryTicket) -> pa.Table | None:
     if ticket.parameters is None:
         return None
     try:
-        with pa.ipc.open_stream(ticket.parameters) as reader:
-            return reader.read_all()
-    except pa.ArrowException as e:
+        guard = MessageGuard(MAX_MESSAGE_BYTES, MAX_BOUND_ROWS)
+        parameters = open_stream(ticket.parameters, guard).read_all()
+        check_names(parameters.schema)
+        parameters.validate(full=True)
+        for batch in parameters.to_batches():
+            guard.check_rows(batch)
+        return parameters
+    except (pa.ArrowException, OSError) as e:
         raise InvalidArgument("the parameters in the ticket cannot be read") from e
 
 

@@ -1,38 +1,42 @@
-"""Record batches that a client sends with DoPut."""
+"""Rows that a client sends with DoPut."""
 
-from collections.abc import Iterable, Iterator
-from typing import Protocol
+from collections.abc import Iterator
+from itertools import chain
 
 import pyarrow as pa
 
+from flightsrv.server.limits import MAX_MESSAGE_BYTES
+from flightsrv.wire.codec import decode
+from flightsrv.wire.flight_data import decode_rows
+from flightsrv.wire.flight_messages import FlightData
+from udtf.arrow_messages import MessageGuard
 from udtf.errors import InvalidArgument
 
-
-class Chunk(Protocol):
-    """One message of an upload; `data` is None where it has no rows to carry."""
-
-    data: pa.RecordBatch | None
+MAX_ROWS = 1 << 20
+"""Most rows of a record batch. Whoever takes them wants far fewer, and says so."""
 
 
 class Upload:
-    """What follows the command of a DoPut. It can be read once."""
+    """A stream of rows and, in its first message, what they are for. It can be read once.
 
-    def __init__(self, chunks: Iterable[Chunk]) -> None:
-        self._chunks = chunks
+    Attributes:
+        descriptor: None if the first message has none.
+    """
+
+    def __init__(self, requests: Iterator[bytes]) -> None:
+        """Raises InvalidArgument if nothing is sent."""
+        messages = (decode(FlightData, request) for request in requests)
+        first = next(messages, None)
+        if first is None:
+            raise InvalidArgument("expected a descriptor and rows, nothing was sent")
+        self.descriptor = first.flight_descriptor
+        self._messages = chain([first], messages)
 
     def batches(self) -> Iterator[pa.RecordBatch]:
-        """The record batches as they arrive.
+        """The record batches as they arrive; none where the client sends not even a schema.
 
         Raises:
-            InvalidArgument: the bytes are no Arrow stream.
+            InvalidArgument: the bytes are no Arrow stream, or one that takes more memory than it may.
         """
-        chunks = iter(self._chunks)
-        while True:
-            try:
-                chunk = next(chunks)
-            except StopIteration:
-                return
-            except pa.ArrowInvalid as e:
-                raise InvalidArgument("the upload is not a valid stream of Arrow record batches") from e
-            if chunk.data is not None:
-                yield chunk.data
+        # What a client may send compressed is no more than what it may send without.
+        return decode_rows(self._messages, MessageGuard(MAX_MESSAGE_BYTES, MAX_ROWS))

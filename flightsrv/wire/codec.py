@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 
 from google.protobuf.message import DecodeError
 
-from flightsrv.wire import commands, flight_messages
+from flightsrv.wire import action_messages, commands, flight_messages
 from flightsrv.wire.message import FLIGHT_SQL, Message
 from flightsrv.wire.pool import message_class
 from udtf.errors import InvalidArgument
@@ -40,7 +40,7 @@ def _full_name(message: type[Message]) -> str:
 
 _TYPES: dict[str, type[Message]] = {
     _full_name(kind): kind
-    for module in (commands, flight_messages)
+    for module in (commands, flight_messages, action_messages)
     for kind in vars(module).values()
     if isinstance(kind, type) and issubclass(kind, Message)
 }

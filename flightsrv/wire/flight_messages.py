@@ -1,17 +1,40 @@
-"""Messages of Flight itself that travel, bare, as bodies and results of actions."""
+"""Messages that the RPCs of Flight take and answer, bare."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from enum import IntEnum
-from types import MappingProxyType
 from typing import ClassVar
 
 from flightsrv.wire.message import Message
 
 FLIGHT = "arrow.flight.protocol"
 
+# ---- Handshakes
 
-# ---- What GetFlightInfo answers, as far as actions speak of it
+
+@dataclass(frozen=True)
+class HandshakeResponse(Message):
+    package: ClassVar[str] = FLIGHT
+    protocol_version: int = 0
+    payload: bytes = b""
+
+
+# ---- What a caller asks about, and where it is to be had
+
+
+class DescriptorType(IntEnum):
+    """What a descriptor holds."""
+
+    UNKNOWN = 0
+    PATH = 1
+    CMD = 2
+
+
+@dataclass(frozen=True)
+class FlightDescriptor(Message):
+    package: ClassVar[str] = FLIGHT
+    type: int = DescriptorType.UNKNOWN
+    cmd: bytes = b""
+    path: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -44,116 +67,70 @@ class FlightEndpoint(Message):
 
 @dataclass(frozen=True)
 class FlightInfo(Message):
-    """Without the fields that no action needs."""
+    """Numbers of -1 are not known."""
 
     package: ClassVar[str] = FLIGHT
     endpoint: tuple[FlightEndpoint, ...] = ()
-
-
-# ---- Cancelling, renewing
-
-
-class CancelStatus(IntEnum):
-    """What came of a wish to cancel, for both actions that there are."""
-
-    UNSPECIFIED = 0
-    CANCELLED = 1
-    CANCELLING = 2
-    NOT_CANCELLABLE = 3
+    schema: bytes = b""
+    flight_descriptor: FlightDescriptor | None = None
+    total_records: int = -1
+    total_bytes: int = -1
+    ordered: bool = False
+    app_metadata: bytes = b""
 
 
 @dataclass(frozen=True)
-class CancelFlightInfoRequest(Message):
+class PollInfo(Message):
+    """Complete if there is no descriptor to ask on with."""
+
     package: ClassVar[str] = FLIGHT
     info: FlightInfo | None = None
+    flight_descriptor: FlightDescriptor | None = None
+    progress: float | None = None
+    expiration_time: Timestamp | None = None
 
 
 @dataclass(frozen=True)
-class CancelFlightInfoResult(Message):
+class SchemaResult(Message):
     package: ClassVar[str] = FLIGHT
-    status: int = CancelStatus.UNSPECIFIED
+    schema: bytes
 
 
 @dataclass(frozen=True)
-class RenewFlightEndpointRequest(Message):
-    package: ClassVar[str] = FLIGHT
-    endpoint: FlightEndpoint | None = None
-
-
-# ---- Sessions
-
-
-@dataclass(frozen=True)
-class StringListValue(Message):
-    package: ClassVar[str] = f"{FLIGHT}.SessionOptionValue"
-    values: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True)
-class SessionOptionValue(Message):
-    """One of these; none at all unsets the option."""
+class FlightData(Message):
+    """An Arrow message in a stream of rows (`flight_data`); the first one of an upload says what the rows are for."""
 
     package: ClassVar[str] = FLIGHT
-    string_value: str | None = None
-    bool_value: bool | None = None
-    int64_value: int | None = None
-    double_value: float | None = None
-    string_list_value: StringListValue | None = None
+    flight_descriptor: FlightDescriptor | None = None
+    data_header: bytes = b""
+    app_metadata: bytes = b""
+    data_body: bytes = b""
 
 
 @dataclass(frozen=True)
-class SetSessionOptionsRequest(Message):
+class PutResult(Message):
     package: ClassVar[str] = FLIGHT
-    session_options: Mapping[str, SessionOptionValue] = field(default_factory=lambda: MappingProxyType({}))
+    app_metadata: bytes
 
 
-class OptionError(IntEnum):
-    """Why an option was refused."""
-
-    UNSPECIFIED = 0
-    INVALID_NAME = 1
-    INVALID_VALUE = 2
-    ERROR = 3
+# ---- Actions, whose bodies and results are messages of Flight SQL, or in `action_messages`
 
 
 @dataclass(frozen=True)
-class Error(Message):
-    package: ClassVar[str] = f"{FLIGHT}.SetSessionOptionsResult"
-    value: int
-
-
-@dataclass(frozen=True)
-class SetSessionOptionsResult(Message):
+class ActionType(Message):
     package: ClassVar[str] = FLIGHT
-    errors: Mapping[str, Error] = field(default_factory=lambda: MappingProxyType({}))
+    type: str
+    description: str
 
 
 @dataclass(frozen=True)
-class GetSessionOptionsRequest(Message):
+class Action(Message):
     package: ClassVar[str] = FLIGHT
+    type: str
+    body: bytes
 
 
 @dataclass(frozen=True)
-class GetSessionOptionsResult(Message):
+class Result(Message):
     package: ClassVar[str] = FLIGHT
-    session_options: Mapping[str, SessionOptionValue] = field(default_factory=lambda: MappingProxyType({}))
-
-
-@dataclass(frozen=True)
-class CloseSessionRequest(Message):
-    package: ClassVar[str] = FLIGHT
-
-
-class CloseStatus(IntEnum):
-    """What came of the wish to close a session."""
-
-    UNSPECIFIED = 0
-    CLOSED = 1
-    CLOSING = 2
-    NOT_CLOSEABLE = 3
-
-
-@dataclass(frozen=True)
-class CloseSessionResult(Message):
-    package: ClassVar[str] = FLIGHT
-    status: int
+    body: bytes

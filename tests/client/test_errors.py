@@ -1,7 +1,12 @@
 """Errors of a server become errors of the client, with messages for a user."""
 
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+
+import grpc
 import pyarrow as pa
 import pytest
+from grpc import StatusCode
 from pyarrow import flight
 
 import flightsrv.client
@@ -44,6 +49,48 @@ def test_each_status_has_its_class_and_a_clean_message(raised, expected):
     assert type(caught.value) is expected
     assert str(caught.value) == str(raised).strip('"')
     assert caught.value.__cause__ is not None
+
+
+@pytest.mark.parametrize(
+    ("code", "expected"),
+    [
+        (StatusCode.INVALID_ARGUMENT, InvalidRequest),
+        (StatusCode.RESOURCE_EXHAUSTED, InvalidRequest),
+        (StatusCode.ALREADY_EXISTS, InvalidRequest),
+        (StatusCode.UNIMPLEMENTED, InvalidRequest),
+        (StatusCode.NOT_FOUND, NotFound),
+        (StatusCode.UNAUTHENTICATED, Unauthenticated),
+        (StatusCode.PERMISSION_DENIED, PermissionDenied),
+        (StatusCode.UNAVAILABLE, Unavailable),
+        (StatusCode.DEADLINE_EXCEEDED, Unavailable),
+        (StatusCode.CANCELLED, Cancelled),
+        (StatusCode.INTERNAL, ServerFailed),
+        (StatusCode.UNKNOWN, ServerFailed),
+        (StatusCode.DATA_LOSS, ServerFailed),
+    ],
+)
+def test_each_code_of_grpc_has_its_class_and_a_clean_message(code: StatusCode, expected: type[Exception]) -> None:
+    """As servers send it that are not made of pyarrow, in answers and in the middle of rows or of an upload."""
+    message = "table 'a' is here: first. Then, with message: 100 %"
+
+    def abort(requests: Iterator[bytes], context: grpc.ServicerContext) -> Iterator[bytes]:
+        next(requests, None)
+        context.abort(code, message)
+        yield b""
+
+    methods = dict.fromkeys(("GetFlightInfo", "DoPut"), grpc.stream_stream_rpc_method_handler(abort))
+    handler = grpc.method_handlers_generic_handler("arrow.flight.protocol.FlightService", methods)
+    with ThreadPoolExecutor(2) as threads:
+        server = grpc.server(threads, handlers=[handler])
+        client = flightsrv.client.QueryClient(f"grpc://127.0.0.1:{server.add_insecure_port('127.0.0.1:0')}")
+        server.start()
+        for call in (lambda: client.query("SELECT 1"), lambda: client.ingest("processes", pa.table({"a": [1]}))):
+            with pytest.raises(flightsrv.client.FlightsrvError) as caught:
+                call()
+            assert type(caught.value) is expected
+            assert str(caught.value) == message
+        client.close()
+        server.stop(None)
 
 
 def test_connecting_where_nobody_listens_says_so():

@@ -92,6 +92,15 @@ def _break_late(engine: FakeEngine, context: QueryContext, is_cancelled: IsCance
     raise ZeroDivisionError("/srv/secret/path.py")
 
 
+class Panic(BaseException):
+    """What DataFusion's panics are: no Exception."""
+
+
+def _panic(engine: FakeEngine, context: QueryContext, is_cancelled: IsCancelled) -> Iterator[pa.RecordBatch]:
+    yield batch(0)
+    raise Panic("/srv/secret/path.rs")
+
+
 def _large(engine: FakeEngine, context: QueryContext, is_cancelled: IsCancelled) -> Iterator[pa.RecordBatch]:
     """40 MiB in one batch, one row of it larger than all messages should be."""
     small = batch(0, rows=360, payload_bytes=100 << 10)
@@ -132,6 +141,7 @@ STATEMENTS: dict[str, Callable[[FakeEngine, QueryContext, IsCancelled], Iterator
     "forever": _forever,
     "fail late": _fail_late,
     "break late": _break_late,
+    "panic": _panic,
     "large": _large,
     "progress": _progress,
     "silent": _silent,

@@ -7,6 +7,12 @@ import pytest
 from pyarrow import flight
 
 from flightsrv.server.lifecycle import RunningServer
+from flightsrv.wire.action_messages import (
+    CancelFlightInfoRequest,
+    CancelFlightInfoResult,
+    CancelStatus,
+    RenewFlightEndpointRequest,
+)
 from flightsrv.wire.codec import decode, encode, pack, unpack
 from flightsrv.wire.commands import (
     ActionCancelQueryRequest,
@@ -14,17 +20,7 @@ from flightsrv.wire.commands import (
     CommandGetCatalogs,
     CommandStatementQuery,
 )
-from flightsrv.wire.flight_messages import (
-    CancelFlightInfoRequest,
-    CancelFlightInfoResult,
-    CancelStatus,
-    FlightEndpoint,
-    FlightInfo,
-    Location,
-    RenewFlightEndpointRequest,
-    Ticket,
-    Timestamp,
-)
+from flightsrv.wire.flight_messages import FlightEndpoint, FlightInfo, Location, Ticket, Timestamp
 from flightsrv.wire.message import Message
 from tests.server.clients import descriptor
 from tests.server.fakes import TIMEOUT_S, FakeEngine

@@ -84,7 +84,7 @@ REPLACE = TableDefinitionOptions(TableNotExist.CREATE, TableExists.REPLACE)
 @pytest.mark.parametrize(
     ("command", "error", "message"),
     [
-        (CommandStatementIngest("processes", CREATE), pa.ArrowInvalid, "already exists"),
+        (CommandStatementIngest("processes", CREATE), pa.ArrowException, "already exists"),
         (CommandStatementIngest("processes", REPLACE), pa.ArrowInvalid, "cannot be replaced"),
         (CommandStatementIngest("spans", CREATE), pa.ArrowInvalid, "cannot be created"),
         (CommandStatementIngest("processes", temporary=True), pa.ArrowInvalid, "temporary"),

@@ -6,18 +6,21 @@ import sys
 import threading
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any, cast
 
 import pytest
 from pyarrow import flight
 
+from flightsrv.server.call import Services
 from flightsrv.server.gate import Gate
-from flightsrv.server.lifecycle import RunningServer, running_server, start
+from flightsrv.server.lifecycle import RunningServer, ServerSettings, running_server, start
 from flightsrv.wire.codec import pack
 from flightsrv.wire.commands import TicketStatementQuery
 from tests.server.clients import PyarrowClient
 from tests.server.fakes import TIMEOUT_S, FakeEngine
 from tests.server.telemetry import Recording
-from udtf.errors import InvalidArgument
+from udtf.errors import InvalidArgument, Overloaded
+from udtf.lake.lake import Lake
 
 WAIT = flight.Ticket(pack(TicketStatementQuery(b"wait")))
 
@@ -59,6 +62,25 @@ def test_draining_server_refuses_calls_and_finishes_streams(
     assert not stopping.is_alive()
 
 
+def test_stopping_server_sends_all_to_the_end(engine: FakeEngine, tmp_path: Path) -> None:
+    """The last row and the status reach the client; after that, nobody listens."""
+    services = Services(cast(Any, engine), Lake.open(str(tmp_path / "lake")))
+    server = RunningServer(services, "127.0.0.1", 0, ServerSettings(drain_s=TIMEOUT_S))
+    with flight.connect(server.url) as client:
+        reader = client.do_get(WAIT)
+        reader.read_chunk()
+        stopping = threading.Thread(target=server.stop)
+        stopping.start()
+        while not server.gate.is_draining():
+            pass
+        engine.released.set()
+        assert reader.read_all()["n"].to_pylist() == [1]
+        stopping.join(TIMEOUT_S)
+        assert not stopping.is_alive()
+        with pytest.raises(flight.FlightUnavailableError):
+            client.do_get(WAIT)
+
+
 @pytest.mark.parametrize("sql", [b"wait", b"forever"])
 def test_stream_that_outlasts_the_drain_is_ended(
     fake_server: RunningServer, fake_connection: flight.FlightClient, sql: bytes
@@ -76,12 +98,23 @@ def test_stream_that_outlasts_the_drain_is_ended(
 
 def test_gate_knows_whether_all_have_left() -> None:
     """Draining ends when the last one leaves, or when its time is over."""
-    gate = Gate()
+    gate = Gate(1)
     gate.enter()
     assert not gate.drain(0)
     assert not gate.close(0)
     gate.leave()
     assert gate.drain(0)
+
+
+def test_gate_lets_in_as_many_as_may_be() -> None:
+    """And others when there is room again."""
+    gate = Gate(2)
+    for _ in range(2):
+        gate.enter()
+    with pytest.raises(Overloaded, match="2 calls are under way, as many as there may be"):
+        gate.enter()
+    gate.leave()
+    gate.enter()
 
 
 @pytest.fixture

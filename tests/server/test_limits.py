@@ -18,9 +18,10 @@ from pyarrow import flight
 from flightsrv.server.call import Services
 from flightsrv.server.lifecycle import RunningServer, ServerSettings
 from flightsrv.server.limits import CallLimits
+from flightsrv.wire.action_messages import CancelFlightInfoRequest
 from flightsrv.wire.codec import encode, pack
 from flightsrv.wire.commands import CommandStatementQuery, TicketStatementQuery
-from flightsrv.wire.flight_messages import CancelFlightInfoRequest, FlightEndpoint, FlightInfo, Ticket
+from flightsrv.wire.flight_messages import FlightEndpoint, FlightInfo, Ticket
 from tests.faults.server_process import ServerProcess
 from tests.faults.server_process import running_server as server_process
 from tests.server.clients import descriptor

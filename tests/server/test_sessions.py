@@ -13,9 +13,7 @@ from pyarrow import flight
 from flightsrv.server.headers import CallOptions
 from flightsrv.server.lifecycle import RunningServer
 from flightsrv.server.sessions import COOKIE, Sessions, call_options, new_session_id, session_id_in
-from flightsrv.wire.codec import decode, encode, pack
-from flightsrv.wire.commands import CommandStatementQuery, TicketStatementQuery
-from flightsrv.wire.flight_messages import (
+from flightsrv.wire.action_messages import (
     CloseSessionRequest,
     CloseSessionResult,
     CloseStatus,
@@ -28,6 +26,8 @@ from flightsrv.wire.flight_messages import (
     SetSessionOptionsResult,
     StringListValue,
 )
+from flightsrv.wire.codec import decode, encode, pack
+from flightsrv.wire.commands import CommandStatementQuery, TicketStatementQuery
 from tests.server.clients import PyarrowClient, descriptor
 from tests.server.clients import call_options as headers_of
 from tests.server.telemetry import Recording

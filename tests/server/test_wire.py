@@ -6,6 +6,15 @@ import sys
 import pytest
 
 from flightsrv.wire import codec
+from flightsrv.wire.action_messages import (
+    CancelFlightInfoRequest,
+    Error,
+    OptionError,
+    SessionOptionValue,
+    SetSessionOptionsRequest,
+    SetSessionOptionsResult,
+    StringListValue,
+)
 from flightsrv.wire.codec import MalformedMessage, UnsupportedMessage, decode, encode, pack, unpack
 from flightsrv.wire.commands import (
     ActionCreatePreparedStatementResult,
@@ -21,16 +30,13 @@ from flightsrv.wire.commands import (
     TicketStatementQuery,
 )
 from flightsrv.wire.flight_messages import (
-    CancelFlightInfoRequest,
-    Error,
+    DescriptorType,
+    FlightData,
+    FlightDescriptor,
     FlightEndpoint,
     FlightInfo,
     Location,
-    OptionError,
-    SessionOptionValue,
-    SetSessionOptionsRequest,
-    SetSessionOptionsResult,
-    StringListValue,
+    PollInfo,
     Ticket,
     Timestamp,
 )
@@ -63,6 +69,14 @@ BARE = [
         }
     ),
     SetSessionOptionsResult({"a": Error(OptionError.INVALID_NAME)}),
+    PollInfo(
+        FlightInfo(schema=b"s", flight_descriptor=FlightDescriptor(DescriptorType.CMD, b"c"), ordered=True),
+        progress=1.0,
+    ),
+    PollInfo(
+        FlightInfo((), b"", None, 0, 0), FlightDescriptor(DescriptorType.PATH, path=("a", "b")), 0.0, Timestamp(1)
+    ),
+    FlightData(FlightDescriptor(), b"header", b"metadata", b"body"),
 ]
 
 

@@ -18,9 +18,10 @@ from pyarrow import flight
 import flightsrv.client
 from benchmarks import generator
 from flightsrv import telemetry
+from flightsrv.wire.action_messages import CancelFlightInfoRequest
 from flightsrv.wire.codec import encode, pack
 from flightsrv.wire.commands import CommandGetDbSchemas, CommandGetSqlInfo, CommandStatementQuery
-from flightsrv.wire.flight_messages import CancelFlightInfoRequest, FlightEndpoint, FlightInfo, Ticket
+from flightsrv.wire.flight_messages import FlightEndpoint, FlightInfo, Ticket
 
 ENDLESS = "SELECT count(*) FROM generate_series(1, 3000000) a(v), generate_series(1, 3000000) b(w) WHERE v * w % 7 = 9"
 START_NS = 1_767_261_600_000_000_000

@@ -10,7 +10,7 @@ Columns, in this order, none with nulls:
     depth           uint32      async streams only: number of ancestors
 
 Buffers are compressed with LZ4. An end repeats the scope of its begin; matching never looks at it.
-Only pyarrow and numpy are needed here, because the tracing library writes blocks too.
+Nothing heavy is needed here, because the tracing library writes blocks too.
 """
 
 from collections.abc import Sequence
@@ -21,7 +21,8 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from udtf.errors import InvalidTelemetry
+from udtf.arrow_messages import MessageGuard, check_names, open_stream
+from udtf.errors import InvalidArgument, InvalidTelemetry
 
 FORMAT = "arrow-v1"
 BEGIN = 0
@@ -29,6 +30,9 @@ END = 1
 MAX_EVENTS = 1 << 20
 """Most events in one block: keeps the memory that a block needs small and known."""
 MAX_PAYLOAD_BYTES = 64 << 20
+MAX_DECODED_BYTES = 35 * MAX_EVENTS + MAX_PAYLOAD_BYTES
+"""Most that a payload may take without compression. An event has 33 bytes, and less than two for validity and padding;
+the scopes may take as much as a payload that is not compressed."""
 
 SCOPE = pa.struct(
     [
@@ -161,12 +165,16 @@ def decode_block(payload: bytes | pa.Buffer) -> Events:
 
 def _read_batch(payload: bytes | pa.Buffer) -> pa.RecordBatch:
     try:
-        reader = pa.ipc.open_stream(payload)
+        reader = open_stream(payload, MessageGuard(MAX_DECODED_BYTES, MAX_EVENTS))
+        if reader.schema not in (THREAD_EVENTS, ASYNC_EVENTS):
+            check_names(reader.schema)  # they will be told
         batch = reader.read_next_batch()
         trailing = next(iter(reader), None)
         batch.validate(full=True)
     except StopIteration:
         raise InvalidTelemetry("payload is an Arrow IPC stream without a record batch, expected one") from None
+    except InvalidArgument as error:
+        raise InvalidTelemetry(f"payload: {error}") from error
     except (pa.ArrowException, OSError) as error:
         reason = str(error).partition("\n")[0][:200]
         raise InvalidTelemetry(f"payload is not a readable Arrow IPC stream: {reason}") from error

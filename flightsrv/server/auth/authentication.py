@@ -9,8 +9,6 @@ import base64
 import binascii
 import hmac
 
-from pyarrow import flight
-
 from flightsrv.server.auth.principal import ANYBODY, Principal
 from flightsrv.server.auth.tokens import Tokens
 from flightsrv.server.headers import Headers
@@ -53,16 +51,6 @@ class Authentication:
         """
         token = "anybody" if self._tokens is None else _credentials(headers)[1]
         return {AUTHORIZATION: f"Bearer {token}"}
-
-
-class Handshake(flight.ServerAuthHandler):  # type: ignore[misc]
-    """Lets handshakes come to an end; what they are about is in their headers."""
-
-    def authenticate(self, outgoing: object, incoming: object) -> None:
-        pass
-
-    def is_valid(self, token: bytes) -> bytes:
-        return b""
 
 
 def _credentials(headers: Headers) -> tuple[str | None, str]:

@@ -1,6 +1,7 @@
 """How a server is protected: whom it knows, and who may read along."""
 
 import ipaddress
+import ssl
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -53,12 +54,26 @@ def read_tls(certificate: Path, key: Path, client_ca: Path | None) -> Tls:
     """Read what it takes to encrypt from files.
 
     Raises:
-        InvalidArgument: a file cannot be read.
+        InvalidArgument: a file cannot be read, or is not what it should be.
     """
     try:
-        return Tls(certificate.read_bytes(), key.read_bytes(), None if client_ca is None else client_ca.read_bytes())
+        tls = Tls(certificate.read_bytes(), key.read_bytes(), None if client_ca is None else client_ca.read_bytes())
     except OSError as error:
         raise InvalidArgument(f"{error.filename} cannot be read: {error.strerror}") from error
+    # gRPC would say no more than that it cannot listen.
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    try:
+        context.load_cert_chain(certificate, key, password=lambda: "")
+    except ssl.SSLError as error:
+        raise InvalidArgument(
+            f"{certificate} and {key} must be a certificate and its key, in PEM and without a password: {error.reason}"
+        ) from error
+    if client_ca is not None:
+        try:
+            context.load_verify_locations(client_ca)
+        except ssl.SSLError as error:
+            raise InvalidArgument(f"{client_ca} must be certificates in PEM: {error.reason}") from error
+    return tls
 
 
 def _is_loopback(host: str) -> bool:

@@ -7,6 +7,7 @@ import adbc_driver_flightsql
 import adbc_driver_flightsql.dbapi as adbc
 import adbc_driver_manager
 import pytest
+from cryptography.hazmat.primitives import serialization
 
 import flightsrv.client
 from flightsrv import tracing
@@ -162,14 +163,31 @@ def test_a_certificate_of_a_client_needs_its_key(certificate: Pair) -> None:
         Tls(certificate=certificate.certificate).options()
 
 
-def test_a_key_that_does_not_fit_is_refused(authority: Authority, certificate: Pair, tmp_path: Path) -> None:
-    """The server does not start."""
-    tls = read_tls(certificate.certificate, authority.sign("other").key, None)
-    with (
-        pytest.raises(InvalidArgument, match="cannot listen on"),
-        running_server(str(tmp_path / "lake"), settings=ServerSettings(security=SecuritySettings(tls=tls))),
+def test_files_that_do_not_fit_are_refused(authority: Authority, certificate: Pair, tmp_path: Path) -> None:
+    """Before the server starts, by their names."""
+    other, garbage, locked = authority.sign("other").key, tmp_path / "garbage.pem", tmp_path / "locked.key"
+    garbage.write_text("-----BEGIN CERTIFICATE-----\nnonsense\n-----END CERTIFICATE-----\n")
+    key = serialization.load_pem_private_key(certificate.key.read_bytes(), None)
+    locked.write_bytes(
+        key.private_bytes(
+            serialization.Encoding.PEM,
+            serialization.PrivateFormat.PKCS8,
+            serialization.BestAvailableEncryption(b"secret"),
+        )
+    )
+    for chain, its_key in (
+        (certificate.certificate, other),
+        (certificate.certificate, locked),
+        (certificate.certificate, garbage),
+        (garbage, certificate.key),
+        (certificate.key, certificate.key),
     ):
-        pass
+        with pytest.raises(InvalidArgument, match=f"{chain} and {its_key} must be a certificate and its key"):
+            read_tls(chain, its_key, None)
+    with pytest.raises(InvalidArgument, match=f"{garbage} must be certificates"):
+        read_tls(certificate.certificate, certificate.key, garbage)
+    with pytest.raises(InvalidArgument, match=r"nowhere.pem cannot be read"):
+        read_tls(certificate.certificate, certificate.key, Path("nowhere.pem"))
 
 
 @pytest.mark.parametrize("host", ["0.0.0.0", "::", "192.0.2.1", "example.com"])

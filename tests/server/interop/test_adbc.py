@@ -51,13 +51,20 @@ def test_rows_are_ingested(dbapi: adbc.Connection, mode: Mode, kind: str) -> Non
 
 
 @pytest.mark.parametrize(
-    ("mode", "message"), [("create", "already exists"), ("replace", "cannot be replaced, only appended to")]
+    ("mode", "code", "message"),
+    [
+        ("create", "ALREADY_EXISTS", "already exists"),
+        ("replace", "INVALID_ARGUMENT", "cannot be replaced, only appended to"),
+    ],
 )
-def test_modes_that_would_change_more_than_rows_are_refused(dbapi: adbc.Connection, mode: Mode, message: str) -> None:
+def test_modes_that_would_change_more_than_rows_are_refused(
+    dbapi: adbc.Connection, mode: Mode, code: str, message: str
+) -> None:
     """As a mistake of the client, before a row is stored."""
     recording = Recording()
-    with dbapi.cursor() as cursor, pytest.raises(adbc_driver_manager.ProgrammingError, match=message):
+    with dbapi.cursor() as cursor, pytest.raises(adbc_driver_manager.ProgrammingError, match=message) as refused:
         cursor.adbc_ingest("processes", recording.processes, mode=mode)
+    assert refused.value.status_code.name == code
     assert answer(dbapi, "SELECT count(*) FROM processes WHERE process_id = ?", recording.process_id) == [(0,)]
 
 
@@ -164,6 +171,21 @@ def test_partitions_of_functions_are_read_elsewhere(server: RunningServer, recor
 
     with ThreadPoolExecutor(3) as pool:
         assert list(pool.map(read, partitions * 3)) == [[("inner",), ("outer",)]] * 3
+
+
+def test_partitions_are_asked_for_until_there_are_no_more(server: RunningServer, recording: Recording) -> None:
+    """By PollFlightInfo, which has all of them at once."""
+    options = adbc_driver_manager.StatementOptions
+    with adbc.connect(server.url, autocommit=True) as connection, connection.cursor() as cursor:
+        cursor.adbc_statement.set_options(**{options.INCREMENTAL.value: "true"})
+        sql = f"SELECT name FROM process_spans('{recording.process_id}', 'both') ORDER BY name"
+        (partition,), schema = cursor.adbc_execute_partitions(sql)
+        assert schema is not None
+        assert schema.names == ["name"]
+        assert cursor.adbc_statement.get_option_float(options.PROGRESS.value) == 1.0
+        assert cursor.adbc_execute_partitions(sql)[0] == []
+        cursor.adbc_read_partition(partition)
+        assert cursor.fetchall() == [("inner",), ("outer",)]
 
 
 def test_connection_without_autocommit_works(server: RunningServer) -> None:

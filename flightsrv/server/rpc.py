@@ -1,0 +1,109 @@
+"""What happens around every RPC: who makes it, the gate, its headers, its end, and a status if it failed."""
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import NoReturn
+
+import grpc
+
+from flightsrv.server.auth.authentication import Authentication
+from flightsrv.server.call import Call, Services
+from flightsrv.server.errors import Status, status_of
+from flightsrv.server.gate import Gate
+from flightsrv.server.headers import Headers
+from flightsrv.server.sessions import call_options, session_id_in
+from udtf.errors import InvalidArgument, UdtfError
+from udtf.sql.engine import QueryCancelled
+
+
+@dataclass(frozen=True)
+class Rpc:
+    """An RPC that was let in.
+
+    Attributes:
+        requests: the messages of the client as they arrive; they can be read once. If the client leaves before their
+            end, they raise an error, which is its status.
+    """
+
+    call: Call
+    headers: Headers
+    requests: Iterator[bytes]
+    context: grpc.ServicerContext
+
+    def request(self) -> bytes:
+        """The only message of the client.
+
+        Raises:
+            InvalidArgument: there is none.
+        """
+        request = next(self.requests, None)
+        if request is None:
+            raise InvalidArgument("expected a message, nothing was sent")
+        return request
+
+    def send_headers(self, headers: Mapping[str, str]) -> None:
+        """Send headers before anything else of the answer."""
+        self.context.send_initial_metadata(tuple(headers.items()))
+
+
+class Reception:
+    """Lets RPCs in and sees them out."""
+
+    def __init__(self, services: Services, gate: Gate, authentication: Authentication) -> None:
+        self._services = services
+        self._gate = gate
+        self._authentication = authentication
+
+    @contextmanager
+    def receive(self, requests: Iterator[bytes], context: grpc.ServicerContext) -> Iterator[Rpc]:
+        """An RPC for the length of a `with` block. What is raised there becomes its status.
+
+        Nothing is read of a client that nobody knows.
+        """
+        headers = _headers(context)
+        try:
+            principal = self._authentication.principal(headers)
+            self._gate.enter()
+        except UdtfError as error:
+            _abort(context, status_of(error, ""))
+        call = Call(
+            self._services,
+            principal=principal,
+            peer=context.peer(),
+            is_cancelled=lambda: not context.is_active(),
+            is_stopping=self._gate.is_closed,
+        )
+        try:
+            call.session_id = session_id_in(headers) or ""
+            call.options = call_options(call.session_options(), headers)
+            yield Rpc(call, headers, _until_it_leaves(requests, context), context)
+        except GeneratorExit:
+            call.abandon()
+            raise
+        except grpc.RpcError:
+            _abort(context, call.failure(QueryCancelled("the client has left")))
+        except BaseException as error:
+            # Also what is no Exception, such as a panic: gRPC would leave the client without an answer for ever.
+            _abort(context, call.failure(error))
+        finally:
+            call.finish()
+            self._gate.leave()
+
+
+def _headers(context: grpc.ServicerContext) -> Headers:
+    headers: dict[str, list[str | bytes]] = {}
+    for name, value in context.invocation_metadata():
+        headers.setdefault(name, []).append(value)
+    return headers
+
+
+def _until_it_leaves(requests: Iterator[bytes], context: grpc.ServicerContext) -> Iterator[bytes]:
+    yield from requests
+    # For gRPC, that is an end of them as well.
+    if not context.is_active():
+        raise QueryCancelled("the client left before it had sent all")
+
+
+def _abort(context: grpc.ServicerContext, status: Status) -> NoReturn:
+    context.abort(status.code, status.message)
