@@ -111,7 +111,7 @@ class Metrics:
         self._watched.stores.append(statistics)
 
     def call_ended(self, kind: str, outcome: str, seconds: float, rows: int, size_bytes: int) -> None:
-        """A 'query' or an 'ingestion' has ended: 'ok', 'failed', 'cancelled' or 'abandoned'."""
+        """A 'query' or an 'ingestion' has ended: 'ok', 'failed', or 'cancelled', by whoever wanted it or by leaving."""
         self.calls.labels(kind, outcome).inc()
         self.call_seconds.labels(kind).observe(seconds)
         self.rows.labels(kind).inc(rows)

@@ -20,7 +20,7 @@ class QueryRecord:
         begin_ns: when it arrived, nanoseconds since the Unix epoch.
         duration_ns: until the end of its stream.
         nb_rows, size_bytes: what left, or came by ingestion.
-        outcome: 'ok', 'failed', 'cancelled' or 'abandoned'.
+        outcome: 'ok', 'failed' or 'cancelled', which a client does that leaves as well.
         error: the kind of failure; None where there was none.
         memory_bytes: by how much the memory of the process that computed it rose, if there was one, and that of the
             server, as far as was seen when rows left. What others took there at the same time is in it.

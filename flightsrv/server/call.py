@@ -29,7 +29,7 @@ log = logging.getLogger(__name__)
 
 MAX_LOGGED_CHARS = 200
 
-Outcome = Literal["ok", "failed", "cancelled", "abandoned"]
+Outcome = Literal["ok", "failed", "cancelled"]
 ProgressMessage = dict[str, object]
 """A small JSON object with a `type`, from the plan of a query to the client."""
 
@@ -184,9 +184,9 @@ class Call:
         """Note that all has been done."""
         self.outcome = "ok"
 
-    def abandon(self) -> None:
+    def leave(self) -> None:
         """Note that the client left before the end."""
-        self.outcome = "abandoned"
+        self.outcome = "cancelled"
 
     def failure(self, error: BaseException) -> Status:
         """How this call ends for its client, by the exception that ended it."""
@@ -223,7 +223,7 @@ class Call:
                 self.query_id,
                 self._peer,
                 f" ({self.principal.name})" if self.principal.name else "",
-                "abandoned by the client" if self.outcome == "abandoned" else self.outcome,
+                self.outcome,
                 f", {self._error}" if self._error else "",
                 self.rows,
                 self.size_bytes,

@@ -79,7 +79,7 @@ class Reception:
             call.options = call_options(call.session_options(), headers)
             yield Rpc(call, headers, _until_it_leaves(requests, context), context)
         except GeneratorExit:
-            call.abandon()
+            call.leave()
             raise
         except grpc.RpcError:
             _abort(context, call.failure(QueryCancelled("the client has left")))
