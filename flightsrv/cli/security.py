@@ -15,8 +15,8 @@ _OPTIONS = [
     click.option(
         "--tokens",
         type=_FILE,
-        help="Ask callers for a token, one of those in this file, which `flightsrv token add` makes. It is read once, "
-        "at the start.",
+        help="Ask callers for a token, one of those in this file, which `flightsrv token add` makes. Changes of it "
+        "hold a second later.",
     ),
     click.option("--tls-cert", type=_FILE, help="Encrypt, and show clients this certificate, in PEM."),
     click.option("--tls-key", type=_FILE, help="Key of --tls-cert, in PEM."),
@@ -49,13 +49,13 @@ def security_of(options: dict[str, Any]) -> "SecuritySettings":
         InvalidArgument: a file cannot be read.
     """
     from flightsrv.server.auth.settings import SecuritySettings, read_tls
-    from flightsrv.server.auth.tokens import read_tokens
+    from flightsrv.server.auth.tokens import TokenFile
 
     certificate, key, client_ca = options["tls_cert"], options["tls_key"], options["tls_client_ca"]
     if (certificate is None) != (key is None) or (client_ca is not None and certificate is None):
         raise click.UsageError("--tls-cert and --tls-key go together, and --tls-client-ca needs both.")
     return SecuritySettings(
-        None if options["tokens"] is None else read_tokens(options["tokens"]),
+        None if options["tokens"] is None else TokenFile(options["tokens"]),
         None if certificate is None else read_tls(certificate, key, client_ca),
         is_insecure=options["insecure"],
     )

@@ -23,7 +23,7 @@ _tokens_option = click.option(
 def token() -> None:
     """Make, list and remove the tokens that a server knows its callers by.
 
-    A running server learns of changes when it is started again.
+    A running server learns of changes within a second.
     """
 
 

@@ -10,7 +10,7 @@ import binascii
 import hmac
 
 from flightsrv.server.auth.principal import ANYBODY, Principal
-from flightsrv.server.auth.tokens import Tokens
+from flightsrv.server.auth.tokens import TokenFile, Tokens
 from flightsrv.server.headers import Headers
 from udtf.errors import UdtfError
 
@@ -26,7 +26,7 @@ class Unauthenticated(UdtfError):
 class Authentication:
     """Knows callers by their tokens; without any tokens, it lets everybody in."""
 
-    def __init__(self, tokens: Tokens | None) -> None:
+    def __init__(self, tokens: TokenFile | Tokens | None) -> None:
         self._tokens = tokens
 
     def principal(self, headers: Headers) -> Principal:

@@ -5,7 +5,7 @@ import ssl
 from dataclasses import dataclass
 from pathlib import Path
 
-from flightsrv.server.auth.tokens import Tokens
+from flightsrv.server.auth.tokens import TokenFile, Tokens
 from udtf.errors import InvalidArgument
 
 
@@ -32,7 +32,7 @@ class SecuritySettings:
         is_insecure: whether to listen for other machines without asking anybody who they are.
     """
 
-    tokens: Tokens | None = None
+    tokens: TokenFile | Tokens | None = None
     tls: Tls | None = None
     is_insecure: bool = False
 

@@ -10,15 +10,23 @@ A token has 256 random bits, so a plain hash of it tells nothing and needs neith
 import hashlib
 import hmac
 import json
+import logging
 import os
 import secrets
-from collections.abc import Sequence
+import threading
+import time
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from flightsrv.server.auth.principal import Principal, Role
 from udtf.errors import InvalidArgument
+
+log = logging.getLogger(__name__)
+
+LOOK_SECONDS = 1.0
+"""How soon a server learns of a change of its tokens."""
 
 PREFIX = "flightsrv_"
 """How tokens begin, so that scanners for secrets know them."""
@@ -73,6 +81,54 @@ class Tokens:
         if len(left) == len(self.entries):
             raise InvalidArgument(f"there is no token named {name!r}")
         return Tokens(left)
+
+
+class TokenFile:
+    """The tokens in a file, as it is now: a server that runs learns of new ones, and of those that were removed.
+
+    Where the file cannot be read any more, the tokens that were in it last stay good, and the log says so. Safe to use
+    from many threads.
+    """
+
+    def __init__(self, path: Path, clock_s: Callable[[], float] = time.monotonic) -> None:
+        """Raises InvalidArgument: the file is not there, or is not as it should be."""
+        self._path = path
+        self._clock_s = clock_s
+        self._lock = threading.Lock()
+        self._looked_s = clock_s()
+        self._state = _state_of(path)
+        self._tokens = read_tokens(path)
+
+    def find(self, token: str) -> Principal | None:
+        """Whose token it is; as `Tokens.find`."""
+        with self._lock:
+            now_s = self._clock_s()
+            if now_s - self._looked_s >= LOOK_SECONDS:
+                self._looked_s = now_s
+                self._look()
+            tokens = self._tokens
+        return tokens.find(token)
+
+    def _look(self) -> None:
+        state = _state_of(self._path)
+        if state == self._state:
+            return
+        self._state = state
+        try:
+            self._tokens = read_tokens(self._path)
+        except InvalidArgument as error:
+            log.error("tokens stay as they were: %s", error)
+        else:
+            log.info("read %d tokens anew", len(self._tokens.entries))
+
+
+def _state_of(path: Path) -> tuple[int, int, int] | None:
+    """What changes when a file is written or replaced; None if it is not there."""
+    try:
+        status = path.stat()
+    except OSError:
+        return None
+    return status.st_ino, status.st_mtime_ns, status.st_size
 
 
 def read_tokens(path: Path) -> Tokens:

@@ -2,12 +2,13 @@
 
 import json
 import stat
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from flightsrv.server.auth.principal import Principal, Role
-from flightsrv.server.auth.tokens import Tokens, read_tokens, write_tokens
+from flightsrv.server.auth.tokens import LOOK_SECONDS, TokenFile, Tokens, read_tokens, write_tokens
 from udtf.errors import InvalidArgument
 
 READER = Principal("grafana", frozenset({Role.READER}), frozenset({"p1", "p2"}))
@@ -85,3 +86,40 @@ def test_other_files_are_no_files_of_tokens(text: str, tmp_path: Path) -> None:
         read_tokens(path)
     with pytest.raises(InvalidArgument, match="cannot be read: No such file"):
         read_tokens(tmp_path / "other.json")
+
+
+class Clock:
+    """Goes on when a test says so."""
+
+    now_s = 0.0
+
+    def __call__(self) -> float:
+        return self.now_s
+
+    def go_on(self) -> None:
+        self.now_s += LOOK_SECONDS
+
+
+def test_changes_of_the_file_hold_while_a_server_runs(tmp_path: Path) -> None:
+    """A token that is removed is good no more; the others are as long as the file cannot be read."""
+    path, clock = tmp_path / "tokens.json", Clock()
+    tokens, first = Tokens().with_new(READER)
+    write_tokens(tokens, path)
+    file = TokenFile(path, clock)
+    assert file.find(first) == READER
+    other = replace(READER, name="other")
+    tokens, second = tokens.with_new(other)
+    write_tokens(tokens, path)
+    assert file.find(second) is None  # it has not looked yet
+    clock.go_on()
+    assert (file.find(first), file.find(second)) == (READER, other)
+    write_tokens(tokens.without(READER.name), path)
+    clock.go_on()
+    assert (file.find(first), file.find(second)) == (None, other)
+    for spoil in (lambda: path.write_text("{"), path.unlink):
+        spoil()
+        clock.go_on()
+        assert (file.find(first), file.find(second)) == (None, other)
+    write_tokens(tokens, path)
+    clock.go_on()
+    assert (file.find(first), file.find(second)) == (READER, other)
