@@ -1,4 +1,4 @@
-.PHONY: help install demo test test-fast soak bench proto check format
+.PHONY: help install demo test test-fast soak fuzz bench proto check format
 
 # The first Python that is new enough and can make virtual environments.
 PYTHON = $(shell for python in python3.11 python3 python; do \
@@ -40,6 +40,9 @@ test-fast: install ## run the tests that take no longer than a few seconds
 
 soak: install ## let 64 clients do everything for five minutes, and see what that leaves of a server
 	.venv/bin/python -m tests.soak
+
+fuzz: install ## feed whatever reads bytes of strangers with a million of inputs each
+	.venv/bin/python -m tests.fuzz
 
 bench: install ## measure against the budgets, write benchmarks/out/latest.json
 	.venv/bin/python -m benchmarks run

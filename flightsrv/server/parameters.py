@@ -14,6 +14,9 @@ import pyarrow as pa
 from udtf.errors import InvalidArgument
 from udtf.sql.tokens import placeholders
 
+_GLUE = dict.fromkeys(["", *" \t\r\n()[],;:=<>+-*/%|"], "")
+"""Next to all but these, what is put in place of a placeholder could become one token with it: `LIMIT?`, `E?`."""
+
 _NUMBERED = re.compile(r"\$[1-9][0-9]{0,4}")
 
 
@@ -51,10 +54,10 @@ class Statement:
         return self._join([literal(value) for value in values])
 
     def _join(self, texts: Sequence[str]) -> str:
-        parts = [self.pieces[0]]
+        joined = self.pieces[0]
         for number, piece in zip(self.parameters, self.pieces[1:], strict=True):
-            parts += (texts[number], piece)
-        return "".join(parts)
+            joined += _GLUE.get(joined[-1:], " ") + texts[number] + _GLUE.get(piece[:1], " ") + piece
+        return joined
 
 
 def parse_statement(sql: str) -> Statement:

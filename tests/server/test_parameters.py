@@ -34,6 +34,8 @@ def evaluate(expression: str) -> pa.Scalar:
         ("SELECT 1 -- ?\n + ?", "SELECT 1 -- ?\n + $1"),
         ("SELECT /* ? /* ? */ ? */ ?", "SELECT /* ? /* ? */ ? */ $1"),
         ("SELECT a$1, ?", "SELECT a$1, $1"),
+        ("SELECT a FROM t LIMIT?", "SELECT a FROM t LIMIT $1"),
+        ("SELECT E?, ?x, 'a'?, ?'b'", "SELECT E $1, $2 x, 'a' $3, $4 'b'"),
         ("SELECT 'open ?", "SELECT 'open ?"),
         ("SELECT /* open ?", "SELECT /* open ?"),
         ("SELECT $$ open ?", "SELECT $$ open ?"),

@@ -6,7 +6,6 @@ send with all other calls. It holds the same token, so that any server with the 
 """
 
 import base64
-import binascii
 import hmac
 
 from flightsrv.server.auth.principal import ANYBODY, Principal
@@ -65,7 +64,7 @@ def _credentials(headers: Headers) -> tuple[str | None, str]:
                 # Some clients leave the padding away.
                 padded = value.strip() + "=" * (-len(value.strip()) % 4)
                 name, _, password = base64.b64decode(padded, validate=True).decode().partition(":")
-            except (binascii.Error, UnicodeDecodeError):
+            except ValueError:
                 raise Unauthenticated(_NEEDED) from None
             return name, password
     raise Unauthenticated(_NEEDED)

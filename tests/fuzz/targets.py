@@ -1,0 +1,160 @@
+"""What is fed with bytes. Each lets through the errors by which it refuses them; all others are found."""
+
+import json
+import tempfile
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pyarrow as pa
+
+from flightsrv.chrome import ChromeTraceError, read_chrome_trace
+from flightsrv.server.auth.authentication import Authentication, Unauthenticated
+from flightsrv.server.auth.principal import Principal, Role
+from flightsrv.server.auth.tokens import Tokens
+from flightsrv.server.headers import read_options
+from flightsrv.server.parameters import parse_statement
+from flightsrv.server.sessions import session_id_in
+from flightsrv.server.tickets import parameters_of, read_ticket, time_range_of
+from flightsrv.server.upload import Upload
+from flightsrv.wire.action_messages import SetSessionOptionsRequest
+from flightsrv.wire.codec import decode, encode, pack, unpack
+from flightsrv.wire.commands import CommandGetTables, CommandStatementIngest, CommandStatementQuery, QueryTicket
+from flightsrv.wire.flight_messages import FlightData
+from tests.server.telemetry import Recording
+from udtf.errors import InvalidArgument
+from udtf.lake.block_format import MAX_EVENTS, decode_block
+from udtf.memory import resident_bytes
+
+MAX_GROWTH_BYTES = 512 << 20
+"""What reading any bytes may add to the process that reads them."""
+
+_TOKENS, _TOKEN = Tokens().with_new(Principal("reader", frozenset({Role.READER})))
+_RECORDING = Recording()
+_CHROME = {
+    "traceEvents": [{"ph": ph, "ts": 1.5, "dur": 2, "pid": 1, "tid": 2, "name": "x", "id": "7"} for ph in "XBEbe"]
+}
+_FOLDER = tempfile.TemporaryDirectory(prefix="fuzz-")
+
+
+@dataclass(frozen=True)
+class Target:
+    """Something that reads bytes, and bytes that it takes, to begin with."""
+
+    read: Callable[[bytes], None]
+    seeds: Sequence[bytes] = field(repr=False)
+
+
+def read_a_ticket(data: bytes) -> None:
+    with suppress(InvalidArgument):
+        ticket = read_ticket(data)
+        if isinstance(ticket, QueryTicket):
+            time_range_of(ticket)
+            parameters_of(ticket)
+
+
+def read_a_command(data: bytes) -> None:
+    with suppress(InvalidArgument):
+        message = unpack(data)
+        assert unpack(pack(message)) == message
+
+
+def read_session_options(data: bytes) -> None:
+    with suppress(InvalidArgument):
+        decode(SetSessionOptionsRequest, data)
+
+
+def read_a_statement(data: bytes) -> None:
+    sql = data.decode(errors="replace")
+    with suppress(InvalidArgument):
+        statement = parse_statement(sql)
+        assert len(statement.pieces) == len(statement.parameters) + 1
+        assert all(piece in sql for piece in statement.pieces)
+        assert parse_statement(statement.numbered()).parameter_count == statement.parameter_count
+
+
+def read_a_block(data: bytes) -> None:
+    with suppress(InvalidArgument):
+        assert 0 < len(decode_block(data)) <= MAX_EVENTS
+    _check_memory()
+
+
+def read_an_upload(data: bytes) -> None:
+    """Messages, each behind its size in four bytes."""
+    messages = []
+    while data:
+        size = int.from_bytes(data[:4], "little") % 65536
+        messages.append(data[4 : 4 + size])
+        data = data[4 + size :]
+    with suppress(InvalidArgument):
+        for batch in Upload(iter(messages)).batches():
+            assert batch.num_rows >= 0
+    _check_memory()
+
+
+def read_headers(data: bytes) -> None:
+    names = ["query_range_begin", "query_range_end", "trace_strict", "trace_progress", "preserve_dictionary", "cookie"]
+    values = data.decode(errors="replace").split("\n")
+    headers = {name: [value] for name, value in zip(names, values, strict=False)}
+    session_id_in(headers)
+    with suppress(InvalidArgument):
+        read_options(headers)
+
+
+def read_credentials(data: bytes) -> None:
+    with suppress(Unauthenticated):
+        principal = Authentication(_TOKENS).principal({"authorization": [data.decode(errors="replace")]})
+        assert _TOKEN.encode() in data or data.lower().startswith(b"basic "), principal
+
+
+def read_a_chrome_trace(data: bytes) -> None:
+    path = Path(_FOLDER.name, "trace.json")
+    path.write_bytes(data)
+    with suppress(ChromeTraceError):
+        list(read_chrome_trace(path).blocks())
+
+
+def _uploaded(*batches: pa.RecordBatch) -> bytes:
+    sink = pa.BufferOutputStream()
+    with pa.ipc.new_stream(sink, batches[0].schema) as writer:
+        for batch in batches:
+            writer.write_batch(batch)
+    messages = [
+        encode(FlightData(None, message.metadata.to_pybytes(), b"", message.body.to_pybytes()))
+        for message in pa.ipc.MessageReader.open_stream(sink.getvalue())
+    ]
+    return b"".join(len(message).to_bytes(4, "little") + message for message in messages)
+
+
+def _check_memory() -> None:
+    assert resident_bytes() < MAX_GROWTH_BYTES + _BEGIN_BYTES, "reading a few bytes takes a lot of memory"
+
+
+_QUERY = "SELECT * FROM perfetto_trace_chunks($1, 'both', $2, ?) -- ?"
+TARGETS: Mapping[str, Target] = {
+    "ticket": Target(
+        read_a_ticket,
+        [
+            pack(QueryTicket(_QUERY, parameters=b"", range_begin_ns=1, range_end_ns=2, query_id="0123456789abcdef")),
+            pack(CommandStatementQuery(_QUERY)),
+            b"\x0a\x08SELECT 1",
+        ],
+    ),
+    "command": Target(
+        read_a_command, [pack(CommandGetTables("c", "s", "t", ("TABLE",))), pack(CommandStatementIngest("blocks"))]
+    ),
+    "session options": Target(read_session_options, [b"\n\x12\n\x06schema\x12\x08\n\x06public"]),
+    "statement": Target(read_a_statement, [_QUERY.encode(), b'SELECT $$ ? $$, E\'\\\'\', /* /* */ */ "?""" FROM `a`']),
+    "block": Target(read_a_block, [_RECORDING.blocks["payload"][0].as_py()]),
+    "upload": Target(read_an_upload, [_uploaded(batch) for batch in _RECORDING.tables().values()]),
+    "headers": Target(
+        read_headers,
+        [b"2026-01-01T10:00:00.5Z\n2026-01-01T11:00:00+02:00\ntrue\nfalse\ntrue\na=b; arrow_flight_session_id=0"],
+    ),
+    "credentials": Target(read_credentials, [f"Bearer {_TOKEN}".encode(), b"Basic cmVhZGVyOng="]),
+    "chrome": Target(
+        read_a_chrome_trace, [json.dumps(_CHROME).encode(), b'[{"ph":"M","name":"thread_name","args":{"name":"x"}}']
+    ),
+}
+_BEGIN_BYTES = resident_bytes()
