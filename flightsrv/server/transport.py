@@ -11,7 +11,7 @@ from udtf.errors import InvalidArgument
 
 OPTIONS: Sequence[tuple[str, int]] = (
     ("grpc.max_receive_message_length", MAX_MESSAGE_BYTES),
-    # Where large values are in the lake, so are they in answers; batches are sliced by the service.
+    # Batches are sliced, but for a row that is larger than a slice.
     ("grpc.max_send_message_length", -1),
     # Or else the system lets a second server listen on the same port, and each gets a part of the calls.
     ("grpc.so_reuseport", 0),
