@@ -33,7 +33,7 @@ demo: install ## record a program of many threads, serve it, write demo.pftrace
 
 test: install ## run all tests; as root, first install the Debian packages that some need
 	.venv/bin/python -m tests.support.debian
-	.venv/bin/pytest
+	.venv/bin/pytest --numprocesses auto --maxprocesses 4 --dist loadfile
 
 test-fast: install ## run the tests that take no longer than a few seconds
 	.venv/bin/pytest -m 'not slow and not browser'

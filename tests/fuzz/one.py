@@ -15,14 +15,25 @@ INSTRUMENTED = (
 
 with atheris.instrument_imports(include=list(INSTRUMENTED)):
     from tests.fuzz.targets import TARGETS
+    from udtf.memory import resident_bytes
+
+MAX_GROWTH_BYTES = 512 << 20
+"""What reading any bytes may add to the process that reads them."""
 
 
 def main() -> None:
     """Does not return: libFuzzer ends the process."""
     name, folder, *options = sys.argv[1:]
-    for number, seed in enumerate(TARGETS[name].seeds):
+    target = TARGETS[name]
+    for number, seed in enumerate(target.seeds):
         Path(folder, f"seed-{number}").write_bytes(seed)
-    atheris.Setup([sys.argv[0], folder, *options], TARGETS[name].read)
+    most_bytes = resident_bytes() + MAX_GROWTH_BYTES
+
+    def read(data: bytes) -> None:
+        target.read(data)
+        assert resident_bytes() < most_bytes, "reading a few bytes takes a lot of memory"
+
+    atheris.Setup([sys.argv[0], folder, *options], read)
     atheris.Fuzz()
 
 

@@ -59,13 +59,13 @@ def plan_of(sql: str, **tables: pa.Schema) -> bytes:
 
 
 def message(*fields: tuple[int, bytes]) -> bytes:
-    """A protobuf message made by hand, of fields that are messages or text, short ones."""
-    return b"".join(
-        bytes([number << 3 | 2]) + bytes([len(value)]) + value
-        if number < 16
-        else bytes([(number << 3 & 0x7F) | 2 | 0x80, number >> 4, len(value)]) + value
-        for number, value in fields
-    )
+    """A protobuf message made by hand, of fields that are messages or text."""
+    return b"".join(varint(number << 3 | 2) + varint(len(value)) + value for number, value in fields)
+
+
+def varint(number: int) -> bytes:
+    """A number below 2 to the 14th, as protobuf has it."""
+    return bytes([number]) if number < 128 else bytes([number & 0x7F | 0x80, number >> 7])
 
 
 def test_adbc_runs_a_plan(dbapi: adbc.Connection, recording: Recording) -> None:

@@ -4,6 +4,7 @@ import os
 import signal
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -22,11 +23,14 @@ from udtf.settings import MIB, QuerySettings
 from udtf.sql import conversation
 from udtf.sql.engine import QueryEngine
 from udtf.sql.panics import EnginePanic
+from udtf.sql.worker import zygote
 from udtf.sql.worker_pool import MAX_IDLE
 
 TIMEOUT_S = 60.0
 FOREVER = "SELECT count(*) FROM generate_series(1, 3000000) a(v), generate_series(1, 3000000) b(w) WHERE v * w % 7 = 9"
 """Never yields a row, nor anything else."""
+LARGE_SORT = "SELECT v, arrow_cast(v, 'Utf8') AS t FROM generate_series(1, 3000000) g(v) ORDER BY t DESC"
+"""Takes about 130 MiB, which are spilled where there is less."""
 
 
 def rows(engine: QueryEngine, sql: str) -> list[dict[str, object]]:
@@ -40,10 +44,14 @@ def works(engine: QueryEngine) -> bool:
     return rows(engine, "SELECT sum(v) AS s FROM generate_series(1, 4) g(v)") == [{"s": 10}]
 
 
+def zygotes() -> list[psutil.Process]:
+    """The processes that workers of this one are forked from."""
+    return [child for child in psutil.Process().children() if zygote.__name__ in child.cmdline()]
+
+
 def worker_pids() -> set[int]:
-    """The processes that were forked from ours' zygote."""
-    zygotes = psutil.Process().children()
-    return {worker.pid for zygote in zygotes for worker in zygote.children()}
+    """The processes that were forked from them."""
+    return {worker.pid for each in zygotes() for worker in each.children()}
 
 
 def wait_until(holds: Callable[[], bool]) -> None:
@@ -157,9 +165,9 @@ def test_an_idle_worker_that_died_is_not_missed(engine: QueryEngine) -> None:
         os.kill(pid, signal.SIGKILL)
         wait_until(lambda pid=pid: has_ended(psutil.Process(pid)))
     assert works(engine)
-    for zygote in psutil.Process().children():
-        zygote.kill()
-        zygote.wait(TIMEOUT_S)
+    for each in zygotes():
+        each.kill()
+        each.wait(TIMEOUT_S)
     assert works(engine)
     assert rows(engine, "SELECT v FROM generate_series(1, 2) g(v) ORDER BY v DESC") == [{"v": 2}, {"v": 1}]
 
@@ -216,13 +224,27 @@ def test_files_of_workers_go_with_them(empty_lake: Lake) -> None:
     engine = QueryEngine(empty_lake, QuerySettings(memory_bytes=64 * MIB, query_memory_bytes=64 * MIB))
     assert works(engine)
     before = worker_pids()
-    sort = "SELECT v, arrow_cast(v, 'Utf8') AS t FROM generate_series(1, 3000000) g(v) ORDER BY t DESC"
-    with closing(engine.plan(sql=sort).batches()) as batches:
+    with closing(engine.plan(LARGE_SORT).batches()) as batches:
         while not next(batches).num_rows:
             pass
         spilled = [path for pid in before | worker_pids() for path in open_files(pid)]
         assert any(map(os.path.exists, spilled))
     wait_until(lambda: not any(map(os.path.exists, spilled)))
+    engine.close()
+
+
+def test_nobody_learns_where_files_of_workers_are(empty_lake: Lake) -> None:
+    """Nor from a worker that has just had some."""
+    engine = QueryEngine(empty_lake, QuerySettings(memory_bytes=64 * MIB, query_memory_bytes=64 * MIB))
+    before = worker_pids()
+    assert len(rows(engine, LARGE_SORT.replace("3000000", "1500000"))) == 1_500_000
+    workers = worker_pids() - before
+    (folder,) = rows(
+        engine, "SELECT value FROM information_schema.df_settings WHERE name = 'datafusion.runtime.temp_directory'"
+    )
+    assert worker_pids() - before == workers
+    assert folder["value"]
+    assert tempfile.gettempdir() not in str(folder["value"])
     engine.close()
 
 

@@ -62,12 +62,20 @@ def _fork(control: socket.socket, end: int, folder: Path) -> int:
         control.close()
         own_folder = folder / str(os.getpid())
         own_folder.mkdir()
-        os.environ["TMPDIR"] = str(own_folder)
+        os.environ["TMPDIR"] = _nameless(own_folder)
         work(Channel(socket.socket(fileno=end)))
     except BaseException:
         traceback.print_exc()
     finally:
         os._exit(0)
+
+
+def _nameless(folder: Path) -> str:
+    """A name of a folder, good in this process, that does not tell where it is: statements can read it among the
+    settings of the engine, and in what it has to complain of. Its own name where the system has no other."""
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    name = f"/proc/self/fd/{descriptor}"
+    return name if os.path.isdir(name) else str(folder)
 
 
 def _bury(pid: int, folder: Path) -> None:
