@@ -3,7 +3,7 @@
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
 
 import adbc_driver_flightsql.dbapi as adbc
 import adbc_driver_manager
@@ -166,3 +166,27 @@ def put(client: flight.FlightClient, command: Message, *batches: pa.RecordBatch)
         answer = reader.read()
     encoded: bytes = answer.to_pybytes()
     return encoded
+
+
+class CookieJar(flight.ClientMiddlewareFactory):
+    """Keeps the cookies of one connection."""
+
+    def __init__(self) -> None:
+        self.cookie: str | None = None
+
+    def start_call(self, info: flight.CallInfo) -> "CookieMiddleware":
+        return CookieMiddleware(self)
+
+
+class CookieMiddleware(flight.ClientMiddleware):
+    """Of one call."""
+
+    def __init__(self, jar: CookieJar) -> None:
+        self._jar = jar
+
+    def sending_headers(self) -> dict[str, str]:
+        return {} if self._jar.cookie is None else {"cookie": self._jar.cookie}
+
+    def received_headers(self, headers: dict[str, list[Any]]) -> None:
+        for cookie in headers.get("set-cookie", []):
+            self._jar.cookie = cookie.partition(";")[0]

@@ -28,34 +28,12 @@ from flightsrv.wire.action_messages import (
 )
 from flightsrv.wire.codec import decode, encode, pack
 from flightsrv.wire.commands import CommandStatementQuery, TicketStatementQuery
-from tests.server.clients import PyarrowClient, descriptor
+from tests.server.clients import CookieJar, PyarrowClient, descriptor
 from tests.server.clients import call_options as headers_of
 from tests.server.telemetry import Recording
 
 INNER_ENDS = "2026-01-01T10:00:00.000000061Z"
 DEFAULTS = {"catalog": SessionOptionValue("datafusion"), "schema": SessionOptionValue("public")}
-
-
-class CookieJar(flight.ClientMiddlewareFactory):
-    """Keeps the cookies of one connection."""
-
-    def __init__(self) -> None:
-        self.cookie: str | None = None
-
-    def start_call(self, info: flight.CallInfo) -> "CookieMiddleware":
-        return CookieMiddleware(self)
-
-
-class CookieMiddleware(flight.ClientMiddleware):
-    def __init__(self, jar: CookieJar) -> None:
-        self._jar = jar
-
-    def sending_headers(self) -> dict[str, str]:
-        return {} if self._jar.cookie is None else {"cookie": self._jar.cookie}
-
-    def received_headers(self, headers: dict[str, list[Any]]) -> None:
-        for cookie in headers.get("set-cookie", []):
-            self._jar.cookie = cookie.partition(";")[0]
 
 
 @pytest.fixture
