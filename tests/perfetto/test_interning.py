@@ -73,3 +73,13 @@ def test_no_scopes_need_no_definitions() -> None:
     interned = intern(TraceWriter(PROCESS), [])
     assert len(interned.iids) == 0
     assert interned.definitions == ()
+
+
+def test_texts_of_any_length_are_defined() -> None:
+    """Where the sizes of messages take more bytes, too."""
+    lengths = (0, 1, 100, 120, 127, 128, 129, 16_000, 16_383, 16_384, 3_000_000)
+    scopes = [Scope("n" * length, "t" * length, "f" * length, 2**32 - 1 - length) for length in lengths]
+    interned = intern(TraceWriter(PROCESS), scopes)
+    definitions = Definitions()
+    definitions.read(interned)
+    assert definitions.scopes(interned) == scopes

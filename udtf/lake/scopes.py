@@ -20,12 +20,12 @@ def scope_hashes(scope_table: pa.StructArray) -> ScopeHashes:
     names, targets, filenames, lines = scope_table.flatten()
     hashes: ScopeHashes = _seeds(np.asarray(lines.to_numpy()))
     for text in (names, targets, filenames):
-        _add_text(hashes, *_text_buffers(text))
+        _add_text(hashes, *text_buffers(text))
     _finish(hashes)
     return hashes
 
 
-def _text_buffers(texts: pa.StringArray) -> tuple[npt.NDArray[np.int32], npt.NDArray[np.uint8]]:
+def text_buffers(texts: pa.StringArray) -> tuple[npt.NDArray[np.int32], npt.NDArray[np.uint8]]:
     """Offsets (one more than texts) into the bytes of all texts."""
     _, offsets, data = texts.buffers()
     if len(texts) == 0:

@@ -17,10 +17,9 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from udtf.lake.scopes import ScopeHashes
-from udtf.perfetto.kernels import MAX_IID, SEQUENCE_ID, Lengths, Words, event_bodies
-from udtf.perfetto.messages import Trace, TracePacket
+from udtf.perfetto.definitions import define_categories, define_scopes
+from udtf.perfetto.kernels import MAX_IID, Lengths, Words, event_bodies
 
-_SCOPES_PER_PACKET = 1000
 _MIN_SLOTS = 1 << 12
 
 Int32s = npt.NDArray[np.int32]
@@ -83,35 +82,22 @@ class Interner:
         new_count = _assign(hashes, self._hashes, self._iids, self._count, iids, new_codes)
         definitions: tuple[bytes, ...] = ()
         if new_count:
-            definitions = tuple(self._define(scope_table.take(pa.array(new_codes[:new_count]))))
+            definitions = tuple(self._define(scope_table, new_codes[:new_count]))
         return InternedScopes(iids, self._category_iids[iids - 1], definitions)
 
-    def _define(self, scopes: pa.StructArray) -> Iterator[bytes]:
+    def _define(self, scope_table: pa.StructArray, codes: npt.NDArray[np.int64]) -> Iterator[bytes]:
         """Packets that define new scopes, under the next ids, and those of their categories that are new."""
-        category_iids: list[int] = []
-        for offset in range(0, len(scopes), _SCOPES_PER_PACKET):
-            trace = Trace()
-            packet = trace.packet.add()
-            packet.trusted_packet_sequence_id = SEQUENCE_ID
-            packet.sequence_flags = TracePacket.SEQ_NEEDS_INCREMENTAL_STATE
-            data = packet.interned_data
-            add_name, add_category, add_location = (
-                data.event_names.add,
-                data.event_categories.add,
-                data.source_locations.add,
-            )
-            some = scopes.slice(offset, _SCOPES_PER_PACKET)
-            columns = (some.field(name).to_pylist() for name in ("name", "target", "filename", "line"))
-            for name, target, filename, line in zip(*columns, strict=True):
-                self._count += 1
-                add_name(iid=self._count, name=name)
-                add_location(iid=self._count, file_name=filename, line_number=line)
-                if target not in self._categories:
-                    self._categories[target] = len(self._categories) + 1
-                    add_category(iid=self._categories[target], name=target)
-                category_iids.append(self._categories[target])
-            yield trace.SerializeToString()
-        self._category_iids = np.concatenate((self._category_iids, np.array(category_iids, np.int32)))
+        _, targets, _, _ = scope_table.flatten()
+        encoded = targets.take(pa.array(codes)).dictionary_encode()
+        used = encoded.dictionary.to_pylist()
+        new = [target for target in used if target not in self._categories]
+        numbered = {target: iid for iid, target in enumerate(new, len(self._categories) + 1)}
+        self._categories |= numbered
+        used_iids = np.array([self._categories[target] for target in used], np.int32)
+        self._category_iids = np.concatenate((self._category_iids, used_iids[encoded.indices.to_numpy()]))
+        yield from define_categories(numbered)
+        yield from define_scopes(self._count + 1, scope_table, codes)
+        self._count += len(codes)
 
     def _make_room(self, count: int) -> None:
         """Keeps the hash table at most half full, whatever of `count` more scopes is new."""

@@ -56,7 +56,7 @@ _WORD = np.uint64(8)
 
 
 @numba.njit(nogil=True)
-def _put_varint(out, position, value):  # type: ignore[no-untyped-def]
+def put_varint(out, position, value):  # type: ignore[no-untyped-def]
     """Writes an unsigned number, seven bits a byte; returns the position after it."""
     while value >= np.uint64(0x80):
         out[position] = np.uint8(value | np.uint64(0x80))
@@ -68,12 +68,12 @@ def _put_varint(out, position, value):  # type: ignore[no-untyped-def]
 
 @numba.njit(nogil=True)
 def _put_delta(out, position, value):  # type: ignore[no-untyped-def]
-    """`_put_varint`, quick for less than 2**28 (a quarter of a second).
+    """`put_varint`, quick for less than 2**28 (a quarter of a second).
 
     The length of a delta is hard to guess, so nothing branches on it: four bytes are written always.
     """
     if value >= np.uint64(1 << 28):
-        return _put_varint(out, position, value)
+        return put_varint(out, position, value)
     size = (
         _ONE
         + np.uint64(value >= np.uint64(1 << 7))
@@ -167,12 +167,12 @@ def event_bodies(iids, category_iids):  # type: ignore[no-untyped-def]
             body[5] = 1  # TYPE_SLICE_BEGIN
             iid = np.uint64(iids[row - 1])
             body[6] = 0x50  # name_iid
-            position = _put_varint(body, np.uint64(7), iid)
+            position = put_varint(body, np.uint64(7), iid)
             body[position] = 0x18  # category_iids
-            position = _put_varint(body, position + _ONE, np.uint64(category_iids[row - 1]))
+            position = put_varint(body, position + _ONE, np.uint64(category_iids[row - 1]))
             body[position] = 0x90  # source_location_iid: (34 << 3) is 0x110
             body[position + _ONE] = 0x02
-            position = _put_varint(body, position + np.uint64(2), iid)
+            position = put_varint(body, position + np.uint64(2), iid)
         body[3] = np.uint8(position - np.uint64(4))
         lengths[row] = np.int64(position)
     return bodies, lengths
