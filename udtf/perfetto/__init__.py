@@ -3,7 +3,8 @@
     writer.py        what a caller uses: the packets of one process, and their order in the file
     threads.py       spans of one thread -> packets on its track and on tracks below it
     async_spans.py   spans of one async stream -> packets on lanes, laid out by lanes.py
-    interning.py     scopes -> ids and their definitions
+    interning.py     scopes -> ids
+    definitions.py   what ids stand for, as packets
     tracks.py        processes, threads and tracks below them: uuids, pids, tids, descriptions
     sequence.py      clocks, packet defaults, instants
     kernels.py       compiled loops from columns to bytes, which pieces.py calls for buffers of whole packets
