@@ -6,12 +6,14 @@ from udtf.errors import InvalidArgument
 from udtf.sql.channel import Channel
 from udtf.sql.messages import Ended, Failed, Plan, Planned, Rows, Run
 from udtf.sql.panics import EnginePanic
+from udtf.sql.worker.conditions import write_conditions
 from udtf.sql.worker.remote_tables import RemoteTables, TableRefused
 from udtf.sql.worker.session import Session
 
 
 def work(channel: Channel) -> None:
     """Serve an engine until it hangs up."""
+    write_conditions()
     try:
         _Worker(channel).work()
     except (EOFError, OSError):

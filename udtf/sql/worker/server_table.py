@@ -8,10 +8,10 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 import pyarrow as pa
-import pyarrow.compute as pc
 import pyarrow.dataset as pads
 
 from udtf.sql.tables import TableKey, Tables, TableScan
+from udtf.sql.worker.conditions import Condition, plain_expression
 
 
 class ServerTable(pads.Dataset):  # type: ignore[misc]
@@ -32,19 +32,20 @@ class ServerTable(pads.Dataset):  # type: ignore[misc]
     def schema(self) -> pa.Schema:
         return self._own_schema
 
-    def get_fragments(self, filter: pc.Expression | None = None) -> list["_Fragment"]:
+    def get_fragments(self, filter: Condition | pa.Scalar | None = None) -> list["_Fragment"]:
         return [_Fragment(self)]
 
     def scanner(
-        self, columns: Sequence[str] | None = None, filter: pc.Expression | None = None, **_: Any
+        self, columns: Sequence[str] | None = None, filter: Condition | pa.Scalar | None = None, **_: Any
     ) -> "_Scanner":
         scan = self.scan(columns, filter)
         self._planned.append(scan)
         return _Scanner(self, scan)
 
-    def scan(self, columns: Sequence[str] | None, filter: pc.Expression | None) -> TableScan:
+    def scan(self, columns: Sequence[str] | None, filter: Condition | pa.Scalar | None) -> TableScan:
         """What is wanted of the table."""
-        return TableScan(self._key, tuple(self._own_schema.names if columns is None else columns), filter)
+        wanted = tuple(self._own_schema.names if columns is None else columns)
+        return TableScan(self._key, wanted, None if filter is None else plain_expression(filter))
 
     def batches(self, scan: TableScan) -> Iterator[pa.RecordBatch]:
         """The rows that are wanted."""
@@ -59,7 +60,7 @@ class _Fragment:
         self,
         schema: pa.Schema | None = None,
         columns: Sequence[str] | None = None,
-        filter: pc.Expression | None = None,
+        filter: Condition | pa.Scalar | None = None,
         **_: Any,
     ) -> "_Scanner":
         return _Scanner(self._table, self._table.scan(columns, filter))
