@@ -266,6 +266,19 @@ def test_a_block_id_with_other_content_is_refused(
     assert spans == [{"name": "s0"}]
 
 
+def test_a_block_id_of_somebody_else_is_refused(lake: Lake, reader: Reader, place: Place) -> None:
+    """Even with the same events, in another stream or at another place; nothing of it is stored."""
+    process = examples.process(*(examples.thread(begin(1, "s0"), end(5, "s0")) for _ in range(2)))
+    ingest_process(lake, process)
+    first, second = process.streams
+    ingest_blocks(lake, [Block("b", first, 0, first.events)])
+    stored, blobs = _blocks_of(reader, process), place.blobs()
+    for other in (Block("b", second, 0, second.events), Block("b", first, len(first.events), first.events)):
+        with pytest.raises(InvalidTelemetry, match="block 'b' is stored already, with other content"):
+            ingest_blocks(lake, [other])
+    assert (_blocks_of(reader, process), place.blobs()) == (stored, blobs)
+
+
 @pytest.mark.parametrize(("offset", "nb_events"), [(0, 1), (1, 2), (2, 2), (0, 6), (3, 1)])
 def test_a_block_that_overlaps_a_stored_one_is_refused(offset: int, nb_events: int, lake: Lake, reader: Reader) -> None:
     """An event has one ordinal and an ordinal one event, else ids of spans would double."""

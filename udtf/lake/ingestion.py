@@ -139,8 +139,7 @@ class Ingestion:
                 raise InvalidTelemetry(f"block {row.block_id!r} is given twice, with different content")
         known = self._metadata.blocks_of_ids(blocks)
         for block_id, stored in known.items():
-            # Before any payload is written, or it would take the place of the one that is stored.
-            if stored.payload_hash != blocks[block_id][0].payload_hash:
+            if stored.content != blocks[block_id][0].content:
                 raise InvalidTelemetry(f"block {block_id!r} is stored already, with other content")
         new = [block for block_id, block in blocks.items() if block_id not in known]
         self._put_payloads(new)

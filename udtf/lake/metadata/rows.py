@@ -63,7 +63,14 @@ class BlockRow:
 
     @property
     def payload_key(self) -> str:
-        return f"blobs/{self.process_id}/{self.stream_id}/{self.block_id}"
+        """Named after its content as well: of two senders that give one id to different blocks one is refused, and has
+        taken nothing from the other by then."""
+        return f"blobs/{self.process_id}/{self.stream_id}/{self.block_id}-{self.payload_hash}"
+
+    @property
+    def content(self) -> tuple[str, int, str]:
+        """What a block that is sent again has in common with the one that is stored."""
+        return self.stream_id, self.object_offset, self.payload_hash
 
     @property
     def end_offset(self) -> int:

@@ -77,15 +77,15 @@ class MetadataStore:
         with self._database.write() as connection:
             self._lock_streams(connection, {row.stream_id for row in rows})
             known = {
-                row.block_id: row.payload_hash
-                for row in connection.execute(
-                    sa.select(blocks.c.block_id, blocks.c.payload_hash).where(
-                        blocks.c.block_id.in_([row.block_id for row in rows])
-                    )
+                block_id: tuple(content)
+                for block_id, *content in connection.execute(
+                    sa.select(
+                        blocks.c.block_id, blocks.c.stream_id, blocks.c.object_offset, blocks.c.payload_hash
+                    ).where(blocks.c.block_id.in_([row.block_id for row in rows]))
                 )
             }
             for row in rows:
-                if known.get(row.block_id, row.payload_hash) != row.payload_hash:
+                if known.get(row.block_id, row.content) != row.content:
                     raise InvalidTelemetry(f"block {row.block_id!r} is stored already, with other content")
             new = [row for row in rows if row.block_id not in known]
             check_neighbours(connection, new)
