@@ -11,8 +11,8 @@ V = TypeVar("V")
 
 
 class ExpiringMap(Generic[K, V]):
-    """Forgets entries some time after their last use, and the one used longest ago when there are too many: for what
-    clients leave behind. Safe to use from many threads.
+    """Forgets entries some time after their last use, and the one used longest ago when there are too many or they are
+    too large: for what clients leave behind. Safe to use from many threads.
     """
 
     def __init__(
@@ -20,10 +20,15 @@ class ExpiringMap(Generic[K, V]):
         *,
         lifetime_s: float = 3600.0,
         max_entries: int = 10_000,
+        max_bytes: int = 256 << 20,
+        size_of: Callable[[K, V], int] = lambda key, value: 0,
         clock_s: Callable[[], float] = time.monotonic,
     ) -> None:
         self._lifetime_s = lifetime_s
         self._max_entries = max_entries
+        self._max_bytes = max_bytes
+        self._size_of = size_of
+        self._size_bytes = 0
         self._clock_s = clock_s
         self._lock = Lock()
         # The one used longest ago comes first.
@@ -32,8 +37,9 @@ class ExpiringMap(Generic[K, V]):
     def put(self, key: K, value: V) -> None:
         """Add an entry, in place of the one that the key had before."""
         with self._lock:
+            self._forget(key)
             self._entries[key] = (self._clock_s(), value)
-            self._entries.move_to_end(key)
+            self._size_bytes += self._size_of(key, value)
             self._forget_old()
 
     def get(self, key: K) -> V | None:
@@ -50,12 +56,17 @@ class ExpiringMap(Generic[K, V]):
     def forget(self, key: K) -> None:
         """Forget the entry of a key, if there is one."""
         with self._lock:
-            self._entries.pop(key, None)
+            self._forget(key)
+
+    def _forget(self, key: K) -> None:
+        if key in self._entries:
+            self._size_bytes -= self._size_of(key, self._entries.pop(key)[1])
 
     def _forget_old(self) -> None:
         oldest_s = self._clock_s() - self._lifetime_s
         while self._entries:
             key, (used_s, _) = next(iter(self._entries.items()))
-            if used_s >= oldest_s and len(self._entries) <= self._max_entries:
+            fits = len(self._entries) <= self._max_entries and self._size_bytes <= self._max_bytes
+            if used_s >= oldest_s and fits:
                 return
-            del self._entries[key]
+            self._forget(key)

@@ -1,5 +1,6 @@
 """Actions on what GetFlightInfo answered: cancelling the query behind it, keeping its tickets alive."""
 
+from flightsrv.server.auth.principal import Role
 from flightsrv.server.call import Call
 from flightsrv.server.tickets import read_ticket
 from flightsrv.wire.action_messages import (
@@ -21,6 +22,7 @@ def cancel_flight_info(call: Call, request: CancelFlightInfoRequest) -> CancelFl
 
     Raises:
         InvalidArgument: no endpoint with a ticket of this server was given.
+        PermissionDenied: the caller may not read.
     """
     return CancelFlightInfoResult(_cancel(call, request.info or FlightInfo()))
 
@@ -45,6 +47,7 @@ def renew_flight_endpoint(call: Call, request: RenewFlightEndpointRequest) -> Fl
 
 
 def _cancel(call: Call, info: FlightInfo) -> CancelStatus:
+    call.principal.require(Role.READER, "to cancel a query")
     if not info.endpoint:
         raise InvalidArgument("expected a FlightInfo with an endpoint, given: one without")
     tickets = [_ticket(endpoint) for endpoint in info.endpoint]

@@ -6,6 +6,7 @@ the statement is closed, and some time after their last use for the clients that
 """
 
 import uuid
+from typing import Any
 
 import pyarrow as pa
 
@@ -51,5 +52,19 @@ def plan_of(handle: bytes) -> bytes | None:
     return handle[len(_PLAN_MARK) + 16 :] if handle.startswith(_PLAN_MARK) else None
 
 
-BoundParameters = ExpiringMap[bytes, pa.Table]
-"""Parameters by handle: a table with a row for each run of the statement."""
+MAX_BOUND_BYTES = 16 << 20
+"""Of one statement, its own text included."""
+
+
+class BoundParameters(ExpiringMap[bytes, pa.Table]):
+    """Parameters by handle: a table with a row for each run of the statement. All of them together take a bounded
+    number of bytes."""
+
+    def __init__(self, **limits: Any) -> None:
+        """Takes the limits of an ExpiringMap."""
+        super().__init__(size_of=bound_bytes, **limits)
+
+
+def bound_bytes(handle: bytes, parameters: pa.Table) -> int:
+    """Memory that parameters take while they are kept."""
+    return len(handle) + int(parameters.get_total_buffer_size())

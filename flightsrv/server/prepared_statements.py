@@ -2,8 +2,9 @@
 
 import pyarrow as pa
 
+from flightsrv.server.auth.principal import Role
 from flightsrv.server.call import Call
-from flightsrv.server.handles import MAX_BOUND_ROWS, new_handle, statement_of
+from flightsrv.server.handles import MAX_BOUND_BYTES, MAX_BOUND_ROWS, bound_bytes, new_handle, statement_of
 from flightsrv.server.parameters import parse_statement
 from flightsrv.server.queries import check_parameters, plan_open
 from flightsrv.server.refusals import refuse_transaction
@@ -16,7 +17,7 @@ from flightsrv.wire.commands import (
     CommandPreparedStatementQuery,
     DoPutPreparedStatementResult,
 )
-from udtf.errors import InvalidArgument
+from udtf.errors import InvalidArgument, LimitExceeded
 
 
 def create_prepared_statement(
@@ -49,7 +50,10 @@ def bind_parameters(call: Call, command: CommandPreparedStatementQuery, upload: 
 
     Raises:
         InvalidArgument: not a prepared statement, or the upload does not have its parameters.
+        LimitExceeded: they are too large to be kept.
+        PermissionDenied: the caller may not read.
     """
+    call.principal.require(Role.READER, "to bind parameters")
     handle = command.prepared_statement_handle
     call.statement = statement_of(handle)
     batches = []
@@ -61,6 +65,8 @@ def bind_parameters(call: Call, command: CommandPreparedStatementQuery, upload: 
     if not batches:
         raise InvalidArgument("the upload has no row of parameters")
     parameters = pa.Table.from_batches(batches)
+    if bound_bytes(handle, parameters) > MAX_BOUND_BYTES:
+        raise LimitExceeded(f"a statement and its parameters take at most {MAX_BOUND_BYTES >> 20} MiB")
     check_parameters(parse_statement(call.statement), parameters)
     call.services.bound.put(handle, parameters)
     return DoPutPreparedStatementResult(handle)

@@ -39,8 +39,7 @@ class RunningQueries:
             InvalidArgument: it is no id of a query.
             QueryCancelled: the query was cancelled before.
         """
-        if not _QUERY_ID.fullmatch(query_id):
-            raise InvalidArgument("the ticket has no valid id of a query")
+        _check_id(query_id)
         with self._changed:
             if self._cancelled.get(query_id):
                 raise QueryCancelled("the query was cancelled")
@@ -55,9 +54,19 @@ class RunningQueries:
             self._changed.notify_all()
 
     def cancel(self, query_id: str, patience_s: float) -> bool:
-        """Cancel the calls that run a query, and those to come; tell whether all have ended before patience has."""
+        """Cancel the calls that run a query, and those to come; tell whether all have ended before patience has.
+
+        Raises:
+            InvalidArgument: it is no id of a query.
+        """
+        _check_id(query_id)
         with self._changed:
             self._cancelled.put(query_id, True)
             for call in self._calls.get(query_id, ()):
                 call.cancel()
             return self._changed.wait_for(lambda: query_id not in self._calls, patience_s)
+
+
+def _check_id(query_id: str) -> None:
+    if not _QUERY_ID.fullmatch(query_id):
+        raise InvalidArgument("the ticket has no valid id of a query")

@@ -3,7 +3,7 @@
 import pyarrow as pa
 import pytest
 
-from flightsrv.server.handles import BoundParameters, new_handle, statement_of
+from flightsrv.server.handles import BoundParameters, bound_bytes, new_handle, statement_of
 from flightsrv.server.headers import CallOptions
 from flightsrv.server.tickets import make_ticket, parameters_of, read_ticket, time_range_of
 from flightsrv.wire.codec import MalformedMessage, encode, pack
@@ -84,3 +84,16 @@ def test_parameters_bound_longest_ago_make_room() -> None:
     assert [bound.get(handle) is None for handle in (b"1", b"2", b"3")] == [True, False, False]
     bound.forget(b"3")
     assert bound.get(b"3") is None
+
+
+def test_parameters_take_a_bounded_number_of_bytes() -> None:
+    """Statements count as well. What is bound anew takes the place of what was bound before."""
+    bound = BoundParameters(max_bytes=bound_bytes(b"1", PARAMETERS) * 2)
+    for handle in (b"1", b"1", b"2"):
+        bound.put(handle, PARAMETERS)
+    assert bound.get(b"1") is PARAMETERS
+    bound.put(b"3", PARAMETERS)
+    assert [bound.get(handle) is None for handle in (b"1", b"2", b"3")] == [False, True, False]
+    bound.forget(b"3")
+    bound.put(b"x" * 1000, PARAMETERS)
+    assert bound.get(b"1") is None

@@ -10,11 +10,14 @@ import pyarrow as pa
 import pytest
 from pyarrow import flight
 
+from flightsrv.server.handles import new_handle
 from flightsrv.server.lifecycle import RunningServer
 from flightsrv.wire.codec import pack
 from flightsrv.wire.commands import (
+    ActionCancelQueryRequest,
     ActionCreatePreparedStatementRequest,
     CommandGetSqlInfo,
+    CommandPreparedStatementQuery,
     CommandStatementIngest,
     CommandStatementQuery,
     TableDefinitionOptions,
@@ -22,6 +25,7 @@ from flightsrv.wire.commands import (
     TableNotExist,
     TicketStatementQuery,
 )
+from flightsrv.wire.message import Message
 from tests.server.auth.conftest import Guarded
 from tests.server.clients import descriptor
 from tests.server.telemetry import Recording
@@ -105,6 +109,22 @@ def test_who_may_ingest(name: str, may: bool, guarded: Guarded) -> None:
                 cursor.adbc_ingest("processes", rows, mode="append")
 
 
+def test_a_writer_has_no_say_in_what_others_read(guarded: Guarded) -> None:
+    """Neither ends it, nor changes its parameters."""
+    with flight.connect(guarded.url) as client:
+        reader, writer = bearer(guarded.tokens["reader"]), bearer(guarded.tokens["writer"])
+        info = client.get_flight_info(descriptor(CommandStatementQuery("SELECT 1 AS one")), reader)
+        request = ActionCancelQueryRequest(info.serialize())
+        with pytest.raises(
+            flight.FlightUnauthorizedError, match="to cancel a query takes a token with the role reader"
+        ):
+            list(client.do_action(("CancelQuery", pack(request)), writer))
+        assert client.do_get(info.endpoints[0].ticket, reader).read_all().num_rows == 1
+        command = CommandPreparedStatementQuery(new_handle("SELECT $1"))
+        with pytest.raises(flight.FlightUnauthorizedError, match="to bind parameters takes a token with the role"):
+            _put(client, command, pa.record_batch({"1": [1]}), writer)
+
+
 CALLS: dict[str, Callable[[flight.FlightClient, flight.FlightCallOptions], object]] = {
     "list actions": lambda client, options: list(client.list_actions(options)),
     "info": lambda client, options: client.get_flight_info(descriptor(CommandStatementQuery("SELECT 1")), options),
@@ -121,8 +141,13 @@ CALLS: dict[str, Callable[[flight.FlightClient, flight.FlightCallOptions], objec
 
 
 def _ingest(client: flight.FlightClient, options: flight.FlightCallOptions) -> None:
-    rows = Recording().processes
-    writer, reader = client.do_put(descriptor(CommandStatementIngest("processes", APPEND)), rows.schema, options)
+    _put(client, CommandStatementIngest("processes", APPEND), Recording().processes, options)
+
+
+def _put(
+    client: flight.FlightClient, command: Message, rows: pa.RecordBatch, options: flight.FlightCallOptions
+) -> None:
+    writer, reader = client.do_put(descriptor(command), rows.schema, options)
     with writer:
         writer.write_batch(rows)
         writer.done_writing()
