@@ -39,6 +39,13 @@ _OPTIONS = [
         help="How long a query waits for others before it is sent away.",
     ),
     click.option(
+        "--max-stall-seconds",
+        type=click.FloatRange(0, min_open=True),
+        default=CALLS.max_stall_s,
+        show_default=True,
+        help="How long a call waits for its client to take what was sent, or to send more, before it is ended.",
+    ),
+    click.option(
         "--max-query-seconds",
         type=click.FloatRange(0, min_open=True),
         help="How long a query may run, the time included that its client takes to read; without it, for ever.",
@@ -165,6 +172,7 @@ def limits_of(options: dict[str, Any]) -> Limits:
         max_calls=options["max_calls"],
         max_queries=options["max_queries"],
         max_wait_s=options["max_wait_seconds"],
+        max_stall_s=options["max_stall_seconds"],
         max_query_s=options["max_query_seconds"],
         max_result_bytes=None if max_result_mib is None else max_result_mib * MIB,
     )

@@ -16,6 +16,7 @@ from flightsrv.server.heap import keep_freed_memory
 from flightsrv.server.limits import CallLimits
 from flightsrv.server.metrics_endpoint import MetricsEndpoint
 from flightsrv.server.service import FlightService
+from flightsrv.server.stalls import StallWatch
 from flightsrv.server.transport import Transport
 from udtf.errors import InvalidArgument
 from udtf.lake.lake import Lake
@@ -56,19 +57,21 @@ class RunningServer:
 
     def __init__(self, services: Services, host: str, port: int, settings: ServerSettings) -> None:
         """Raises InvalidArgument where the address cannot be listened on."""
-        security, max_calls = settings.security, settings.calls.max_calls
+        security, limits = settings.security, services.limits
         self._services = services
         self._settings = settings
         self._stopped = False
-        self.gate = Gate(max_calls)
+        self.gate = Gate(limits.max_calls)
         self._metrics = None
         if settings.metrics_port is not None:
             self._metrics = MetricsEndpoint(services.lake.metrics, host, settings.metrics_port)
         keep_freed_memory()
-        service = FlightService(services, self.gate, Authentication(security.tokens))
+        self._stalls = StallWatch(limits.max_stall_s)
+        service = FlightService(services, self.gate, Authentication(security.tokens), self._stalls)
         try:
-            self._transport = Transport(service.handler(), host, port, security.tls, max_calls)
+            self._transport = Transport(service.handler(), host, port, security.tls, limits.max_calls)
         except InvalidArgument:
+            self._stalls.close()
             if self._metrics is not None:
                 self._metrics.close()
             raise
@@ -89,6 +92,7 @@ class RunningServer:
             if not self.gate.close(self._settings.grace_s):
                 return False
         self._transport.stop(self._settings.grace_s)
+        self._stalls.close()
         if self._metrics is not None:
             self._metrics.close()
         self._services.engine.close()

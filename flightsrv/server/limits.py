@@ -15,6 +15,7 @@ class CallLimits:
             well above `max_queries`, since a query that waits is a call.
         max_queries: most queries that run at once. Others wait, and are sent away after a while.
         max_wait_s: how long they wait.
+        max_stall_s: how long a call waits for its client to take what was sent, or to send more.
         max_query_s: how long a query may run; None is for ever.
         max_result_bytes: how large a result may become; None is without end.
     """
@@ -22,5 +23,6 @@ class CallLimits:
     max_calls: int = 512
     max_queries: int = 64
     max_wait_s: float = 60.0
+    max_stall_s: float = 120.0
     max_query_s: float | None = None
     max_result_bytes: int | None = None

@@ -1,9 +1,9 @@
 """What happens around every RPC: who makes it, the gate, its headers, its end, and a status if it failed."""
 
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Generator, Iterator, Mapping
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
-from typing import NoReturn
+from typing import NoReturn, TypeAlias
 
 import grpc
 
@@ -13,8 +13,12 @@ from flightsrv.server.errors import Status, status_of
 from flightsrv.server.gate import Gate
 from flightsrv.server.headers import Headers
 from flightsrv.server.sessions import call_options, session_id_in
+from flightsrv.server.stalls import StallWatch
 from udtf.errors import InvalidArgument, UdtfError
 from udtf.sql.engine import QueryCancelled
+
+Messages: TypeAlias = Generator[bytes, None, None]
+"""Encoded messages of an answer, made as they are sent."""
 
 
 @dataclass(frozen=True)
@@ -30,6 +34,7 @@ class Rpc:
     headers: Headers
     requests: Iterator[bytes]
     context: grpc.ServicerContext
+    stalls: StallWatch
 
     def request(self) -> bytes:
         """The only message of the client.
@@ -42,6 +47,13 @@ class Rpc:
             raise InvalidArgument("expected a message, nothing was sent")
         return request
 
+    def send(self, messages: Messages) -> Messages:
+        """Messages on their way to the client: it is waited for while it has not taken one."""
+        with closing(messages):
+            for message in messages:
+                with self.stalls.waiting(self.call, self.context):
+                    yield message
+
     def send_headers(self, headers: Mapping[str, str]) -> None:
         """Send headers before anything else of the answer."""
         self.context.send_initial_metadata(tuple(headers.items()))
@@ -50,9 +62,10 @@ class Rpc:
 class Reception:
     """Lets RPCs in and sees them out."""
 
-    def __init__(self, services: Services, gate: Gate, authentication: Authentication) -> None:
+    def __init__(self, services: Services, gate: Gate, authentication: Authentication, stalls: StallWatch) -> None:
         self._services = services
         self._gate = gate
+        self._stalls = stalls
         self._authentication = authentication
 
     @contextmanager
@@ -77,7 +90,7 @@ class Reception:
         try:
             call.session_id = session_id_in(headers) or ""
             call.options = call_options(call.session_options(), headers)
-            yield Rpc(call, headers, _until_it_leaves(requests, context), context)
+            yield Rpc(call, headers, self._received(requests, call, context), context, self._stalls)
         except GeneratorExit:
             call.leave()
             raise
@@ -90,19 +103,23 @@ class Reception:
             call.finish()
             self._gate.leave()
 
+    def _received(self, requests: Iterator[bytes], call: Call, context: grpc.ServicerContext) -> Iterator[bytes]:
+        while True:
+            with self._stalls.waiting(call, context):
+                request = next(requests, None)
+            if request is None:
+                break
+            yield request
+        # For gRPC, that is an end of them as well.
+        if not context.is_active():
+            raise QueryCancelled("the client left before it had sent all")
+
 
 def _headers(context: grpc.ServicerContext) -> Headers:
     headers: dict[str, list[str | bytes]] = {}
     for name, value in context.invocation_metadata():
         headers.setdefault(name, []).append(value)
     return headers
-
-
-def _until_it_leaves(requests: Iterator[bytes], context: grpc.ServicerContext) -> Iterator[bytes]:
-    yield from requests
-    # For gRPC, that is an end of them as well.
-    if not context.is_active():
-        raise QueryCancelled("the client left before it had sent all")
 
 
 def _abort(context: grpc.ServicerContext, status: Status) -> NoReturn:

@@ -10,8 +10,9 @@ from flightsrv.server.auth.authentication import Authentication
 from flightsrv.server.call import Services
 from flightsrv.server.errors import NotOffered
 from flightsrv.server.gate import Gate
-from flightsrv.server.rpc import Reception, Rpc
+from flightsrv.server.rpc import Messages, Reception, Rpc
 from flightsrv.server.sessions import COOKIE, new_session_id
+from flightsrv.server.stalls import StallWatch
 from flightsrv.server.streaming import stream, stream_schema
 from flightsrv.server.tickets import read_ticket
 from flightsrv.server.upload import Upload
@@ -40,9 +41,9 @@ NAME = "arrow.flight.protocol.FlightService"
 class FlightService:
     """Answers RPCs. To gRPC a message is bytes, which are ours to read and to write."""
 
-    def __init__(self, services: Services, gate: Gate, authentication: Authentication) -> None:
+    def __init__(self, services: Services, gate: Gate, authentication: Authentication, stalls: StallWatch) -> None:
         self._authentication = authentication
-        self._reception = Reception(services, gate, authentication)
+        self._reception = Reception(services, gate, authentication, stalls)
 
     def handler(self) -> grpc.GenericRpcHandler:
         """The service as gRPC takes it; RPCs that are not in it are UNIMPLEMENTED."""
@@ -60,7 +61,7 @@ class FlightService:
         }
         return grpc.method_handlers_generic_handler(NAME, rpcs)
 
-    def handshake(self, rpc: Rpc) -> Iterator[bytes]:
+    def handshake(self, rpc: Rpc) -> Messages:
         """Tell what to send with other calls, in headers and trailers, since clients look in either.
 
         Who calls is in the headers as well, whatever the messages say; a client that sends some waits for answers.
@@ -80,10 +81,10 @@ class FlightService:
 
         return grpc.stream_unary_rpc_method_handler(behavior)
 
-    def _answering(self, answer: Callable[[Rpc], Iterator[bytes]]) -> "grpc.RpcMethodHandler[bytes, bytes]":
-        def behavior(requests: Iterator[bytes], context: grpc.ServicerContext) -> Iterator[bytes]:
+    def _answering(self, answer: Callable[[Rpc], Messages]) -> "grpc.RpcMethodHandler[bytes, bytes]":
+        def behavior(requests: Iterator[bytes], context: grpc.ServicerContext) -> Messages:
             with self._reception.receive(requests, context) as rpc:
-                yield from answer(rpc)
+                yield from rpc.send(answer(rpc))
 
         return grpc.stream_stream_rpc_method_handler(behavior)
 
@@ -108,20 +109,20 @@ def get_schema(rpc: Rpc) -> SchemaResult:
     return SchemaResult(stream_schema(answer).serialize().to_pybytes())
 
 
-def do_get(rpc: Rpc) -> Iterator[bytes]:
+def do_get(rpc: Rpc) -> Messages:
     """Send the rows of a ticket."""
     answer = handlers.answer(rpc.call, read_ticket(decode(Ticket, rpc.request()).ticket))
     with closing(stream(rpc.call, answer)) as rows:
         yield from encode_rows(stream_schema(answer), rows)
 
 
-def do_put(rpc: Rpc) -> Iterator[bytes]:
+def do_put(rpc: Rpc) -> Messages:
     """Take rows."""
     upload = Upload(rpc.requests)
     yield encode(PutResult(encode(handlers.put(rpc.call, _command(upload.descriptor), upload))))
 
 
-def do_action(rpc: Rpc) -> Iterator[bytes]:
+def do_action(rpc: Rpc) -> Messages:
     """Do an action. A client without a session gets one."""
     if not rpc.call.session_id:
         rpc.call.session_id = new_session_id()
@@ -132,18 +133,18 @@ def do_action(rpc: Rpc) -> Iterator[bytes]:
         yield encode(Result(result))
 
 
-def list_actions(rpc: Rpc) -> Iterator[bytes]:
+def list_actions(rpc: Rpc) -> Messages:
     """Tell which actions there are."""
     for name, action in handlers.ACTIONS.items():
         yield encode(ActionType(name, action.description))
 
 
-def list_flights(rpc: Rpc) -> Iterator[bytes]:
+def list_flights(rpc: Rpc) -> Messages:
     """Refuse."""
     raise NotOffered("streams are not listed, but made by statements; GetTables lists tables")
 
 
-def do_exchange(rpc: Rpc) -> Iterator[bytes]:
+def do_exchange(rpc: Rpc) -> Messages:
     """Refuse."""
     raise NotOffered("DoExchange is not offered: run statements, and ingest telemetry by DoPut")
 

@@ -45,6 +45,7 @@ def test_flags_and_environment_say_the_same(served: list[ServerSettings]) -> Non
         "max-calls": "17",
         "max-queries": "11",
         "max-wait-seconds": "12",
+        "max-stall-seconds": "18",
         "max-query-seconds": "13",
         "max-result-mib": "14",
         "memory-mib": "150",
@@ -59,7 +60,14 @@ def test_flags_and_environment_say_the_same(served: list[ServerSettings]) -> Non
         database=DatabaseSettings(max_connections=6),
         caches=CacheSettings(file_bytes=7 * MIB, max_file_bytes=8 * MIB, row_bytes=9 * MIB, summary_bytes=10 * MIB),
     )
-    calls = CallLimits(max_calls=17, max_queries=11, max_wait_s=12.0, max_query_s=13.0, max_result_bytes=14 * MIB)
+    calls = CallLimits(
+        max_calls=17,
+        max_queries=11,
+        max_wait_s=12.0,
+        max_stall_s=18.0,
+        max_query_s=13.0,
+        max_result_bytes=14 * MIB,
+    )
     queries = QuerySettings(
         max_scans=3,
         chunk_bytes=65536,

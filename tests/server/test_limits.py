@@ -10,6 +10,7 @@ from typing import Any, cast
 
 import adbc_driver_flightsql.dbapi as adbc
 import adbc_driver_manager
+import grpc
 import psutil
 import pyarrow as pa
 import pytest
@@ -20,14 +21,24 @@ from flightsrv.server.lifecycle import RunningServer, ServerSettings
 from flightsrv.server.limits import CallLimits
 from flightsrv.wire.action_messages import CancelFlightInfoRequest
 from flightsrv.wire.codec import encode, pack
-from flightsrv.wire.commands import CommandStatementQuery, TicketStatementQuery
+from flightsrv.wire.commands import (
+    CommandStatementIngest,
+    CommandStatementQuery,
+    TableDefinitionOptions,
+    TableExists,
+    TableNotExist,
+    TicketStatementQuery,
+)
 from flightsrv.wire.flight_messages import FlightEndpoint, FlightInfo, Ticket
 from tests.faults.server_process import ServerProcess
 from tests.faults.server_process import running_server as server_process
 from tests.server.clients import descriptor
-from tests.server.fakes import TIMEOUT_S, FakeEngine
+from tests.server.fakes import SCHEMA, TIMEOUT_S, FakeEngine
+from tests.server.raw import raw_client, upload
 from udtf.lake.lake import Lake
 from udtf.settings import MIB
+
+INGEST = CommandStatementIngest("processes", TableDefinitionOptions(TableNotExist.FAIL, TableExists.APPEND))
 
 
 @contextmanager
@@ -117,6 +128,66 @@ def test_a_result_that_grows_too_large_is_ended(engine: FakeEngine, tmp_path: Pa
             sizes_bytes.extend(chunk.data.nbytes for chunk in start(client, "forever"))
         assert 2 * MIB < sum(sizes_bytes) <= 3 * MIB
         assert engine.ended.wait(TIMEOUT_S)
+
+
+# Clients that stall.
+
+
+def test_a_client_that_takes_nothing_gives_up_its_place(engine: FakeEngine, tmp_path: Path) -> None:
+    """Others wait for it. Whoever takes a little now and then keeps it, however long it takes."""
+    limits = CallLimits(max_queries=1, max_wait_s=TIMEOUT_S, max_stall_s=0.4)
+    with (
+        fake_server(engine, tmp_path, limits) as server,
+        flight.connect(server.url) as slow,
+        flight.connect(server.url) as stalled,
+        flight.connect(server.url) as other,
+    ):
+        taking = start(slow, "forever")
+        for _ in range(20):
+            time.sleep(0.05)
+            for _ in range(100):
+                taking.read_chunk()
+        taking.cancel()
+        silent = start(stalled, "forever")
+        engine.released.set()
+        assert start(other, "wait").read_all().num_rows == 2
+        with pytest.raises(flight.FlightCancelledError):
+            list(silent)
+
+
+@pytest.mark.parametrize("sent", [0, 1], ids=["nothing", "a schema"])
+def test_a_client_that_sends_nothing_gives_up_its_place(sent: int, engine: FakeEngine, tmp_path: Path) -> None:
+    """Whatever it wanted to send, and to whom."""
+    held = threading.Event()
+    limits = CallLimits(max_calls=1, max_stall_s=0.2)
+    with fake_server(engine, tmp_path, limits) as server, raw_client(server.url) as client:
+
+        def messages() -> Iterator[bytes]:
+            yield from upload(INGEST, schema=SCHEMA)[:sent]
+            held.wait(TIMEOUT_S)
+
+        for rpc in ("DoPut", "GetFlightInfo") if not sent else ("DoPut",):
+            call = client.start(rpc, messages())
+            with pytest.raises(grpc.RpcError) as ended:
+                list(call)
+            assert ended.value.code() == grpc.StatusCode.CANCELLED
+        held.set()
+        assert client.call("ListActions", b"")
+
+
+def test_a_query_that_is_cancelled_ends_though_its_client_takes_nothing(engine: FakeEngine, tmp_path: Path) -> None:
+    """For it would never know."""
+    limits = CallLimits(max_queries=1, max_wait_s=TIMEOUT_S, max_query_s=0.1)
+    with (
+        fake_server(engine, tmp_path, limits) as server,
+        flight.connect(server.url) as client,
+        flight.connect(server.url) as other,
+    ):
+        _silent = start(client, "forever")
+        assert engine.entered.wait(TIMEOUT_S)
+        assert engine.ended.wait(TIMEOUT_S)
+        engine.released.set()
+        assert start(other, "wait").read_all().num_rows == 2
 
 
 # Memory and disk.
