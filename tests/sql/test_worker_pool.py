@@ -9,6 +9,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import closing, suppress
+from pathlib import Path
 
 import psutil
 import pyarrow as pa
@@ -255,29 +256,57 @@ def open_files(pid: int) -> list[str]:
     return []
 
 
-def test_a_server_that_is_killed_takes_its_workers_along(tmp_path_factory: pytest.TempPathFactory) -> None:
-    """However busy they are; their files as well."""
-    folder = tmp_path_factory.mktemp("killed")
-    temporary = folder / "tmp"
-    temporary.mkdir()
-    program = f"""
-import time
+BUSY_PROGRAM = f"""
+import sys, time
 from udtf.lake.lake import Lake
 from udtf.sql.engine import QueryEngine
-engine = QueryEngine(Lake.open({str(folder / "lake")!r}))
+engine = QueryEngine(Lake.open(sys.argv[1]))
 batches = engine.plan({FOREVER!r}).batches()
 next(batches)
 print("busy", flush=True)
 time.sleep(600)
 """
+
+
+@pytest.fixture
+def busy_server(tmp_path: Path) -> Iterator[tuple["subprocess.Popen[bytes]", Path]]:
+    """A process with a worker that computes, and its folder for temporary files."""
+    temporary = tmp_path / "tmp"
+    temporary.mkdir()
+    command = [sys.executable, "-c", BUSY_PROGRAM, str(tmp_path / "lake")]
     environment = {**os.environ, "TMPDIR": str(temporary)}
-    with subprocess.Popen([sys.executable, "-c", program], stdout=subprocess.PIPE, env=environment) as server:
+    with subprocess.Popen(command, stdout=subprocess.PIPE, env=environment) as server:
         assert server.stdout is not None
         assert server.stdout.readline() == b"busy\n"
-        family = psutil.Process(server.pid).children(recursive=True)
-        assert len(family) >= 2
-        assert os.listdir(temporary)
+        yield server, temporary
         server.kill()
+
+
+def test_a_server_that_is_killed_takes_its_workers_along(
+    busy_server: tuple["subprocess.Popen[bytes]", Path],
+) -> None:
+    """However busy they are; their files as well."""
+    server, temporary = busy_server
+    family = psutil.Process(server.pid).children(recursive=True)
+    assert len(family) >= 2
+    assert os.listdir(temporary)
+    server.kill()
     _, alive = psutil.wait_procs(family, TIMEOUT_S)
     assert not alive
     wait_until(lambda: not os.listdir(temporary))
+
+
+def test_nothing_is_left_where_all_are_killed(
+    busy_server: tuple["subprocess.Popen[bytes]", Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Workers end, and the next one who begins removes their files; but not those of the living."""
+    server, temporary = busy_server
+    (forked_from,) = psutil.Process(server.pid).children()
+    workers = forked_from.children()
+    forked_from.kill()
+    _, alive = psutil.wait_procs(workers, TIMEOUT_S)
+    assert not alive
+    assert len(os.listdir(temporary)) == 1
+    monkeypatch.setattr(tempfile, "tempdir", str(temporary))
+    ours = [zygote.own_folder() for _ in range(3)]
+    assert sorted(path.name for path in ours) == sorted(os.listdir(temporary))

@@ -3,10 +3,12 @@
 It is told what to do over a socket, whose number is its argument, by numbers of four bytes: by 0, and a socket, to fork
 a worker that serves that socket, which is answered by its process id; by such an id to bury that worker, which has been
 killed. Until then nobody else can have its id. Where the socket ends, so does everything: workers, their files, and
-this process.
+this process. Where this process is killed, so are its workers; the next one removes their files.
 """
 
 import contextlib
+import ctypes
+import fcntl
 import os
 import shutil
 import signal
@@ -20,6 +22,10 @@ from udtf.sql.channel import Channel
 from udtf.sql.processes import NUMBER
 from udtf.sql.worker.loop import work
 
+_PREFIX = "flightsrv-workers-"
+_PR_SET_PDEATHSIG = 1
+"""Of Linux; see prctl(2)."""
+
 
 def main() -> None:
     """Serve the socket whose number is the first argument."""
@@ -27,13 +33,44 @@ def main() -> None:
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, signal.SIG_IGN)
     workers: set[int] = set()
-    with tempfile.TemporaryDirectory(prefix="flightsrv-") as folder:
-        with contextlib.suppress(OSError):  # whoever spoke to us died in the middle of it
-            _obey(socket.socket(fileno=int(sys.argv[1])), workers, Path(folder))
-        for pid in workers:
-            with contextlib.suppress(ProcessLookupError):
-                os.kill(pid, signal.SIGKILL)
-            _bury(pid, Path(folder))
+    folder = own_folder()
+    with contextlib.suppress(OSError):  # whoever spoke to us died in the middle of it
+        _obey(socket.socket(fileno=int(sys.argv[1])), workers, folder)
+    for pid in workers:
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGKILL)
+        _bury(pid, folder)
+    shutil.rmtree(folder, ignore_errors=True)
+
+
+def own_folder() -> Path:
+    """A new folder for temporary files, locked as long as this process lives, or one that is forked from it.
+
+    Folders that are locked by nobody are removed: whoever had them was killed.
+    """
+    for left in Path(tempfile.gettempdir()).glob(_PREFIX + "*"):
+        with contextlib.suppress(OSError):
+            lock = _lock(left, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            shutil.rmtree(left, ignore_errors=True)
+            os.close(lock)
+    while True:
+        folder = Path(tempfile.mkdtemp(prefix=_PREFIX))
+        # Another one may have found it before it was locked.
+        with contextlib.suppress(FileNotFoundError):
+            _lock(folder, fcntl.LOCK_EX)
+            if folder.exists():
+                return folder
+
+
+def _lock(folder: Path, operation: int) -> int:
+    """Raises OSError where there is no such folder, or somebody has it."""
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
+    try:
+        fcntl.flock(descriptor, operation)
+    except OSError:
+        os.close(descriptor)
+        raise
+    return descriptor
 
 
 def _obey(control: socket.socket, workers: set[int], folder: Path) -> None:
@@ -54,11 +91,13 @@ def _obey(control: socket.socket, workers: set[int], folder: Path) -> None:
 
 def _fork(control: socket.socket, end: int, folder: Path) -> int:
     """A new worker. Its temporary files are in a folder of its own."""
+    parent_pid = os.getpid()
     pid = os.fork()
     if pid:
         os.close(end)
         return pid
     try:
+        _end_with(parent_pid)
         control.close()
         own_folder = folder / str(os.getpid())
         own_folder.mkdir()
@@ -68,6 +107,13 @@ def _fork(control: socket.socket, end: int, folder: Path) -> int:
         traceback.print_exc()
     finally:
         os._exit(0)
+
+
+def _end_with(parent_pid: int) -> None:
+    """Have this process killed when its parent ends, however that ends; what it computes listens to nobody."""
+    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+    if os.getppid() != parent_pid:
+        os._exit(1)
 
 
 def _nameless(folder: Path) -> str:
