@@ -243,8 +243,11 @@ def test_a_sort_spills_and_leaves_nothing(
         "SELECT array_agg(v) FROM generate_series(1, 20000000) g(v)",
         "SELECT count(*) FROM generate_series(1, 6000000) a(v) JOIN generate_series(1, 6000000) b(w) ON v = w",
         "SELECT v, repeat('x', 1000) AS t FROM generate_series(1, 800000) g(v) ORDER BY t, v DESC",
+        "SELECT count(*) FROM "
+        + ", ".join(f"generate_series(1, 100) {name}(v)" for name in "abcd")
+        + " WHERE a.v + b.v + c.v + d.v < 0",
     ],
-    ids=["aggregate", "join", "spill"],
+    ids=["aggregate", "join", "spill", "joins"],
 )
 def test_a_query_that_needs_too_much_is_ended(
     sql: str, small_server: tuple[ServerProcess, Path], small_client: flight.FlightClient

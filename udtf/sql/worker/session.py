@@ -6,6 +6,7 @@ does not count single values that an expression makes, nor rows on their way: fo
 process (`udtf.sql.worker_pool`).
 """
 
+import re
 import weakref
 from collections.abc import Callable, Iterator, Sequence
 
@@ -94,7 +95,9 @@ class Session:
         try:
             with panics_as_errors():
                 yield from (batch.to_pyarrow() for batch in frame.execute_stream())
-        except EnginePanic:
+        except EnginePanic as error:
+            if _SIGN_OF_A_LIMIT_IN_A_JOIN in str(error):
+                raise MemoryError(str(error)) from error
             raise
         except Exception as error:
             raise self._explained(error) from error
@@ -124,7 +127,7 @@ class Session:
             return self._error
         if any(sign in str(error) for sign in _SIGNS_OF_A_LIMIT):
             return MemoryError(str(error))
-        return error if isinstance(error, InvalidArgument) else InvalidArgument(_readable(str(error)))
+        return error if isinstance(error, InvalidArgument) else InvalidArgument(readable(str(error)))
 
     def _callable(self, name: str, parameters: Sequence[Parameter]) -> Callable[..., ServerTable]:
         session = weakref.proxy(self)
@@ -144,14 +147,18 @@ class Session:
 
 
 _SIGNS_OF_A_LIMIT = ("Resources exhausted", "Not enough memory", "used disk space during the spilling process")
+_SIGN_OF_A_LIMIT_IN_A_JOIN = "partition not used yet"
+"""A join without memory for one of its inputs has it made once more, which panics."""
+
+_PYTHON_ERROR = re.compile(r"Python error PyErr \{.*?, value: \w+\((.*?)\), traceback: .*\}", re.DOTALL)
 
 
 def _operator(plan: datafusion.ExecutionPlan) -> str:
     return plan.display().partition(":")[0].strip()
 
 
-def _readable(message: str) -> str:
-    """DataFusion's message without the prefixes that say where in DataFusion it arose."""
+def readable(message: str) -> str:
+    """DataFusion's message without what says where in DataFusion, or in Python, it arose."""
     for prefix in ("DataFusion error: ", "Error during planning: ", "External error: ", "Execution error: "):
         message = message.removeprefix(prefix)
-    return message
+    return _PYTHON_ERROR.sub(r"\1", message)
