@@ -48,7 +48,7 @@ class Services:
     admission: Admission = field(init=False)
 
     def __post_init__(self) -> None:
-        admission = Admission("queries", self.limits.max_queries, self.limits.max_wait_s)
+        admission = Admission("queries are under way", self.limits.max_queries, self.limits.max_wait_s)
         object.__setattr__(self, "admission", admission)
 
 

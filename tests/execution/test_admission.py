@@ -17,10 +17,10 @@ def never() -> bool:
 
 def test_there_is_room_for_so_many() -> None:
     """One more is sent away, until one leaves."""
-    admission = Admission("guests", 2, max_wait_s=0.0)
+    admission = Admission("guests are in the house", 2, max_wait_s=0.0)
     admission.enter(never)
     admission.enter(never)
-    with pytest.raises(Overloaded, match=r"2 guests are under way, as many as .* try again later"):
+    with pytest.raises(Overloaded, match=r"2 guests are in the house, as many as .* try again later"):
         admission.enter(never)
     admission.leave()
     admission.enter(never)
@@ -29,7 +29,7 @@ def test_there_is_room_for_so_many() -> None:
 
 def test_those_who_wait_come_in_by_turns() -> None:
     """Who came first is first, and nobody overtakes."""
-    admission = Admission("guests", 1, TIMEOUT_S)
+    admission = Admission("guests are in the house", 1, TIMEOUT_S)
     admission.enter(never)
     came_in: list[int] = []
     threads = []
@@ -57,7 +57,7 @@ def test_those_who_wait_come_in_by_turns() -> None:
 
 def test_who_is_cancelled_waits_no_longer() -> None:
     """And leaves no gap in the queue."""
-    admission = Admission("guests", 1, TIMEOUT_S)
+    admission = Admission("guests are in the house", 1, TIMEOUT_S)
     admission.enter(never)
     with pytest.raises(QueryCancelled):
         admission.enter(lambda: True)

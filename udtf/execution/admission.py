@@ -14,7 +14,7 @@ class Admission:
     """Lets in at most `max_inside` at once, in the order in which they come. Safe to use from many threads.
 
     Args:
-        what: who is let in, in the plural, for the message to those who wait in vain.
+        what: what those do who are in, for the message to those who wait in vain: "queries are under way".
         max_wait_s: how long one waits before it is sent away.
     """
 
@@ -44,7 +44,7 @@ class Admission:
                         raise QueryCancelled("the query was cancelled")
                     if time.monotonic() >= end_s:
                         raise Overloaded(
-                            f"{self._inside} {self._what} are under way, as many as this server allows at once, and "
+                            f"{self._max_inside} {self._what}, as many as this server allows at once, and "
                             f"there was no room for {self._max_wait_s:g} s; try again later, or ask for less at a time"
                         )
                     self._changed.wait(patience_s)

@@ -81,7 +81,7 @@ class WorkerPool:
         self._catalog = catalog
         self._settings = settings
         self._planning = Admission("statements are being planned", MAX_PLANNING, settings.max_wait_s)
-        self._computing = Admission("queries that compute", settings.max_computing, settings.max_wait_s)
+        self._computing = Admission("queries that compute are under way", settings.max_computing, settings.max_wait_s)
         self._lock = threading.Lock()
         self._idle: list[Worker] = []
         self._busy: set[Worker] = set()
