@@ -45,7 +45,7 @@ def url(gateway: RunningGateway, client: QueryClient) -> str:
 
 
 @schema.parametrize()
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 def test_every_answer_is_described(case: schemathesis.Case, url: str) -> None:
     """Status, content type and content of answers to good requests and bad ones; bad ones are refused, and none makes
     the gateway fail."""

@@ -47,7 +47,7 @@ arrivals = st.lists(
 )
 
 
-@settings(deadline=None, max_examples=40)
+@settings(max_examples=40)
 @given(arrivals=arrivals)
 def test_the_index_knows_all_blocks_in_whatever_order_and_however_late_they_come(
     arrivals: list[tuple[list[tuple[str, int]], int]],

@@ -2,7 +2,7 @@
 
 import pyarrow as pa
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from udtf.errors import InvalidArgument
@@ -16,7 +16,6 @@ def bytes_of(values: list[str | None]) -> int:
 
 
 @given(values=TEXTS, begin=st.integers(0, 20))
-@settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 def test_text_takes_what_it_takes_however_it_is_sent(values: list[str | None], begin: int) -> None:
     """Plain, coded, as views; in lists and maps and structs; the whole or a part."""
     plain = pa.array(values, pa.utf8())

@@ -225,6 +225,5 @@ def effort(max_examples: int) -> settings:
     """So many examples of telemetry, over fixtures that all examples share; TEST_EFFORT=10 makes it ten times."""
     return settings(
         max_examples=max_examples * int(os.environ.get("TEST_EFFORT", "1")),
-        deadline=None,
         suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture],
     )

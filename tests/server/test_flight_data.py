@@ -4,7 +4,7 @@ from collections.abc import Iterable, Iterator
 
 import pyarrow as pa
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from flightsrv.wire.codec import MalformedMessage, decode, encode
@@ -60,7 +60,6 @@ def coded(*names: str | None) -> pa.RecordBatch:
     ),
     size=st.integers(1, 20),
 )
-@settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 def test_rows_survive_their_way_to_bytes_and_back(rows: list[dict[str, object]], size: int) -> None:
     """Whatever the sizes of headers and bodies, and where a batch is a part of another."""
     whole = pa.RecordBatch.from_pylist(rows, SCHEMA)

@@ -74,7 +74,7 @@ conditions = st.recursive(
 )
 
 
-@settings(deadline=None, max_examples=400)
+@settings(max_examples=400)
 @given(conditions)
 def test_where_is_what_the_engine_computes(known: QueryEngine, condition: str) -> None:
     """Beyond a LIMIT, it does so itself."""

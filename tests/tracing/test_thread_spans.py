@@ -333,7 +333,7 @@ def run(program: Program, flush_at: set[int], position: Iterator[int]) -> None:
             run(children, flush_at, position)
 
 
-@hypothesis_settings(max_examples=40, deadline=None)
+@hypothesis_settings(max_examples=40)
 @given(st.lists(programs, min_size=1, max_size=5), st.sets(st.integers(0, 30)))
 def test_random_programs_on_several_threads_are_recorded_as_they_ran(
     thread_programs: list[Program], flush_at: set[int]
@@ -354,7 +354,7 @@ def test_random_programs_on_several_threads_are_recorded_as_they_ran(
             assert tree(sink.of_thread(f"thread {i}")) == "\n".join(expected_tree(program, 0))
 
 
-@hypothesis_settings(max_examples=15, deadline=None)
+@hypothesis_settings(max_examples=15)
 @given(programs, st.integers(1, 5))
 def test_random_programs_in_tiny_buffers_keep_their_parentheses(program: Program, capacity: int) -> None:
     """What is recorded and what is dropped add up to the program, and what is recorded is well nested."""
