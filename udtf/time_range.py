@@ -2,6 +2,8 @@
 
 from dataclasses import dataclass
 
+import numpy as np
+
 from udtf.errors import InvalidArgument
 
 MIN_TIME_NS = -(1 << 63)
@@ -23,7 +25,8 @@ class TimeRange:
 
     def __post_init__(self) -> None:
         if self.end_ns < self.begin_ns:
-            raise InvalidArgument(f"time range ends before it begins: begin {self.begin_ns} ns, end {self.end_ns} ns")
+            begin, end = (np.datetime64(time_ns, "ns") for time_ns in (self.begin_ns, self.end_ns))
+            raise InvalidArgument(f"time range ends before it begins: begin {begin}Z, end {end}Z")
 
 
 WHOLE_LIFE = TimeRange(MIN_TIME_NS, MAX_TIME_NS)

@@ -5,8 +5,20 @@ import click
 from flightsrv.cli.options import ServerAddress, server_options
 from flightsrv.cli.query import format_option, run_query
 
+MAX_COMMAND_CHARS = 120
+
 SQL = """
     SELECT process_id, exe, computer, username, start_time, last_update_time, properties
+    FROM processes
+    ORDER BY start_time, process_id
+"""
+
+TABLE_SQL = f"""
+    SELECT
+        process_id,
+        to_char(start_time, '%Y-%m-%d %H:%M:%S') AS started,
+        coalesce(computer, '') AS host,
+        left(regexp_replace(coalesce(properties['command-line'], exe), '^[^ ]*/', ''), {MAX_COMMAND_CHARS}) AS program
     FROM processes
     ORDER BY start_time, process_id
 """
@@ -16,5 +28,8 @@ SQL = """
 @format_option
 @server_options
 def processes(form: str, server: ServerAddress) -> None:
-    """List the processes that the server knows, those that started first on top."""
-    run_query(SQL, None, None, form, server)
+    """List the processes that the server knows, those that started last at the end.
+
+    The table tells them apart; other forms have all that is known of them.
+    """
+    run_query(TABLE_SQL if form == "table" else SQL, None, None, form, server)

@@ -4,15 +4,22 @@ import base64
 import csv
 import json
 import sys
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
 import pyarrow as pa
+from rich.cells import cell_len
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
 from flightsrv.client.times import rfc3339
+
+_SHORT_CHARS = 36
+"""The length of most ids."""
+_LEAST_CHARS = 8
+_FRAME_CHARS = 3
+"""What a column of a table takes beside its text."""
 
 _UNIT_NS = {"s": 1_000_000_000, "ms": 1_000_000, "us": 1_000, "ns": 1}
 
@@ -23,19 +30,33 @@ def write_rows(schema: pa.Schema, batches: Iterable[pa.RecordBatch], form: str) 
 
 
 def _write_table(schema: pa.Schema, batches: Iterable[pa.RecordBatch]) -> None:
-    table = Table()
-    for field in schema:
-        is_number = pa.types.is_integer(field.type) or pa.types.is_floating(field.type)
-        table.add_column(field.name, justify="right" if is_number else "left", overflow="fold")
-    for row in _rows(batches):
-        table.add_row(*(Text(_cell(value)) for value in row))
+    rows = [[_cell(value) for value in row] for row in _rows(batches)]
     console = Console()
+    whole = _columns_left_whole(list(zip(schema.names, *rows, strict=True)), console)
+    table = Table()
+    for field, is_whole in zip(schema, whole, strict=True):
+        is_number = pa.types.is_integer(field.type) or pa.types.is_floating(field.type)
+        table.add_column(field.name, justify="right" if is_number else "left", overflow="fold", no_wrap=is_whole)
+    for row in rows:
+        table.add_row(*map(Text, row))
     if not console.is_terminal:
         # Whoever reads it then has no window: nothing should be folded.
         console = Console(
             width=max(80, console.measure(table, options=console.options.update(max_width=1 << 20)).maximum)
         )
     console.print(table)
+
+
+def _columns_left_whole(columns: Sequence[Sequence[str]], console: Console) -> list[bool]:
+    """Columns whose text is to stay on its line, since people copy it: short ones, the first ones before others."""
+    widths = [max(map(cell_len, column)) for column in columns]
+    room = console.width - sum(_FRAME_CHARS + min(width, _LEAST_CHARS) for width in widths) - 1
+    whole = []
+    for width in widths:
+        more = max(0, width - _LEAST_CHARS)
+        whole.append(width <= _SHORT_CHARS and more <= room)
+        room -= more if whole[-1] else 0
+    return whole
 
 
 def _write_csv(schema: pa.Schema, batches: Iterable[pa.RecordBatch]) -> None:

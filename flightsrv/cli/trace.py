@@ -11,7 +11,7 @@ from flightsrv.cli.interrupt import run_interruptibly
 from flightsrv.cli.options import ServerAddress, range_options, server_options
 
 if TYPE_CHECKING:
-    from flightsrv.client import TraceProgress, TraceResult, TraceStream
+    from flightsrv.client import QueryClient, TraceProgress, TraceResult, TraceStream
     from flightsrv.client.traces import ProgressCallback
 
 STDOUT = "-"
@@ -64,14 +64,34 @@ def trace(
                 return _write_to_stdout(chunks) if output == STDOUT else write_trace(chunks, output)
 
         result = run_interruptibly(fetch, client.close)
+        data = _when_there_is_data(client, process_id) if not result.nb_spans and (begin or end) else None
+    if data:
+        click.echo(f"Warning: there are no spans in this time; the process has data from {data}.", err=True)
     for failed in result.failed_threads:
         click.echo(f"Warning: thread {failed.stream_id} is missing: {failed.message}", err=True)
     if result.lost_events:
         click.echo(f"Warning: {result.lost_events:,} events never reached the server; the trace says where.", err=True)
+    if result.dropped_spans:
+        click.echo(
+            f"Warning: {result.dropped_spans:,} spans had no room in the program that recorded, and were dropped; the "
+            "trace says which threads.",
+            err=True,
+        )
     if output != STDOUT:
         from rich.filesize import decimal
 
         click.echo(f"Wrote {output} ({decimal(result.size_bytes)}). Open {VIEWER} and drop the file there.")
+
+
+def _when_there_is_data(client: "QueryClient", process_id: str) -> str | None:
+    """The times from the first event of a process to its last one, in words; None if it has none at all."""
+    from flightsrv.client.times import rfc3339, time_ns
+
+    sql = "SELECT min(begin_time) AS begin, max(end_time) AS end FROM blocks WHERE process_id = $1"
+    begin, end = client.query(sql, [process_id]).to_struct_array().combine_chunks()[0].values()
+    if not begin.is_valid:
+        return None
+    return f"{rfc3339(time_ns(begin, 'begin'))} to {rfc3339(time_ns(end, 'end'))}"
 
 
 def _write_to_stdout(chunks: "TraceStream") -> "TraceResult":

@@ -29,12 +29,15 @@ class FailedThread:
 
 @dataclass(frozen=True)
 class TraceResult:
-    """What came of a trace; `lost_events` never reached the lake, and the trace marks where they are missing."""
+    """What came of a trace; `lost_events` never reached the lake, and the trace marks where they are missing.
+    `dropped_spans` were never recorded for want of room, by the threads that the trace marks, at whatever time."""
 
     size_bytes: int
     chunks: int
     failed_threads: tuple[FailedThread, ...]
     lost_events: int
+    dropped_spans: int = 0
+    nb_spans: int = 0
 
 
 @dataclass(frozen=True)
@@ -50,6 +53,7 @@ class TraceProgress:
     lost_events: int = 0
     message: str = ""
     nb_spans: int = 0
+    dropped_spans: int = 0
 
 
 ProgressCallback = Callable[[TraceProgress], None]
@@ -75,7 +79,9 @@ class TraceStream(Iterator[bytes]):
     def result(self) -> TraceResult:
         """What has come so far; of the whole trace once everything is read."""
         come = self.progress
-        return TraceResult(come.size_bytes, come.chunks, come.failed_threads, come.lost_events)
+        return TraceResult(
+            come.size_bytes, come.chunks, come.failed_threads, come.lost_events, come.dropped_spans, come.nb_spans
+        )
 
     def __next__(self) -> bytes:
         while not self._arrived:
@@ -172,6 +178,8 @@ def _after_message(progress: TraceProgress, message: dict[str, Any]) -> TracePro
             return replace(progress, failed_threads=(*progress.failed_threads, FailedThread(stream_id, text)))
         case {"type": "events_lost", "nb_events": int(number)}:
             return replace(progress, lost_events=progress.lost_events + number)
+        case {"type": "spans_dropped", "nb_spans": int(number)}:
+            return replace(progress, dropped_spans=progress.dropped_spans + number)
         case {
             "type": "progress",
             "message": str(text),

@@ -185,6 +185,7 @@ class FramedResponse(LinesResponse):
                 "size_bytes": come.size_bytes,
                 "failed_threads": [asdict(thread) for thread in come.failed_threads],
                 "lost_events": come.lost_events,
+                "dropped_spans": come.dropped_spans,
             }
         )
 

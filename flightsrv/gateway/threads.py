@@ -18,7 +18,11 @@ from flightsrv.gateway.times import BeginQuery, EndQuery, TimeText, range_parame
 
 Integers = npt.NDArray[np.int64]
 
-_STREAMS = "SELECT stream_id, tags, properties FROM streams WHERE process_id = $1"
+_STREAMS = """
+    SELECT stream_id, tags, properties, coalesce(try_cast(properties['dropped-spans'] AS bigint), 0) AS dropped_spans
+    FROM streams
+    WHERE process_id = $1
+"""
 
 _BLOCKS = """
     SELECT
@@ -40,13 +44,15 @@ class CoveredRange(BaseModel):
 
 
 class Thread(BaseModel):
-    """A stream: the events of a thread, or the async ones of an event loop."""
+    """A stream: the events of a thread, or the async ones of an event loop. Dropped spans are those, of its whole life,
+    for which the program that recorded had no room."""
 
     stream_id: str
     kind: Literal["thread", "async"]
     name: str
     thread_id: str | None
     nb_events: int
+    dropped_spans: int
     begin: TimeText | None
     end: TimeText | None
     ranges: list[CoveredRange]
@@ -127,6 +133,7 @@ def _thread(stream: dict[str, Any], begins: Integers, ends: Integers, counts: In
         name=stream["properties"].get("thread-name", ""),
         thread_id=stream["properties"].get("thread-id"),
         nb_events=int(counts.sum()),
+        dropped_spans=stream["dropped_spans"],
         begin=rfc3339(ranges[0][0]) if ranges else None,
         end=rfc3339(ranges[-1][1]) if ranges else None,
         ranges=[CoveredRange(begin=rfc3339(b), end=rfc3339(e), nb_events=n) for b, e, n in ranges],

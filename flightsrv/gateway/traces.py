@@ -53,7 +53,8 @@ def traces_router(callers: Callers, reader: TraceReader, metrics: GatewayMetrics
         connection before the answer is complete.
 
         A framed answer has `{"type": "piece", "size_bytes": ...}` instead, so many bytes, more lines and pieces. It
-        ends with `{"type": "complete", "failed_threads": [...], "lost_events": ...}`, or with an error.
+        ends with `{"type": "complete", "failed_threads": [...], "lost_events": ..., "dropped_spans": ...}`, or with an
+        error.
         """
         begin, end = (None, None) if wanted.time_range is None else (wanted.time_range.begin, wanted.time_range.end)
         check_order(begin, end)

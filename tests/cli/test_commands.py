@@ -3,6 +3,7 @@
 import csv
 import io
 import json
+import re
 import subprocess
 from dataclasses import replace
 
@@ -81,6 +82,22 @@ def test_a_trace_to_stdout_is_the_same_bytes(shell, imported):
     piped = subprocess.run(command, capture_output=True, check=True)
     assert piped.stdout == (shell.folder / "demo.pftrace").read_bytes()
     assert piped.stderr == b""
+
+
+def test_a_time_without_data_is_a_warning(shell, imported):
+    """With one that has some. A process without any is empty whenever one looks."""
+    done = shell.run("trace", imported[0], "-o", "late.pftrace", "--begin", "2026-01-01T10:00:00Z")
+    assert done.returncode == 0
+    assert re.search(
+        r"Warning: there are no spans in this time; the process has data from 1970-01-01T\S+Z to ", done.stderr
+    )
+    assert shell.run("trace", imported[0], "-o", "whole.pftrace").stderr == ""
+    assert (
+        "begin 2026-01-01T10:00:00.000000000Z"
+        in shell.run(
+            *("trace", imported[0], "-o", "-", "--begin", "2026-01-01T10:00:00Z", "--end", "2025-01-01T00:00:00Z")
+        ).stderr
+    )
 
 
 def test_processes_lists_what_was_imported(shell, imported):

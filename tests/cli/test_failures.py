@@ -80,13 +80,17 @@ def test_a_thread_that_failed_is_a_warning(tmp_path):
     """The rest of the trace is there, and the command succeeds."""
     failure = {"type": "thread_failed", "stream_id": "s1", "message": "block b1 is corrupt"}
     lost = {"type": "events_lost", "stream_id": "s2", "nb_events": 1200}
-    with serving(Chunk(0, b"first"), Message(failure), Message(lost)) as server:
+    dropped = {"type": "spans_dropped", "stream_id": "s2", "nb_spans": 3400}
+    missing = [Message(message) for message in (failure, lost, dropped)]
+    with serving(Chunk(0, b"first"), *missing) as server:
         path = tmp_path / "a.pftrace"
         result = CliRunner().invoke(main, ["trace", "p", "-o", str(path), "--url", server.url])
     assert result.exit_code == 0
     assert result.stderr.splitlines() == [
         "Warning: thread s1 is missing: block b1 is corrupt",
         "Warning: 1,200 events never reached the server; the trace says where.",
+        "Warning: 3,400 spans had no room in the program that recorded, and were dropped; the trace says "
+        "which threads.",
     ]
     assert path.read_bytes() == b"first"
 

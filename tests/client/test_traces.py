@@ -89,6 +89,7 @@ def test_progress_tells_bytes_threads_and_failures():
         Message({"type": "thread_failed", "stream_id": "s1", "message": "block b1 is corrupt"}),
         Message({"type": "something newer"}),
         Message({"type": "events_lost", "stream_id": "s2", "nb_events": 7}),
+        Message({"type": "spans_dropped", "stream_id": "s2", "nb_spans": 9}),
         Chunk(1, b"de"),
         Message(working(2, 30)),
     )
@@ -105,10 +106,11 @@ def test_progress_tells_bytes_threads_and_failures():
         TraceProgress(3, 1, 0, 2, message="0 done", nb_spans=10),
         TraceProgress(3, 1, 0, 2, failed, message="0 done", nb_spans=10),
         TraceProgress(3, 1, 0, 2, failed, 7, message="0 done", nb_spans=10),
-        TraceProgress(5, 2, 0, 2, failed, 7, message="0 done", nb_spans=10),
-        TraceProgress(5, 2, 2, 2, failed, 7, message="2 done", nb_spans=30),
+        TraceProgress(3, 1, 0, 2, failed, 7, message="0 done", nb_spans=10, dropped_spans=9),
+        TraceProgress(5, 2, 0, 2, failed, 7, message="0 done", nb_spans=10, dropped_spans=9),
+        TraceProgress(5, 2, 2, 2, failed, 7, message="2 done", nb_spans=30, dropped_spans=9),
     ]
-    assert chunks.result == TraceResult(5, 2, failed, 7)
+    assert chunks.result == TraceResult(5, 2, failed, 7, 9, 30)
 
 
 def test_the_statement_is_quoted_and_bounded():

@@ -139,6 +139,7 @@ def test_a_framed_answer_has_lines_among_the_pieces(scripted: Scripted) -> None:
     """Progress to the end, and in the last line what the trace is missing."""
     failed = {"type": "thread_failed", "stream_id": "b", "message": "a corrupt block"}
     lost = {"type": "events_lost", "stream_id": "a", "nb_events": 7}
+    dropped = {"type": "spans_dropped", "stream_id": "a", "nb_spans": 9}
     _, gateway = scripted(
         progress("first"),
         Chunk(0, b"names"),
@@ -146,6 +147,7 @@ def test_a_framed_answer_has_lines_among_the_pieces(scripted: Scripted) -> None:
         progress("second", 1),
         Message(failed),
         Message(lost),
+        Message(dropped),
         Chunk(2, b"end"),
     )
     lines, pieces = framed(ask(gateway.url + PATH, "POST", {"framed": True}).body)
@@ -156,6 +158,7 @@ def test_a_framed_answer_has_lines_among_the_pieces(scripted: Scripted) -> None:
         "size_bytes": sum(map(len, pieces)),
         "failed_threads": [{"stream_id": "b", "message": "a corrupt block"}],
         "lost_events": 7,
+        "dropped_spans": 9,
     }
 
 

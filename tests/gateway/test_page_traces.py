@@ -170,6 +170,7 @@ def test_a_trace_that_is_missing_something(slowed: Slowed, conductor: str, brows
         Chunk(0, b"names"),
         *(Message(message) for message in unknown),
         Message({"type": "events_lost", "stream_id": "x", "nb_events": 1200}),
+        Message({"type": "spans_dropped", "stream_id": "x", "nb_spans": 3400}),
     ]
     between, gateway = slowed()
     threads = ask(f"{gateway.url}/api/processes/{conductor}/threads").json["threads"]
@@ -190,6 +191,7 @@ def test_a_trace_that_is_missing_something(slowed: Slowed, conductor: str, brows
             ]
         )
         expect(warnings).to_contain_text("1,200 events never reached the server")
+        expect(warnings).to_contain_text("3,400 spans had no room in the program that recorded")
 
     browse(steps)
 

@@ -1,13 +1,15 @@
 """What was lost on the way to the lake is told, never papered over."""
 
+import pyarrow as pa
 import pytest
 
 from tests.model import examples
 from tests.model.examples import at, begin, calls, end, task_begin, task_end
-from tests.model.lake import Reader, ingest_blocks, ingest_process
+from tests.model.lake import STREAM_BATCH, Reader, ingest_blocks, ingest_process, stream_batch
 from tests.model.spans import TimeRange
 from tests.model.strategies import WHOLE_LIFE
 from tests.model.telemetry import cut
+from udtf.lake import schemas
 from udtf.lake.lake import Lake
 
 
@@ -44,6 +46,27 @@ def test_views_tell_of_losses_as_traces_do(lake: Lake, reader: Reader) -> None:
     ):
         reader.rows(f"SELECT id FROM {table}")
         assert reader.messages == told
+
+
+@pytest.mark.parametrize(("dropped", "told"), [("41", 41), ("0", 0), ("-1", 0), ("many", 0), ("9" * 30, 0)])
+def test_spans_that_were_never_recorded_are_told_and_shown(dropped: str, told: int, lake: Lake, reader: Reader) -> None:
+    """On their thread, or the process for async ones. When they would have been, nobody knows."""
+    full, other = examples.thread(*calls(5), name="full"), examples.thread(*calls(5), name="other")
+    tasks = examples.tasks(task_begin(0, 1), task_end(1, 1))
+    process = examples.process(full, other, tasks)
+    ingest_process(lake, process)
+    streams = stream_batch(process, [full, tasks])
+    properties = pa.array([[("thread-name", "full"), ("dropped-spans", dropped)]] * 2, schemas.PROPERTIES)
+    lake.ingest("streams", streams.set_column(4, STREAM_BATCH.field("properties"), properties))
+    ingest_blocks(lake, [block for stream in process.streams for block in cut(stream, [])])
+    trace = reader.trace(process.process_id, "both", TimeRange(at(0), at(1000)))
+    expected = [{"type": "spans_dropped", "thread_name": "full", "nb_spans": told}] * 2 if told else []
+    assert [{name: message[name] for name in expected[0]} for message in reader.messages if expected] == expected
+    assert bool(reader.messages) == bool(told)
+    named = [instant.name for track in trace.thread_tracks for instant in track.instants]
+    assert named == ([f"{told} spans dropped"] if told else [])
+    reader.rows(f"SELECT * FROM view_instance('thread_spans', '{other.stream_id}')")
+    assert reader.messages == []
 
 
 def test_nothing_is_told_when_nothing_is_lost(lake: Lake, reader: Reader) -> None:

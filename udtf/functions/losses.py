@@ -19,8 +19,8 @@ def tell(query: Query, kind: str, stream: StreamView[Any], **details: object) ->
 def tell_losses(
     query: Query, stream: StreamView[Any], summaries: Mapping[int, Summary], time_range: TimeRange
 ) -> list[Run]:
-    """Tell the caller of events that were lost in a time range, `events_lost` for each place, and of ends that close
-    nothing, `orphan_ends`.
+    """Tell the caller of events that were lost in a time range, `events_lost` for each place; of ends that close
+    nothing, `orphan_ends`; and of spans that were never recorded, at whatever time, for want of room, `spans_dropped`.
 
     Args:
         summaries: those of the runs that the range needs, by index.
@@ -38,4 +38,6 @@ def tell_losses(
     nb_orphans = stream.plan.orphan_ends(summaries)
     if nb_orphans:
         tell(query, "orphan_ends", stream, nb_events=nb_orphans)
+    if stream.stream.dropped_spans:
+        tell(query, "spans_dropped", stream, nb_spans=stream.stream.dropped_spans)
     return holed

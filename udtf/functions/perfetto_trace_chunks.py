@@ -249,6 +249,10 @@ class _Trace:
         for run in tell_losses(self.query, stream, summaries, self.time_range):
             name = f"{run.lost_before} events lost"
             yield writer.instant(thread, run.begin_time, name, {"lost before event": str(run.begin_offset)})
+        if stream.stream.dropped_spans and stream.plan.runs:
+            name = f"{stream.stream.dropped_spans} spans dropped"
+            when = {"when": "any time since the recording began; there was no room for them"}
+            yield writer.instant(thread, self._first_time_ns(stream), name, when)
 
     def _first_time_ns(self, stream: StreamView[Any]) -> int:
         first_run: Run = stream.plan.runs[0]
@@ -284,6 +288,7 @@ def _process_track(process: ProcessRow) -> ProcessTrack:
         name=process.exe or process.process_id,
         pid=process.properties.get("pid"),
         start_ns=process.start_time,
+        command_line=tuple(filter(None, [process.properties.get("command-line")])),
     )
 
 

@@ -20,7 +20,7 @@ export function rangeParameters(range) {
 
 /**
  * Makes a trace. `onProgress` gets what the server says, and `sizeBytes` as they come.
- * Returns { trace, failedThreads, lostEvents } once it is whole. Throws Problem, or an AbortError.
+ * Returns { trace, failedThreads, lostEvents, droppedSpans } once it is whole. Throws Problem, or an AbortError.
  */
 export async function generate(processId, wanted, signal, onProgress) {
   const response = await ask(`api/perfetto/${encodeURIComponent(processId)}/generate`, {
@@ -46,8 +46,9 @@ export async function generate(processId, wanted, signal, onProgress) {
   throw new Problem("The connection broke before the trace was whole. The gateway may have stopped.");
 }
 
-function made(pieces, { failed_threads: failedThreads, lost_events: lostEvents }) {
-  return { trace: new Blob(pieces, { type: "application/octet-stream" }), failedThreads, lostEvents };
+function made(pieces, line) {
+  const { failed_threads: failedThreads, lost_events: lostEvents, dropped_spans: droppedSpans } = line;
+  return { trace: new Blob(pieces, { type: "application/octet-stream" }), failedThreads, lostEvents, droppedSpans };
 }
 
 async function ask(path, options) {

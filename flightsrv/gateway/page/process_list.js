@@ -7,6 +7,7 @@ import { duration, localTime, parseTime, toSeconds } from "./times.js";
 
 const PAGE_SIZE = 50;
 const TYPING_MS = 150;
+const YEAR_NS = 366 * 86_400e9;
 
 const COLUMNS = [
   { sort: "exe", title: "Program", cell: programCell },
@@ -169,7 +170,8 @@ function clipped(tag, text) {
 
 function lastDataCell(process) {
   const ns = Number(parseTime(process.last_update_time) - parseTime(process.start_time));
-  const after = ns > 0 ? `after ${duration(ns)}` : "";
+  // What came years later was imported, and says nothing of how long the process ran.
+  const after = ns > 0 && ns < YEAR_NS ? `after ${duration(ns)}` : "";
   return [timeOf(process.last_update_time), element("small", {}, after)];
 }
 

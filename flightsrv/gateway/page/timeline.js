@@ -317,9 +317,10 @@ function tickStep(leastNs) {
 }
 
 function buildRow(thread) {
-  const { stream_id: stream, kind, name, thread_id: id, nb_events: events, begin, end } = thread;
+  const { stream_id: stream, kind, name, thread_id: id, nb_events: events, dropped_spans: dropped, begin, end } = thread;
   const when = begin === null ? "" : `, from ${readable(parseTime(begin))} to ${readable(parseTime(end))}`;
-  const facts = `${id ? `id ${id}, ` : ""}${count(events, "event")}${when}`;
+  const missing = dropped > 0 ? `, without ${count(dropped, "span")} that had no room` : "";
+  const facts = `${id ? `id ${id}, ` : ""}${count(events, "event")}${when}${missing}`;
   return element(
     "li",
     { class: kind, "data-stream": stream },

@@ -120,17 +120,19 @@ export class TracePanel {
 
   /** Says what came of it, and what the trace is missing. */
   finish({ threadNames }, words) {
-    const { failedThreads, lostEvents } = this.made;
+    const { failedThreads, lostEvents, droppedSpans } = this.made;
     const failed = failedThreads
       .slice(0, MOST_FAILED_THREADS)
       .map(({ stream_id: id, message }) => element("li", {}, isolated(threadNames.get(id) || id), `: ${message}`));
     const others = failedThreads.length - failed.length;
     const missing = `It is without ${count(failedThreads.length, "thread")} that could not be read:`;
     const lost = `${count(lostEvents, "event")} never reached the server; the trace says where.`;
+    const dropped = `${count(droppedSpans, "span")} had no room in the program that recorded; the trace says which threads.`;
     const warnings = [
       failed.length > 0 && element("p", {}, missing),
       failed.length > 0 && element("ul", {}, failed, others > 0 && element("li", {}, count(others, "other"))),
       lostEvents > 0 && element("p", {}, lost),
+      droppedSpans > 0 && element("p", {}, dropped),
     ].filter(Boolean);
     this.tell("done", words, warnings.length > 0 && element("div", { class: "warnings", role: "alert" }, warnings));
   }

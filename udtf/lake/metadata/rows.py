@@ -41,6 +41,12 @@ class StreamRow:
     insert_time: int
     last_update_time: int
 
+    @property
+    def dropped_spans(self) -> int:
+        """Spans that whoever recorded them had no room for, as far as it says so: property `dropped-spans`."""
+        text = self.properties.get("dropped-spans", "")
+        return int(text) if text.isascii() and text.isdigit() and len(text) < 19 else 0
+
 
 @dataclass(frozen=True)
 class BlockRow:
