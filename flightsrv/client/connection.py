@@ -95,7 +95,9 @@ class QueryClient:
             with translated_errors():
                 list(self._flight.list_actions(self._options([], timeout_seconds)))
         except Unavailable as error:
-            raise Unavailable(f"no server answers at {self._url}: {error}") from error
+            # What a server that expects TLS does with a caller who does not know it.
+            hint = "; if it speaks TLS, its address begins with grpc+tls://" if "Socket closed" in str(error) else ""
+            raise Unavailable(f"no server answers at {self._url}: {error}{hint}") from error
         except InvalidRequest:
             pass  # it answers, and has no list of actions
 
@@ -142,8 +144,10 @@ class QueryClient:
         timeout_seconds: float | None = None,
     ) -> QueryStream:
         """The record batches of a query as they arrive; closing the stream stops the server's work."""
+        if not isinstance(sql, str):
+            raise InvalidRequest(f"sql must be text, given: {sql!r}")
         options = self._options(_range_headers(begin, end), timeout_seconds)
-        if parameters is None:
+        if parameters is None or (isinstance(parameters, Sequence) and not parameters):
             return self._run(CommandStatementQuery(sql), options)
         return self._run_prepared(sql, _parameters_batch(parameters), options)
 

@@ -34,6 +34,9 @@ class GenerateRequest(BaseModel):
     framed: Annotated[StrictBool, Field(description=_FRAMED)] = False
 
 
+_EVERYTHING = GenerateRequest()
+
+
 def traces_router(callers: Callers, reader: TraceReader, metrics: GatewayMetrics) -> APIRouter:
     """The routes of this module."""
     Caller = Annotated[QueryClient, Depends(callers)]  # noqa: N806 (a type)
@@ -45,7 +48,7 @@ def traces_router(callers: Callers, reader: TraceReader, metrics: GatewayMetrics
         responses=problems(400, 404, 413, 422)
         | _binary('Lines of JSON that tell progress, the line `{"type":"binary_start"}`, and the trace\'s bytes'),
     )
-    async def generate(client: Caller, process_id: ProcessId, wanted: GenerateRequest) -> Response:
+    async def generate(client: Caller, process_id: ProcessId, wanted: GenerateRequest = _EVERYTHING) -> Response:
         """Make a trace and tell how it goes.
 
         Each line is an object: `{"type": "progress", "message": ...}`, or `{"type": "error", "message": ...}` as the

@@ -63,6 +63,14 @@ def test_a_port_that_is_taken_is_a_clean_error(shell):
     assert "Traceback" not in done.stderr
 
 
+def test_a_remote_lake_without_a_database_is_a_clean_error(shell):
+    """Which says what to give."""
+    done = shell.run("serve", "--lake", "s3://bucket/lake")
+    assert done.returncode == 1
+    assert done.stderr.splitlines()[-1].startswith("Error: a lake at s3://bucket/lake needs a database")
+    assert "(--db)" in done.stderr
+
+
 def test_ctrl_c_stops_a_trace_and_leaves_no_file(tmp_path):
     """The server's work is cancelled, too, though the client was waiting for the network."""
     with serving(Chunk(0, b"first"), Wait()) as server:

@@ -75,6 +75,19 @@ def test_missing_parameters_are_refused(client):
     """With the numbers that were expected and given."""
     with pytest.raises(InvalidRequest, match="takes 2 parameters, given: 1"):
         client.query("SELECT $1, $2", [1])
+    with pytest.raises(InvalidRequest, match="takes 2 parameters, none are bound"):
+        client.query("SELECT $1, $2", [])
+
+
+def test_no_parameters_are_as_none_at_all(client):
+    """A program that fills in what there is need not ask."""
+    assert client.query("SELECT 1 AS one", []).to_pylist() == [{"one": 1}]
+
+
+def test_a_statement_is_text(client):
+    """Anything else is refused in words."""
+    with pytest.raises(InvalidRequest, match="sql must be text, given: 3"):
+        client.query(3)
 
 
 def test_a_range_limits_what_views_show(client, process_id):

@@ -162,6 +162,13 @@ def test_a_framed_answer_has_lines_among_the_pieces(scripted: Scripted) -> None:
     }
 
 
+def test_without_a_body_it_is_the_whole_trace(gateway: RunningGateway, client: QueryClient, small: str) -> None:
+    """Nothing in it must be said."""
+    for body in (None, {}):
+        answer = ask(f"{gateway.url}/api/perfetto/{small}/generate", "POST", body)
+        assert split(answer.body)[1] == client.trace(small)
+
+
 def test_the_pieces_of_a_framed_answer_are_the_trace(gateway: RunningGateway, client: QueryClient, small: str) -> None:
     """That of the Flight SQL client."""
     lines, pieces = framed(ask(f"{gateway.url}/api/perfetto/{small}/generate", "POST", {"framed": True}).body)

@@ -8,6 +8,7 @@ from typing import Any
 
 import pyarrow as pa
 
+from udtf.errors import InvalidArgument
 from udtf.lake.async_events import AsyncEvents
 from udtf.lake.block_index import BlockIndex
 from udtf.lake.ingestion import Ingestion
@@ -88,14 +89,16 @@ class Lake:
             storage_options: handed to the file system of a remote store.
 
         Raises:
-            ValueError: the store is remote and no database is given.
+            InvalidArgument: the store is remote and no database is given.
             StoreUnavailable: the database does not answer.
         """
         settings = settings or LakeSettings()
         if db_url is None:
             folder = local_folder(uri)
             if folder is None:
-                raise ValueError(f"a lake at {uri} needs a database: give an SQLAlchemy URL")
+                raise InvalidArgument(
+                    f"a lake at {uri} needs a database for its metadata: give an SQLAlchemy URL (--db)"
+                )
             folder.mkdir(parents=True, exist_ok=True)
             db_url = f"sqlite:///{folder / 'metadata.db'}"
         objects = ObjectStore.open(uri, settings.store, storage_options)

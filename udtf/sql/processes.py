@@ -36,6 +36,11 @@ class Process:
         self._lock = Lock()
         self._is_buried = False
 
+    @property
+    def is_doomed(self) -> bool:
+        """Whether the process that it was forked from has ended: it does as well, at once or in a moment."""
+        return not self._zygote.is_alive
+
     def kill(self) -> None:
         """End it at once, whatever it does. Its channel stays open, with nobody at the other end."""
         with self._lock:
@@ -71,6 +76,10 @@ class _Zygote:
             )
         self._control = ours
         self._lock = Lock()
+
+    @property
+    def is_alive(self) -> bool:
+        return self._process.poll() is None
 
     def fork(self) -> Process:
         """A new worker's process; raises OSError if this one has died."""

@@ -68,7 +68,8 @@ class Worker:
     @property
     def is_worth_keeping(self) -> bool:
         """Whether it is alive, waits for a statement, and has given back what the last one took."""
-        return self.is_idle and not self.channel.poll(0) and self._grown_bytes() <= MAX_KEPT_BYTES
+        is_alive = not self._process.is_doomed and not self.channel.poll(0)
+        return self.is_idle and is_alive and self._grown_bytes() <= MAX_KEPT_BYTES
 
     def _grown_bytes(self) -> int:
         return resident_bytes(self._process.pid) - self._begin_bytes

@@ -100,6 +100,12 @@ def test_clients_refuse_a_server_that_they_do_not_know(
             flightsrv.client.connect(url, token, tls=tls)
 
 
+def test_a_client_that_knows_nothing_of_tls_is_told(encrypted: tuple[RunningServer, str]) -> None:
+    """What is wrong may be the address."""
+    with pytest.raises(Unavailable, match=r"begins with grpc\+tls://"):
+        flightsrv.client.connect(encrypted[0].url.replace("grpc+tls", "grpc"))
+
+
 def test_tls_alone_lets_nobody_in(encrypted: tuple[RunningServer, str], authority: Authority) -> None:
     """A token is needed as well."""
     with pytest.raises(Unauthenticated, match="this server asks for a token"):
