@@ -124,7 +124,9 @@ def test_a_server_killed_while_it_ingests_loses_nothing_acknowledged(
         again.ingest("blocks", block_batch(blocks))
         assert again.query("SELECT count(*) AS n FROM blocks").to_pylist() == [{"n": len(blocks)}]
         assert_trace_is_model(read_trace(_trace(again, process)), process, blocks, "both", WHOLE_LIFE)
-        assert sorted(Path(path).name.rpartition("-")[0] for path in place.blobs()) == sorted(b.block_id for b in blocks)
+        assert sorted(Path(path).name.rpartition("-")[0] for path in place.blobs()) == sorted(
+            b.block_id for b in blocks
+        )
 
 
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")  # the client's, about its dead server

@@ -65,6 +65,29 @@ def test_back_leads_to_what_was_found(gateway: RunningGateway, browse: Browse) -
     browse(steps)
 
 
+def test_programs_go_by_names_that_tell_them_apart(
+    gateway: RunningGateway, client: QueryClient, browse: Browse
+) -> None:
+    """Those of Python by what it runs. Data that came years later says nothing of how long a program ran."""
+    commands = {
+        "python3 -X dev -u jobs/clean.py --all": "clean.py",
+        "python3.11 -W error -m jobs.weekly --dry": "jobs.weekly",
+        "python3 -c print(1)": "python3",
+        "python3": "python3",
+    }
+    exes = ["/usr/bin/python3"] * len(commands) + ["/opt/clean"]
+    for command, exe in zip([*commands, "clean -m x"], exes, strict=True):
+        record(client, Program({}, exe=exe, start_ns=0, computer="named", properties={"command-line": command}))
+
+    def steps(page: Page) -> None:
+        page.goto(f"{gateway.url}/#/?search=named")
+        expect(page.locator("tbody tr")).to_have_count(len(exes))
+        assert sorted(page.locator("tbody strong").all_inner_texts()) == sorted([*commands.values(), "clean"])
+        expect(page.get_by_text("after")).to_have_count(0)
+
+    browse(steps)
+
+
 @pytest.mark.usefixtures("conductor")
 def test_nothing_is_found(gateway: RunningGateway, browse: Browse) -> None:
     """And the page says so, also of an address that was made up."""
