@@ -18,7 +18,7 @@ from flightsrv.tracing.sinks import FlightSink
 SEND_SECONDS = 60.0
 """Longest that the end of the recording may take."""
 
-_SETTINGS = tracing.Settings(send_every_s=0.5, capacity_spans=1 << 18)
+_SETTINGS = tracing.Settings(send_every_s=0.5, reserve_spans=10_000_000)
 
 _CONTENT = """
     SELECT

@@ -8,7 +8,7 @@ Either is one step for the interpreter, so no lock is needed, and nothing here c
 
 import threading
 import weakref
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -16,6 +16,15 @@ THREAD_EVENT_WIDTH = 2
 """Integers of a thread event: ticks, and the scope's code, which is negated for an end."""
 ASYNC_EVENT_WIDTH = 5
 """Integers of an async event: ticks, code as above, span id, parent's span id or 0, depth."""
+
+PIECE_INTEGERS = 1 << 18
+"""What the sender takes at a time, so that threads which record wait for milliseconds at most."""
+
+ALERT_SPANS = 1 << 15
+"""As soon as a buffer holds so many, or half of what it has room for, the sender is woken."""
+
+LOAN_SPANS = 1 << 16
+"""By so many a buffer grows that borrows."""
 
 NOTHING_OPEN = 0
 """Bottom of the stack of open spans; not the code of any scope."""
@@ -31,26 +40,55 @@ class Owner:
 class BufferSettings:
     """What all buffers of a recorder share.
 
-    `capacity_spans` is how many spans a buffer holds before it refuses more; `wake_sender` must not block.
+    `capacity_spans` is how many spans a buffer has room for by itself, `reserve_spans` how many more all of them have
+    together; `wake_sender` must not block.
     """
 
     capacity_spans: int
+    reserve_spans: int
     now: Callable[[], int]
     new_id: Callable[[], str]
     wake_sender: Callable[[], None]
 
 
+class Reserve:
+    """Room that buffers borrow when they are full, until they are emptied: a burst of one thread needs a lot of it, and
+    all threads seldom have one at the same time.
+
+    Threads that borrow at the same instant may get a little more than there is; nothing here can block.
+    """
+
+    __slots__ = ("_loans", "_max_loans")
+
+    def __init__(self, reserve_spans: int) -> None:
+        self._max_loans = reserve_spans // LOAN_SPANS
+        self._loans: list[None] = []
+
+    def borrow(self) -> bool:
+        """Take room for `LOAN_SPANS`, if there is some."""
+        if len(self._loans) >= self._max_loans:
+            return False
+        self._loans.append(None)
+        return True
+
+    def give_back(self, loans: int) -> None:
+        """Give back what was borrowed so many times."""
+        del self._loans[:loans]
+
+
 class Buffer:
     """Events of one stream that were not taken yet.
 
-    `roomy_length` and `full_length` are lengths of `events`: from the first on the sender is woken, from the
-    second on spans are refused. Ends of recorded spans always find a place.
+    From `roomy_length` of `events` on, a span has to ask for room: then the sender is woken, more is borrowed, or the
+    span is refused. Ends of recorded spans always find a place. `taken_events` have been taken so far, so that is the
+    ordinal of the next one.
     """
 
     __slots__ = (
-        "_full_length",
+        "_capacity",
+        "_loans",
+        "_reserve",
         "_settings",
-        "_taken_events",
         "_wake_asked",
         "dropped_spans",
         "events",
@@ -58,57 +96,83 @@ class Buffer:
         "owner",
         "roomy_length",
         "stream_id",
+        "taken_events",
         "thread",
         "thread_id",
         "width",
     )
 
-    def __init__(self, settings: BufferSettings, owner: Owner, width: int) -> None:
+    def __init__(self, settings: BufferSettings, reserve: Reserve, owner: Owner, width: int) -> None:
         self.events: list[int] = []
         self.width = width
         self.owner = weakref.ref(owner)
         self.thread = threading.current_thread()
         self.thread_id = threading.get_native_id()
         self.stream_id = settings.new_id()
-        self._taken_events = 0
+        self.taken_events = 0
         self.dropped_spans = 0
         self.misplaced_ends = 0
         self._settings = settings
+        self._reserve = reserve
+        self._loans: list[None] = []
         self._wake_asked = False
         self.open()
 
     def open(self) -> None:
-        """Take spans, up to the capacity."""
-        self._full_length = self._settings.capacity_spans * 2 * self.width
-        self.roomy_length = self._full_length // 2
+        """Take spans, as far as there is room."""
+        self._capacity = self._length_of(self._settings.capacity_spans)
+        self._set_alert()
 
     def close(self) -> None:
         """Refuse spans, until opened."""
-        self.roomy_length = self._full_length = 0
+        self.roomy_length = self._capacity = 0
 
     def accepts_another(self) -> bool:
         """For a buffer that is no longer roomy: whether one more span may begin; if not, it is counted."""
-        if len(self.events) >= self._full_length:
-            self.dropped_spans += 1
-            return False
         if not self._wake_asked:
             self._wake_asked = True
             self._settings.wake_sender()
+        length = len(self.events)
+        room = self._room()
+        if length >= room and self._capacity and self._reserve.borrow():
+            self._loans.append(None)
+            room = self._room()
+        if length >= room:
+            self.dropped_spans += 1
+            return False
+        # The sender knows, so the next ones need not ask.
+        self.roomy_length = room
         return True
+
+    def _set_alert(self) -> None:
+        self.roomy_length = min(self._capacity // 2, self._length_of(ALERT_SPANS))
+
+    def _room(self) -> int:
+        return self._capacity + len(self._loans) * self._length_of(LOAN_SPANS) if self._capacity else 0
+
+    def _length_of(self, spans: int) -> int:
+        return spans * 2 * self.width
 
     def is_abandoned(self) -> bool:
         """Whether the thread is over, so that nothing more will come."""
         return self.owner() is None
 
-    def take(self) -> tuple[int, list[int]]:
-        """Remove all events; returns the ordinal of the first, and the events. For the sender."""
-        first_ordinal = self._taken_events
-        length = len(self.events)
-        taken = self.events[:length]
-        del self.events[:length]
-        self._taken_events += length // self.width
+    def take(self) -> Iterator[list[int]]:
+        """Remove all events that are there, in pieces of whole events. For the sender."""
+        left = len(self.events)
+        most = PIECE_INTEGERS - PIECE_INTEGERS % self.width
+        while left:
+            length = min(left, most)
+            piece = self.events[:length]
+            del self.events[:length]
+            self.taken_events += length // self.width
+            left -= length
+            yield piece
+        loans = len(self._loans)
+        del self._loans[:loans]
+        self._reserve.give_back(loans)
         self._wake_asked = False
-        return first_ordinal, taken
+        self._set_alert()
 
 
 class ThreadBuffer(Buffer):
@@ -119,8 +183,8 @@ class ThreadBuffer(Buffer):
 
     __slots__ = ("open_codes",)
 
-    def __init__(self, settings: BufferSettings, owner: Owner) -> None:
-        super().__init__(settings, owner, THREAD_EVENT_WIDTH)
+    def __init__(self, settings: BufferSettings, reserve: Reserve, owner: Owner) -> None:
+        super().__init__(settings, reserve, owner, THREAD_EVENT_WIDTH)
         self.open_codes = [NOTHING_OPEN]
 
     def begin_when_crowded(self, code: int) -> None:
@@ -160,8 +224,8 @@ class AsyncBuffer(Buffer):
 
     __slots__ = ()
 
-    def __init__(self, settings: BufferSettings, owner: Owner) -> None:
-        super().__init__(settings, owner, ASYNC_EVENT_WIDTH)
+    def __init__(self, settings: BufferSettings, reserve: Reserve, owner: Owner) -> None:
+        super().__init__(settings, reserve, owner, ASYNC_EVENT_WIDTH)
 
 
 class Nowhere:
@@ -194,10 +258,10 @@ class Threads(threading.local):
     spans: ThreadBuffer | Nowhere = _NOWHERE
     async_spans: AsyncBuffer | Nowhere = _NOWHERE
 
-    def __init__(self, settings: BufferSettings, register: Callable[[Buffer, Buffer], None]) -> None:
+    def __init__(self, settings: BufferSettings, reserve: Reserve, register: Callable[[Buffer, Buffer], None]) -> None:
         self._owner = Owner()
-        spans = ThreadBuffer(settings, self._owner)
-        async_spans = AsyncBuffer(settings, self._owner)
+        spans = ThreadBuffer(settings, reserve, self._owner)
+        async_spans = AsyncBuffer(settings, reserve, self._owner)
         register(spans, async_spans)
         self.spans = spans
         self.async_spans = async_spans

@@ -7,8 +7,10 @@ imports it when it starts.
 import logging
 from collections import deque
 from itertools import islice
+from typing import TypeAlias
 
 import numpy as np
+import numpy.typing as npt
 
 from flightsrv.telemetry import (
     Block,
@@ -29,9 +31,14 @@ from udtf.lake.block_format import BEGIN, END, AsyncColumns, Events, Scope, scop
 
 MAX_BATCH_BYTES = 4 << 20
 """Of blocks: little enough that a buffer which fills up meanwhile is emptied in time."""
+MAX_BLOCK_EVENTS = 1 << 18
+"""Many, for each block takes time: whenever something else than Python works, threads that record get their turn, and
+it takes milliseconds to get it back."""
 MAX_STREAMS_IN_BATCH = 1000
 BLOCK_OVERHEAD_BYTES = 1024
 """Counted for a block beside its payload."""
+
+Integers: TypeAlias = npt.NDArray[np.int64]
 
 _log = logging.getLogger("flightsrv.tracing")
 
@@ -65,9 +72,11 @@ class Outbox:
             # Asked first, so that nothing can come after what is taken.
             is_abandoned = buffer.is_abandoned()
             if not (is_congested and buffer.events):
-                taken.append((buffer, is_abandoned, *buffer.take()))
-        for buffer, is_abandoned, first_ordinal, events in taken:
-            self._add(buffer, first_ordinal, events)
+                first_ordinal = buffer.taken_events
+                pieces = [np.fromiter(piece, np.int64, len(piece)) for piece in buffer.take()]
+                taken.append((buffer, is_abandoned, first_ordinal, pieces))
+        for buffer, is_abandoned, first_ordinal, pieces in taken:
+            self._add(buffer, first_ordinal, pieces)
             if is_abandoned:
                 self._recorder.retire(buffer)
                 self._streams.pop(buffer.stream_id, None)
@@ -139,15 +148,16 @@ class Outbox:
         self._pending_bytes -= _size_bytes(block)
         return block.nb_objects
 
-    def _add(self, buffer: Buffer, first_ordinal: int, events: list[int]) -> None:
-        if not events and buffer.stream_id not in self._streams:
+    def _add(self, buffer: Buffer, first_ordinal: int, pieces: list[Integers]) -> None:
+        if not pieces and buffer.stream_id not in self._streams:
             return
         stream = self._describe(buffer)
         if self._streams.get(buffer.stream_id) != stream:
             self._streams[buffer.stream_id] = self._unsent_streams[buffer.stream_id] = stream
-        if events:
-            columns = _columns(events, buffer.width, self._recorder.scopes)
-            for block in cut_blocks(stream, columns, first_ordinal, new_id=self._recorder.settings.new_id):
+        if pieces:
+            columns = _columns(np.concatenate(pieces).reshape(-1, buffer.width), self._recorder.scopes)
+            new_id = self._recorder.settings.new_id
+            for block in cut_blocks(stream, columns, first_ordinal, MAX_BLOCK_EVENTS, new_id):
                 self._blocks.append((stream, block))
                 self.pending_events += block.nb_objects
                 self._pending_bytes += _size_bytes(block)
@@ -166,15 +176,14 @@ def _size_bytes(block: Block) -> int:
     return len(block.payload) + BLOCK_OVERHEAD_BYTES
 
 
-def _columns(events: list[int], width: int, scopes: ScopeTable) -> Events:
-    """Recorded integers as columns."""
-    table = np.fromiter(events, np.int64, len(events)).reshape(-1, width)
+def _columns(table: Integers, scopes: ScopeTable) -> Events:
+    """Recorded integers, one row an event, as columns."""
     codes = np.abs(table[:, 1])
     used = np.flatnonzero(np.bincount(codes))
     index_of = np.zeros(used[-1] + 1, np.int32)
     index_of[used] = np.arange(len(used), dtype=np.int32)
     async_columns = None
-    if width == ASYNC_EVENT_WIDTH:
+    if table.shape[1] == ASYNC_EVENT_WIDTH:
         span_ids, parents, depths = (np.ascontiguousarray(column) for column in table[:, 2:].T)
         async_columns = AsyncColumns(span_ids, parents, depths.astype(np.uint32))
     return Events(

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from contextlib import AbstractContextManager
 from types import CodeType, FrameType, TracebackType
 
-from flightsrv.tracing.buffers import Buffer, BufferSettings, Threads
+from flightsrv.tracing.buffers import Buffer, BufferSettings, Reserve, Threads
 from flightsrv.tracing.scopes import MAX_SCOPES, Scope, ScopeTable, sendable
 
 _frame_at = sys._getframe
@@ -84,7 +84,7 @@ class Recorder:
         self.buffers: dict[Buffer, None] = {}
         """As an ordered set: threads add theirs, the sender removes them."""
         self.is_congested = False
-        self.threads = Threads(settings, self._register)
+        self.threads = Threads(settings, Reserve(settings.reserve_spans), self._register)
         self.retired_drops = self.retired_misplaced_ends = 0
         """Counted by buffers that are gone with their threads."""
         self.latest: dict[str, tuple[CodeType, int, Span]] = {}

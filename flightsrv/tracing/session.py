@@ -33,7 +33,8 @@ def _new_uuid() -> str:
 class Settings:
     """How much is kept, how often it is sent, how long the end may take; and the clock and the ids, for tests.
 
-    capacity_spans: spans that a thread may record before the sender has come by; further ones are dropped.
+    capacity_spans: spans that each thread may record before the sender has come by.
+    reserve_spans: spans that all threads together may record beyond that; further ones are dropped.
     max_pending_bytes: encoded telemetry kept while the receiver does not answer.
     stop_timeout_s: longest that `stop`, and with it the end of the program, waits for the last sending.
     now: nanoseconds, never decreasing.
@@ -41,6 +42,7 @@ class Settings:
 
     send_every_s: float = 2.0
     capacity_spans: int = 65_536
+    reserve_spans: int = 1 << 20
     max_pending_bytes: int = 64 << 20
     stop_timeout_s: float = 5.0
     now: Callable[[], int] = time.perf_counter_ns
@@ -74,7 +76,9 @@ class Session:
         requests: Requests = SimpleQueue()
         wake_sender = partial(requests.put, None)
         self.process_id = settings.new_id()
-        self.recorder = Recorder(BufferSettings(settings.capacity_spans, settings.now, settings.new_id, wake_sender))
+        self.recorder = Recorder(
+            BufferSettings(settings.capacity_spans, settings.reserve_spans, settings.now, settings.new_id, wake_sender)
+        )
         self._settings = settings
         self._sender = Sender(
             self.recorder,

@@ -98,6 +98,7 @@ def settings(send_every_s: float = 60.0, capacity_spans: int = 1000, stop_timeou
     return tracing.Settings(
         send_every_s=send_every_s,
         capacity_spans=capacity_spans,
+        reserve_spans=0,
         stop_timeout_s=stop_timeout_s,
         now=counting_clock(),
     )

@@ -152,7 +152,9 @@ def test_what_waits_is_bounded_and_the_first_stays_whole() -> None:
             raise ConnectionError("down")
 
     sink = FailingSink(be_down)
-    limits = tracing.Settings(send_every_s=0.001, capacity_spans=10, max_pending_bytes=20_000, stop_timeout_s=60.0)
+    limits = tracing.Settings(
+        send_every_s=0.001, capacity_spans=10, reserve_spans=0, max_pending_bytes=20_000, stop_timeout_s=60.0
+    )
     with tracing.start(sink=sink, settings=limits) as session:
         while not session.recorder.is_congested:
             record("early")

@@ -1,5 +1,6 @@
 """Spans of threads: what the host's `with` statements become, whatever the host does."""
 
+import asyncio
 import gc
 import signal
 import threading
@@ -7,6 +8,7 @@ import time
 import weakref
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
+from dataclasses import replace
 
 import pytest
 from hypothesis import given
@@ -14,6 +16,7 @@ from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
 from flightsrv import tracing
+from flightsrv.tracing import buffers
 from flightsrv.tracing.scopes import MAX_SCOPES
 from tests.tracing.recorded import MemorySink, settings, tree
 
@@ -212,6 +215,40 @@ def test_a_full_buffer_drops_whole_spans_and_counts_them() -> None:
         assert session.statistics().dropped_spans == 41 - recorded > 0
         (stream,) = sink.streams.values()
         assert stream["properties"]["dropped-spans"] == str(41 - recorded)  # type: ignore[index]
+
+
+@pytest.mark.parametrize("is_async", [False, True])
+def test_a_burst_borrows_room_and_gives_it_back(is_async: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The reserve is there for whoever needs it, again and again; only what finds no room there is dropped."""
+    monkeypatch.setattr(buffers, "LOAN_SPANS", 50)
+
+    async def burst(spans: int) -> None:
+        for _ in range(spans):
+            if is_async:
+                async with tracing.async_span("work"):
+                    pass
+            else:
+                with tracing.span("work"):
+                    pass
+
+    sink = GatedSink()
+    sink.gate.clear()
+    limits = replace(settings(capacity_spans=10), reserve_spans=100)
+    with tracing.start(sink=sink, settings=limits) as session:
+        assert not session.flush(timeout_s=0.01)
+        sink.was_called.wait()
+        asyncio.run(burst(110))
+        assert session.statistics().dropped_spans == 0
+        asyncio.run(burst(7))
+        assert session.statistics().dropped_spans == 7
+        sink.gate.set()
+        for _ in range(3):
+            assert session.flush()
+            asyncio.run(burst(100))
+        assert session.flush()
+        assert session.statistics().dropped_spans == 7
+    (events,) = sink.events.values()
+    assert len(events) == 2 * (110 + 3 * 100)
 
 
 def test_a_span_left_in_the_wrong_order_ends_those_within_it(sink: MemorySink) -> None:
