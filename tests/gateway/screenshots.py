@@ -130,7 +130,8 @@ def take_states(page: Page, between: Interposed, folder: Path, name: str) -> Non
     corrupt = "block 4f7c02ac is corrupt: its 300 bytes are not the 2160 bytes that were acknowledged"
     failed = {"type": "thread_failed", "stream_id": "uploader", "message": corrupt}
     lost = {"type": "events_lost", "stream_id": "uploader", "nb_events": 1204}
-    between.script = (Chunk(0, bytes(150_000)), Message(failed), Message(lost))
+    dropped = {"type": "spans_dropped", "stream_id": "uploader", "nb_spans": 52_300}
+    between.script = (Chunk(0, bytes(150_000)), *map(Message, (failed, lost, dropped)))
     download.click()
     page.get_by_text("that could not be read").wait_for()
     page.screenshot(path=folder / f"warned-{name}.png")
