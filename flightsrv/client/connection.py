@@ -38,6 +38,9 @@ if TYPE_CHECKING:
 Parameters: TypeAlias = Sequence[Any] | pa.RecordBatch
 """Values for $1, $2 and so on (Python values or pyarrow scalars), or a batch of one row."""
 
+CLOSE_TIMEOUT_S = 5.0
+"""A prepared statement that could not be closed by then is left to the server, which forgets it in time."""
+
 _Headers = list[tuple[bytes, bytes]]
 
 
@@ -211,7 +214,7 @@ class QueryClient:
         ) as chunks:
             return write_trace(chunks, path)
 
-    def ingest(self, table: str, rows: pa.Table | pa.RecordBatch) -> int:
+    def ingest(self, table: str, rows: pa.Table | pa.RecordBatch, *, timeout_seconds: float | None = None) -> int:
         """Append rows to `processes`, `streams` or `blocks`; returns how many the server took.
 
         Every record batch is stored whole or not at all. Sending rows again is harmless.
@@ -221,7 +224,7 @@ class QueryClient:
         command = CommandStatementIngest(
             table, TableDefinitionOptions(if_not_exist=TableNotExist.FAIL, if_exists=TableExists.APPEND)
         )
-        result = self._put(command, rows, self._options([]))
+        result = self._put(command, rows, self._options([], timeout_seconds))
         if result is None:
             raise ServerFailed(f"the server did not say how many rows it took into {table!r}")
         return decode(DoPutUpdateResult, result).record_count
@@ -282,7 +285,7 @@ class QueryClient:
         request = flight.Action("ClosePreparedStatement", pack(ActionClosePreparedStatementRequest(handle)))
         try:
             with translated_errors():
-                list(self._flight.do_action(request, self._options([])))
+                list(self._flight.do_action(request, self._options([], CLOSE_TIMEOUT_S)))
         except FlightsrvError:
             pass  # the server forgets it in time; the query itself is done or has failed for its own reason
 

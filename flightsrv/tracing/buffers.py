@@ -26,6 +26,9 @@ ALERT_SPANS = 1 << 15
 LOAN_SPANS = 1 << 16
 """By so many a buffer grows that borrows."""
 
+FIRST_TICKS = -(1 << 63)
+"""No clock shows less."""
+
 NOTHING_OPEN = 0
 """Bottom of the stack of open spans; not the code of any scope."""
 
@@ -81,7 +84,7 @@ class Buffer:
 
     From `roomy_length` of `events` on, a span has to ask for room: then the sender is woken, more is borrowed, or the
     span is refused. Ends of recorded spans always find a place. `taken_events` have been taken so far, so that is the
-    ordinal of the next one.
+    ordinal of the next one, and the last of them had `last_ticks`.
     """
 
     __slots__ = (
@@ -92,6 +95,7 @@ class Buffer:
         "_wake_asked",
         "dropped_spans",
         "events",
+        "last_ticks",
         "misplaced_ends",
         "owner",
         "roomy_length",
@@ -110,6 +114,7 @@ class Buffer:
         self.thread_id = threading.get_native_id()
         self.stream_id = settings.new_id()
         self.taken_events = 0
+        self.last_ticks = FIRST_TICKS
         self.dropped_spans = 0
         self.misplaced_ends = 0
         self._settings = settings
@@ -129,7 +134,7 @@ class Buffer:
 
     def accepts_another(self) -> bool:
         """For a buffer that is no longer roomy: whether one more span may begin; if not, it is counted."""
-        if not self._wake_asked:
+        if not self._wake_asked and self._capacity:
             self._wake_asked = True
             self._settings.wake_sender()
         length = len(self.events)

@@ -25,7 +25,7 @@ from flightsrv.telemetry import (
 )
 from flightsrv.tracing.buffers import ASYNC_EVENT_WIDTH, Buffer
 from flightsrv.tracing.recorder import Recorder
-from flightsrv.tracing.scopes import ScopeTable
+from flightsrv.tracing.scopes import ScopeTable, sendable
 from flightsrv.tracing.sinks import RefusedError, Sink
 from udtf.lake.block_format import BEGIN, END, AsyncColumns, Events, Scope, scope_array
 
@@ -111,11 +111,18 @@ class Outbox:
             try:
                 sink.send("streams", streams_batch(batch))
             except RefusedError:
-                # A receiver that began anew does not know the process.
-                self._process_is_sent = False
-                raise
+                self._send_streams_one_by_one(sink, batch)
             for stream in batch:
                 del self._unsent_streams[stream.stream_id]
+
+    def _send_streams_one_by_one(self, sink: Sink, batch: list[Stream]) -> None:
+        """The same for a receiver that may have begun anew; leave out what it still refuses."""
+        sink.send("processes", processes_batch([self._process]))
+        for stream in batch:
+            try:
+                sink.send("streams", streams_batch([stream]))
+            except RefusedError as error:
+                _log.warning("thread %r was refused: %s", stream.properties.get("thread-name"), error)
 
     def _next_batch(self, max_blocks: int) -> list[tuple[Stream, Block]]:
         """The blocks that are sent together: one at least, and no more than are handled quickly."""
@@ -130,8 +137,7 @@ class Outbox:
 
     def _send_one_by_one(self, sink: Sink, batch: list[tuple[Stream, Block]]) -> None:
         """Send what there is to a receiver that may have forgotten whose it is; leave out what it still refuses."""
-        sink.send("processes", processes_batch([self._process]))
-        sink.send("streams", streams_batch(list({stream.stream_id: stream for stream, _ in batch}.values())))
+        self._send_streams_one_by_one(sink, list({stream.stream_id: stream for stream, _ in batch}.values()))
         for _, block in batch:
             try:
                 sink.send("blocks", blocks_batch([block]))
@@ -149,13 +155,18 @@ class Outbox:
         return block.nb_objects
 
     def _add(self, buffer: Buffer, first_ordinal: int, pieces: list[Integers]) -> None:
-        if not pieces and buffer.stream_id not in self._streams:
+        # One that never had room for anything is told of as well, unless there are many of them.
+        is_told = buffer.dropped_spans and len(self._unsent_streams) < MAX_STREAMS_IN_BATCH
+        if not pieces and not is_told and buffer.stream_id not in self._streams:
             return
         stream = self._describe(buffer)
         if self._streams.get(buffer.stream_id) != stream:
             self._streams[buffer.stream_id] = self._unsent_streams[buffer.stream_id] = stream
         if pieces:
-            columns = _columns(np.concatenate(pieces).reshape(-1, buffer.width), self._recorder.scopes)
+            table = np.concatenate(pieces).reshape(-1, buffer.width)
+            table[:, 0] = _never_decreasing(table[:, 0], buffer.last_ticks)
+            buffer.last_ticks = int(table[-1, 0])
+            columns = _columns(table, self._recorder.scopes)
             new_id = self._recorder.settings.new_id
             for block in cut_blocks(stream, columns, first_ordinal, MAX_BLOCK_EVENTS, new_id):
                 self._blocks.append((stream, block))
@@ -165,7 +176,8 @@ class Outbox:
     def _describe(self, buffer: Buffer) -> Stream:
         """The stream's row as of now: threads are renamed, drops are counted."""
         make = async_stream if buffer.width == ASYNC_EVENT_WIDTH else thread_stream
-        stream = make(buffer.stream_id, self._process.process_id, buffer.thread.name, buffer.thread_id)
+        name = sendable(buffer.thread.name)
+        stream = make(buffer.stream_id, self._process.process_id, name, buffer.thread_id)
         if not buffer.dropped_spans:
             return stream
         properties = {**stream.properties, "dropped-spans": str(buffer.dropped_spans)}
@@ -174,6 +186,12 @@ class Outbox:
 
 def _size_bytes(block: Block) -> int:
     return len(block.payload) + BLOCK_OVERHEAD_BYTES
+
+
+def _never_decreasing(ticks: Integers, last_ticks: int) -> Integers:
+    """A moment is not recorded while it is read: another thread may have ended an async span here in between, or a
+    signal handler recorded spans of its own."""
+    return np.maximum.accumulate(np.maximum(ticks, last_ticks))
 
 
 def _columns(table: Integers, scopes: ScopeTable) -> Events:
@@ -187,8 +205,7 @@ def _columns(table: Integers, scopes: ScopeTable) -> Events:
         span_ids, parents, depths = (np.ascontiguousarray(column) for column in table[:, 2:].T)
         async_columns = AsyncColumns(span_ids, parents, depths.astype(np.uint32))
     return Events(
-        # Another thread may have ended an async span here, a moment late.
-        ticks=np.maximum.accumulate(table[:, 0]),
+        ticks=np.ascontiguousarray(table[:, 0]),
         kinds=np.where(table[:, 1] > 0, BEGIN, END).astype(np.uint8),
         scopes=index_of[codes],
         scope_table=scope_array([Scope(*scopes[code]) for code in used.tolist()]),

@@ -8,6 +8,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from flightsrv.tracing.scopes import sendable
+
 if TYPE_CHECKING:
     from flightsrv.telemetry import Process
 
@@ -51,7 +53,6 @@ def begin_process(process_id: str, now: Callable[[], int], properties: Mapping[s
 def describe_process(start: ProcessStart) -> "Process":
     """The whole row; looks around on the machine, so it is for the sender's thread."""
     from flightsrv.telemetry import Process
-    from flightsrv.tracing.scopes import sendable
 
     username, realname = _user()
     return Process(
@@ -60,14 +61,18 @@ def describe_process(start: ProcessStart) -> "Process":
         start_time_ns=start.start_time_ns,
         start_ticks=start.start_ticks,
         exe=sendable(sys.executable),
-        username=username,
-        realname=realname,
-        computer=platform.node(),
-        distro=_distro(),
-        cpu_brand=_cpu_brand(),
-        parent_process_id=start.parent_process_id,
+        username=_sendable_or_none(username),
+        realname=_sendable_or_none(realname),
+        computer=sendable(platform.node()),
+        distro=sendable(_distro()),
+        cpu_brand=_sendable_or_none(_cpu_brand()),
+        parent_process_id=_sendable_or_none(start.parent_process_id),
         properties={sendable(key): sendable(value) for key, value in start.properties.items()},
     )
+
+
+def _sendable_or_none(text: str | None) -> str | None:
+    return None if text is None else sendable(text)
 
 
 def _user() -> tuple[str | None, str | None]:

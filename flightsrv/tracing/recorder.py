@@ -16,6 +16,9 @@ from flightsrv.tracing.scopes import MAX_SCOPES, Scope, ScopeTable, sendable
 
 _frame_at = sys._getframe
 
+MAX_BUFFERS = 1 << 14
+"""More than there are at any time, unless the sender is kept from retiring those of threads that are over."""
+
 
 class Span:
     """One place in the source that spans are recorded for: a context manager for any number of them.
@@ -112,7 +115,7 @@ class Recorder:
                 self._by_place.clear()
                 self.latest.clear()
             target = frame.f_globals.get("__name__", "")
-            scope = Scope(text, sendable(target), sendable(frame.f_code.co_filename), frame.f_lineno)
+            scope = Scope(text, sendable(target), sendable(frame.f_code.co_filename), frame.f_lineno or 0)
             known = self._by_place[place] = (frame.f_code, frame.f_lasti, self.span_of(scope))
         self.latest[text] = known
         return known[2]
@@ -142,8 +145,9 @@ class Recorder:
                 buffer.open()
 
     def _register(self, *buffers: Buffer) -> None:
+        is_full = self.is_congested or len(self.buffers) >= MAX_BUFFERS
         for buffer in buffers:
-            if self.is_congested:
+            if is_full:
                 buffer.close()
             self.buffers[buffer] = None
 

@@ -50,10 +50,11 @@ class ScopeTable:
 
 
 def sendable(text: object) -> str:
-    """Text that can be written as UTF-8, of whatever was given: names of files may hold bytes that are no text."""
-    if isinstance(text, str) and text.isascii():
+    """Text that can be written as UTF-8 and kept in a database, of whatever was given: names of files may hold bytes
+    that are no text, and those of threads anything."""
+    if isinstance(text, str) and text.isascii() and "\0" not in text:
         return text
     try:
-        return str(text).encode("utf-8", "replace").decode()
+        return str(text).encode("utf-8", "replace").decode().replace("\0", "?")
     except Exception:
         return f"({type(text).__name__} that has no text)"

@@ -11,6 +11,7 @@ from collections.abc import Callable
 from queue import Empty, SimpleQueue
 from typing import TYPE_CHECKING, TypeAlias
 
+from flightsrv.tracing.imports import importing
 from flightsrv.tracing.recorder import Recorder, activate, active
 from flightsrv.tracing.sinks import Sink
 
@@ -75,6 +76,9 @@ class Sender:
 
         After the last flush the thread ends, unless the receiver keeps it waiting.
         """
+        if not self._thread.is_alive():
+            # It has ended, or lives in the process that this one was forked from.
+            return self.totals()[2] == 0
         request = FlushRequest(timeout_s, is_last)
         self._requests.put(request)
         # A little longer than the thread waits itself, to hear how it went.
@@ -100,8 +104,8 @@ class Sender:
     def _make_outbox(self) -> "Outbox | None":
         """The outbox; or none, with recording switched off, where the libraries that it needs are missing."""
         try:
-            from flightsrv.tracing.outbox import Outbox
-
+            with importing:
+                from flightsrv.tracing.outbox import Outbox
             self._outbox = Outbox(self._describe(), self._recorder, self._max_pending_bytes)
         except Exception:
             _log.warning("tracing is off: telemetry cannot be sent from this process", exc_info=True)

@@ -2,11 +2,17 @@
 
 from typing import TYPE_CHECKING, Protocol
 
+from flightsrv.tracing.imports import importing
+
 if TYPE_CHECKING:
     import pyarrow as pa
 
     from flightsrv.client import QueryClient, Tls
     from udtf.lake.lake import Lake
+
+
+SEND_TIMEOUT_S = 60.0
+"""A server that has not taken a batch by then is taken to be away; the batch comes again."""
 
 
 class RefusedError(Exception):
@@ -38,12 +44,12 @@ class FlightSink:
         self._client: QueryClient | None = None
 
     def send(self, table: str, batch: "pa.RecordBatch") -> None:
-        from flightsrv.client import InvalidRequest, connect
-
+        with importing:
+            from flightsrv.client import InvalidRequest, connect
         if self._client is None:
             self._client = connect(self._url, self._token, tls=self._tls)
         try:
-            self._client.ingest(table, batch)
+            self._client.ingest(table, batch, timeout_seconds=SEND_TIMEOUT_S)
         except InvalidRequest as error:
             raise RefusedError(str(error)) from error
 
@@ -60,9 +66,9 @@ class LakeSink:
         self._lake: Lake | None = None
 
     def send(self, table: str, batch: "pa.RecordBatch") -> None:
-        from udtf.errors import InvalidTelemetry
-        from udtf.lake.lake import Lake
-
+        with importing:
+            from udtf.errors import InvalidTelemetry
+            from udtf.lake.lake import Lake
         if self._lake is None:
             self._lake = Lake.open(self._uri)
         try:
