@@ -227,6 +227,21 @@ def test_a_wrong_argument_fails_while_planning(kind: str, reader: Reader, proces
 
 
 @pytest.mark.parametrize(
+    "value",
+    [
+        "CAST(100000000 AS DATE)",
+        "arrow_cast(9223372036854775807, 'Duration(Second)')",
+        "arrow_cast(9223372036854775807, 'Timestamp(Second, None)')",
+    ],
+)
+def test_values_that_python_cannot_hold_are_refused_as_others(value: str, reader: Reader, process: Process) -> None:
+    """With the same words."""
+    for arguments in (f"'both', {value}, now()", f"{value}, now(), now()"):
+        with pytest.raises(InvalidArgument, match=r"(begin|span_types) of perfetto_trace_chunks (is|must be) "):
+            reader.rows(f"SELECT * FROM perfetto_trace_chunks('{process.process_id}', {arguments})")
+
+
+@pytest.mark.parametrize(
     "call",
     [
         f"perfetto_trace_chunks('nobody', 'both', {LIFE})",

@@ -280,7 +280,9 @@ def test_a_block_id_of_somebody_else_is_refused(lake: Lake, reader: Reader, plac
 
 
 @pytest.mark.parametrize(("offset", "nb_events"), [(0, 1), (1, 2), (2, 2), (0, 6), (3, 1)])
-def test_a_block_that_overlaps_a_stored_one_is_refused(offset: int, nb_events: int, lake: Lake, reader: Reader) -> None:
+def test_a_block_that_overlaps_a_stored_one_is_refused(
+    offset: int, nb_events: int, lake: Lake, reader: Reader, place: Place
+) -> None:
     """An event has one ordinal and an ordinal one event, else ids of spans would double."""
     events = tuple(begin(index) for index in range(10))
     stream = examples.thread(*events)
@@ -288,10 +290,12 @@ def test_a_block_that_overlaps_a_stored_one_is_refused(offset: int, nb_events: i
     ingest_process(lake, process)
     ingest_blocks(lake, [Block("stored", stream, 1, events[1:4])] if offset else cut(stream, [3])[:1])
     before = _blocks_of(reader, process)
+    blobs = place.blobs()
     overlapping = Block("overlapping", stream, offset, events[offset : offset + nb_events])
     with pytest.raises(InvalidTelemetry, match="overlapping"):
         ingest_blocks(lake, [overlapping])
     assert _blocks_of(reader, process) == before
+    assert place.blobs() == blobs
 
 
 @pytest.mark.parametrize("first", [0, 1])

@@ -31,6 +31,34 @@ def test_lost_events_are_counted_and_shown_on_their_thread(lost: int, lake: Lake
         assert [(instant.begin_ns, instant.name) for instant in track.instants] == [(after, "20 events lost")]
 
 
+@pytest.mark.parametrize(("begin_ticks", "end_ticks"), [(0, 60), (20, 60), (10, 10), (60, 100), (0, 200)])
+def test_a_range_that_touches_a_gap_is_told_of_it(begin_ticks: int, end_ticks: int, lake: Lake, reader: Reader) -> None:
+    """What is missing may have been at any time between what is there; it is shown within the range."""
+    stream = examples.thread(
+        begin(0, "a"), end(10, "a"), begin(40, "lost"), end(50, "lost"), begin(100, "c"), end(110, "c")
+    )
+    process = examples.process(stream)
+    ingest_process(lake, process)
+    ingest_blocks(lake, [block for index, block in enumerate(cut(stream, [2, 4])) if index != 1])
+    trace = reader.trace(process.process_id, "both", TimeRange(at(begin_ticks), at(end_ticks)))
+    assert [message["nb_events"] for message in reader.messages if message["type"] == "events_lost"] == [2]
+    (instant,) = [instant for track in trace.thread_tracks for instant in track.instants]
+    assert instant.begin_ns == min(at(100), at(end_ticks))
+
+
+@pytest.mark.parametrize(("begin_ticks", "end_ticks"), [(0, 9), (101, 200)])
+def test_a_range_beside_a_gap_is_not_told_of_it(begin_ticks: int, end_ticks: int, lake: Lake, reader: Reader) -> None:
+    """There, all is known."""
+    stream = examples.thread(
+        begin(0, "a"), end(10, "a"), begin(40, "lost"), end(50, "lost"), begin(100, "c"), end(110, "c")
+    )
+    process = examples.process(stream)
+    ingest_process(lake, process)
+    ingest_blocks(lake, [block for index, block in enumerate(cut(stream, [2, 4])) if index != 1])
+    reader.trace(process.process_id, "both", TimeRange(at(begin_ticks), at(end_ticks)))
+    assert reader.messages == []
+
+
 def test_views_tell_of_losses_as_traces_do(lake: Lake, reader: Reader) -> None:
     """The same messages, whoever shows the stream."""
     stream = examples.thread(*calls(15), *(end(500 + number) for number in range(3)), name="holed")
@@ -63,8 +91,9 @@ def test_spans_that_were_never_recorded_are_told_and_shown(dropped: str, told: i
     expected = [{"type": "spans_dropped", "thread_name": "full", "nb_spans": told}] * 2 if told else []
     assert [{name: message[name] for name in expected[0]} for message in reader.messages if expected] == expected
     assert bool(reader.messages) == bool(told)
-    named = [instant.name for track in trace.thread_tracks for instant in track.instants]
-    assert named == ([f"{told} spans dropped"] if told else [])
+    instants = [instant for track in trace.thread_tracks for instant in track.instants]
+    assert [instant.name for instant in instants] == ([f"{told} spans dropped"] if told else [])
+    assert all(at(0) <= instant.begin_ns <= at(1000) for instant in instants)
     reader.rows(f"SELECT * FROM view_instance('thread_spans', '{other.stream_id}')")
     assert reader.messages == []
 

@@ -43,6 +43,12 @@ def ids(engine: QueryEngine, sql: str) -> list[str]:
     return sorted(pa.Table.from_batches(list(query.batches()), query.schema)["process_id"].to_pylist())
 
 
+@pytest.mark.parametrize("condition", ["tags = ARRAY['thread']", "ARRAY['thread'] = tags AND process_id = 'p'"])
+def test_what_tables_cannot_compare_the_engine_does(known: QueryEngine, condition: str) -> None:
+    """Lists, say."""
+    assert ids(known, f"SELECT process_id FROM streams WHERE {condition}") == []
+
+
 texts = st.sampled_from(["NULL", "'1'", "'10'", "'ä'", "'x'", "exe", "username", "process_id"])
 numbers = st.sampled_from(["NULL", "0", "1000000001", "1000000002", "tsc_frequency"])
 operators = st.sampled_from(["=", "<>", "<", "<=", ">", ">=", "IS DISTINCT FROM", "IS NOT DISTINCT FROM"])

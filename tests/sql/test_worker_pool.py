@@ -95,6 +95,41 @@ def test_memory_that_a_statement_takes_is_its_own(engine: QueryEngine, sql: str)
     assert works(engine)
 
 
+@pytest.mark.parametrize(
+    "sql",
+    [
+        'SELECT "Resources exhausted" FROM processes',
+        "SELECT CAST('Resources exhausted' AS INT)",
+        "SELECT CAST('Not enough memory' || exe AS INT) FROM processes",
+    ],
+)
+def test_words_of_a_statement_are_no_limit(engine: QueryEngine, sql: str) -> None:
+    """Whatever they say."""
+    with pytest.raises(InvalidArgument, match=r"Resources exhausted|Not enough") as refused:
+        rows(engine, sql)
+    assert not isinstance(refused.value, LimitExceeded)
+    assert works(engine)
+
+
+def test_a_system_without_processes_is_busy(
+    engine: QueryEngine, empty_lake: Lake, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whoever has a process keeps it."""
+    with closing(busy(engine, FOREVER)) as batches:
+        (forked_from,) = {psutil.Process(pid).parent() for pid in worker_pids()}
+        before = psutil.Process(forked_from.pid).rlimit(psutil.RLIMIT_NOFILE)
+        forked_from.rlimit(psutil.RLIMIT_NOFILE, (4, before[1]))
+        other = QueryEngine(empty_lake)
+        try:
+            with pytest.raises(Overloaded, match="the system gives no more processes"):
+                works(other)
+        finally:
+            forked_from.rlimit(psutil.RLIMIT_NOFILE, before)
+        assert works(other)
+        assert next(batches).num_rows == 0
+        other.close()
+
+
 @pytest.mark.parametrize("nesting", ["+".join(["1"] * 50_000), "(" * 50_000, "[" * 50_000, "-" * 50_000 + "1"])
 def test_a_statement_that_nests_too_deeply_is_refused(engine: QueryEngine, nesting: str) -> None:
     """Whatever it does to the process that plans it."""

@@ -20,7 +20,8 @@ def tell_losses(
     query: Query, stream: StreamView[Any], summaries: Mapping[int, Summary], time_range: TimeRange
 ) -> list[Run]:
     """Tell the caller of events that were lost in a time range, `events_lost` for each place; of ends that close
-    nothing, `orphan_ends`; and of spans that were never recorded, at whatever time, for want of room, `spans_dropped`.
+    nothing in the partitions that it needs, `orphan_ends`; and of spans that were never recorded, at whatever time, for
+    want of room, `spans_dropped`.
 
     Args:
         summaries: those of the runs that the range needs, by index.
@@ -28,10 +29,12 @@ def tell_losses(
     Returns:
         The runs before which events were lost.
     """
+    # What is lost was anywhere between the events before and after it; nobody knows when a stream's first ones were.
+    ends_before = [run.end_time for run in stream.plan.runs[:-1]]
     holed = [
         run
-        for run in stream.plan.runs
-        if run.lost_before and time_range.begin_ns <= run.begin_time <= time_range.end_ns
+        for run, end_before in zip(stream.plan.runs, [stream.start_time_ns, *ends_before], strict=False)
+        if run.lost_before and run.begin_time >= time_range.begin_ns and end_before <= time_range.end_ns
     ]
     for run in holed:
         tell(query, "events_lost", stream, nb_events=run.lost_before, time_ns=run.begin_time)

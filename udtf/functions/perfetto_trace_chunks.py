@@ -25,7 +25,6 @@ from udtf.lake.lake import ASYNC_EVENTS, THREAD_SPANS, ProcessTelemetry
 from udtf.lake.metadata import ProcessRow, StreamRow
 from udtf.lake.partition_file import ScopeTable, Summary
 from udtf.lake.process_view import ProcessView, StreamView
-from udtf.lake.runs import Run
 from udtf.lake.thread_spans import ThreadPlan
 from udtf.metrics import timed
 from udtf.perfetto.async_spans import AsyncEncoder
@@ -248,15 +247,15 @@ class _Trace:
         """Says on a thread's track, and to the caller, where telemetry is missing."""
         for run in tell_losses(self.query, stream, summaries, self.time_range):
             name = f"{run.lost_before} events lost"
-            yield writer.instant(thread, run.begin_time, name, {"lost before event": str(run.begin_offset)})
+            time_ns = min(run.begin_time, self.time_range.end_ns)
+            yield writer.instant(thread, time_ns, name, {"lost before event": str(run.begin_offset)})
         if stream.stream.dropped_spans and stream.plan.runs:
             name = f"{stream.stream.dropped_spans} spans dropped"
             when = {"when": "any time since the recording began; there was no room for them"}
             yield writer.instant(thread, self._first_time_ns(stream), name, when)
 
     def _first_time_ns(self, stream: StreamView[Any]) -> int:
-        first_run: Run = stream.plan.runs[0]
-        return max(first_run.begin_time, self.time_range.begin_ns)
+        return min(max(stream.start_time_ns, self.time_range.begin_ns), self.time_range.end_ns)
 
 
 def _definitions(interned: Mapping[int, InternedScopes]) -> Iterator[bytes]:

@@ -196,7 +196,7 @@ class AsyncPlan:
         return cls(runs, time_range, in_range, needed)
 
     def orphan_ends(self, summaries: Mapping[int, Summary]) -> int:
-        """Ends in the range that close nothing."""
+        """Ends that close nothing, in the runs that the range touches."""
         pairs = _Pairs.of(summaries)
         is_in_range = (pairs.event_ids >= self._first_event_of(self.in_range.start)) & (
             pairs.event_ids < self._first_event_of(self.in_range.stop)

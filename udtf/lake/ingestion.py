@@ -142,6 +142,8 @@ class Ingestion:
             if stored.content != blocks[block_id][0].content:
                 raise InvalidTelemetry(f"block {block_id!r} is stored already, with other content")
         new = [block for block_id, block in blocks.items() if block_id not in known]
+        # Before any payload is stored, which nobody would remove; and again, when others may have come in between.
+        self._metadata.check_blocks([row for row, _ in new])
         self._put_payloads(new)
         self._metadata.put_blocks([row for row, _ in new])
 

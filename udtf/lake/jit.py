@@ -49,11 +49,12 @@ class JitUpdater:
         """
         key = (view_set.name, run.stream.stream_id, view_set.source_hash(run))
         with self._lock:
-            future = self._under_way.get(key)
-            if future is None:
-                future = self._builds.submit(self._build, view_set, process, run, tally)
-                self._under_way[key] = future
-                future.add_done_callback(lambda _: self._finished(key))
+            under_way = self._under_way.get(key)
+            if under_way is not None:
+                return under_way
+            future = self._under_way[key] = self._builds.submit(self._build, view_set, process, run, tally)
+        # Without the lock: of a build that has failed by now, this thread is told at once.
+        future.add_done_callback(lambda _: self._finished(key))
         return future
 
     def rebuild(
@@ -99,7 +100,11 @@ class JitUpdater:
         )
         # The file first: a row never names one that is not finished.
         self._partitions.write(row.path, built.file)
-        visible = self._commit(Partition(row, built.summary))
+        try:
+            visible = self._commit(Partition(row, built.summary))
+        except BaseException:
+            self._partitions.delete([row])
+            raise
         if visible.row.partition_id != row.partition_id:
             self._partitions.delete([row])
         tally.partition_built(view_set.name, tally.clock() - begin_s)

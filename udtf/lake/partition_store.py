@@ -1,11 +1,13 @@
 """Partitions as stored: files in the object store and summaries in their rows, both read through caches."""
 
+import logging
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from udtf.errors import UdtfError
 from udtf.lake.cache import ByteBoundedCache
 from udtf.lake.metadata import MetadataStore, PartitionRow
 from udtf.lake.objects import ObjectStore
@@ -13,6 +15,8 @@ from udtf.lake.partition_file import Summary, read_footer, read_partition, read_
 from udtf.lake.ranged_file import RangedFile
 from udtf.lake.settings import CacheSettings
 from udtf.metrics import QueryTally
+
+log = logging.getLogger(__name__)
 
 EVENT_BYTES = 20
 """Memory that the decoded rows of one event take, about: a span of a thread is two events."""
@@ -104,11 +108,15 @@ class PartitionStore:
         return summaries
 
     def delete(self, rows: Sequence[PartitionRow]) -> None:
-        """Remove the files of partitions that are no longer visible. A reader that still wants one rebuilds it."""
+        """Remove the files of partitions that are not visible. A reader that still wants one rebuilds it. A file that
+        cannot be removed now is an orphan, which a server removes when it starts."""
         for row in rows:
             self.files.drop(row.path)
             self.footers.drop(row.path)
-            self._objects.delete(row.path)
+            try:
+                self._objects.delete(row.path)
+            except UdtfError as error:
+                log.warning("the file of a partition without a row stays where it is: %s", error)
 
     def _read_in_ranges(self, row: PartitionRow, columns: Sequence[str], tally: QueryTally) -> Iterator[pa.RecordBatch]:
         tally.file_asked(hit=False)

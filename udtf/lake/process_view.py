@@ -31,6 +31,11 @@ class StreamView(Generic[PlanT]):
     _position: int
     _builds: dict[int, Future[Partition]] = field(default_factory=dict)
 
+    @property
+    def start_time_ns(self) -> int:
+        """Begin of its first event, or of the process where it has none."""
+        return self.plan.runs[0].begin_time if self.plan.runs else self._view.process.start_time
+
     def fresh_rows(self) -> dict[int, PartitionRow]:
         """The fresh partitions that the time range needs, by index of their runs."""
         rows = ((index, self._view.fresh_row(self.plan.runs[index])) for index in self.plan.needed)
@@ -78,8 +83,10 @@ class StreamView(Generic[PlanT]):
         except CorruptData:
             again = self._view.rebuild(row, run)
             # The same blocks give the same rows, so go on after those that are out already.
-            rows = pa.Table.from_batches(self._view.read(again, columns))
-            yield from rows.slice(read_rows).to_batches()
+            for batch in self._view.read(again, columns):
+                if read_rows < batch.num_rows:
+                    yield batch.slice(read_rows)
+                read_rows = max(0, read_rows - batch.num_rows)
 
     def _build(self, indexes: Iterable[int]) -> None:
         for index in indexes:

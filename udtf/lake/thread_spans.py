@@ -199,7 +199,7 @@ class ThreadPlan:
         )
 
     def orphan_ends(self, summaries: Mapping[int, Summary]) -> int:
-        """Ends in the range that close nothing; no summary has to say."""
+        """Ends that close nothing, in the runs that the range touches; no summary has to say."""
         return self.nb_orphan_ends
 
     def scan(

@@ -26,4 +26,8 @@ def processes_left(condition: pc.Expression, schema: pa.Schema, process_ids: Col
     ids = pa.array(process_ids, pa.utf8())
     columns = [ids if field.name == "process_id" else pa.nulls(len(ids), field.type) for field in schema]
     rows = pa.table(columns, schema.names)
-    return frozenset(process_ids).difference(rows.filter(~condition)["process_id"].to_pylist())
+    try:
+        passed_by_none = rows.filter(~condition)["process_id"].to_pylist()
+    except pa.ArrowException:
+        return None  # whoever filters the rows will say what is wrong
+    return frozenset(process_ids).difference(passed_by_none)

@@ -13,10 +13,13 @@ import subprocess
 import sys
 from threading import Lock
 
+from udtf.errors import Overloaded
 from udtf.sql.channel import Channel
 
 NUMBER = struct.Struct("<i")
 """What is said to a zygote, and what it answers."""
+
+NO_PROCESS = -1
 
 _ENVIRONMENT = {
     # A scan that waits for its rows holds one of DataFusion's threads, which are as many as cores otherwise.
@@ -44,8 +47,9 @@ class Process:
     def kill(self) -> None:
         """End it at once, whatever it does. Its channel stays open, with nobody at the other end."""
         with self._lock:
-            if not self._is_buried:
-                # It may have ended by itself, but nobody else has its id before it is buried.
+            if not self._is_buried and not self.is_doomed:
+                # It may have ended by itself, but nobody else has its id before it is buried. (Where there is nobody to
+                # bury it, somebody may; but then it ends by itself.)
                 with contextlib.suppress(ProcessLookupError):
                     os.kill(self.pid, signal.SIGKILL)
 
@@ -82,7 +86,7 @@ class _Zygote:
         return self._process.poll() is None
 
     def fork(self) -> Process:
-        """A new worker's process; raises OSError if this one has died."""
+        """A new worker's process; raises OSError if this one has died, and as `new_process`."""
         ours, theirs = socket.socketpair()
         with theirs, self._lock:
             socket.send_fds(self._control, [NUMBER.pack(0)], [theirs.fileno()])
@@ -91,6 +95,9 @@ class _Zygote:
             ours.close()
             raise BrokenPipeError("the process that workers are forked from has ended")
         (pid,) = NUMBER.unpack(answer)
+        if pid == NO_PROCESS:
+            ours.close()
+            raise Overloaded("the system gives no more processes for statements; try again in a moment")
         return Process(self, pid, Channel(ours))
 
     def bury(self, pid: int) -> None:
@@ -121,6 +128,7 @@ def new_process() -> Process:
     """A process for a worker.
 
     Raises:
-        OSError: the system gives no more processes.
+        Overloaded: the system gives no more processes.
+        OSError: nor one to fork them from.
     """
     return _SHARED.fork()

@@ -1,5 +1,6 @@
 """Connections and transactions, on SQLite and PostgreSQL."""
 
+import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -25,6 +26,9 @@ class Database:
         parsed = sa.make_url(url)
         if parsed.drivername == "postgresql":
             parsed = parsed.set(drivername="postgresql+psycopg")
+        # Readers of tables take as long as they like, and must not take all connections.
+        self._max_scans = max(1, settings.max_connections // 2)
+        self._scans = threading.BoundedSemaphore(self._max_scans)
         self._engine = sa.create_engine(
             parsed,
             pool_size=settings.max_connections,
@@ -65,11 +69,19 @@ class Database:
             return rows_of(connection, statement, row_type)
 
     def scan(self, statement: sa.Select[Any], row_type: type[Any], piece_rows: int = 4096) -> Iterator[list[Any]]:
-        """All rows of a statement, in pieces."""
-        with self.read() as connection:
-            result = connection.execution_options(yield_per=piece_rows).execute(statement)
-            for piece in result.partitions():
-                yield [row_type(*row) for row in piece]
+        """All rows of a statement, in pieces, over a connection that is held until the last one is read."""
+        if not self._scans.acquire(timeout=self._settings.max_wait_s):
+            raise StoreUnavailable(
+                f"tables of the metadata database are being read {self._max_scans} times, as often as they may be at "
+                f"once, and that took more than {self._settings.max_wait_s:g} s"
+            )
+        try:
+            with self.read() as connection:
+                result = connection.execution_options(yield_per=piece_rows).execute(statement)
+                for piece in result.partitions():
+                    yield [row_type(*row) for row in piece]
+        finally:
+            self._scans.release()
 
     @contextmanager
     def _explained(self) -> Iterator[None]:

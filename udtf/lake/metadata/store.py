@@ -103,6 +103,12 @@ class MetadataStore:
                 for identity in sorted({getattr(row, key) for row in new}):
                     connection.execute(sa.update(table).where(table.c[key] == identity).values(last_update_time=now))
 
+    def check_blocks(self, rows: Sequence[BlockRow]) -> None:
+        """Raise what `put_blocks` would of new blocks, as things are."""
+        self._check_visible(rows)
+        with self._database.read() as connection:
+            check_neighbours(connection, rows)
+
     def blocks_of_ids(self, block_ids: Collection[str]) -> dict[str, BlockRow]:
         """Stored blocks of these ids."""
         statement = self._select(blocks).where(blocks.c.block_id.in_(list(block_ids)))

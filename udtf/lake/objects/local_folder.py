@@ -12,6 +12,9 @@ from udtf.lake.objects.backend import ObjectMissing, PassingFailure, StoreRefuse
 _PASSING = {errno.EMFILE, errno.ENFILE, errno.EAGAIN, errno.ETIMEDOUT, errno.ESTALE}
 
 
+MAX_KNOWN_FOLDERS = 10_000
+
+
 class LocalFolder:
     """A `Backend`."""
 
@@ -19,6 +22,7 @@ class LocalFolder:
 
     def __init__(self, root: Path) -> None:
         self._root = root
+        self._synced: set[Path] = set()
 
     def read(self, key: str) -> bytes:
         with _translated(key):
@@ -50,6 +54,17 @@ class LocalFolder:
                 raise
             if durable:
                 _sync_folder(path.parent)
+                self._sync_above(path.parent)
+
+    def _sync_above(self, folder: Path) -> None:
+        """A folder is new to us, whoever made it: it must be found after a power cut, and so must those above it."""
+        if folder in self._synced or not folder.is_relative_to(self._root):
+            return
+        for above in (each for each in folder.parents if each.is_relative_to(self._root)):
+            _sync_folder(above)
+        if len(self._synced) >= MAX_KNOWN_FOLDERS:
+            self._synced.clear()
+        self._synced.add(folder)
 
     def delete(self, key: str) -> None:
         with _translated(key):

@@ -10,6 +10,8 @@ from udtf.errors import InvalidArgument
 from udtf.functions.parameter import Parameter
 from udtf.lake.schemas import TIMESTAMP
 
+_TEXTS = (pa.StringScalar, pa.StringViewScalar, pa.LargeStringScalar)
+
 
 def bind_arguments(function: str, parameters: Sequence[Parameter], given: Sequence[Expr]) -> dict[str, str | int]:
     """Values by parameter name: text as `str`, times as nanoseconds since the Unix epoch.
@@ -43,18 +45,18 @@ def _value(function: str, parameter: Parameter, expression: Expr) -> str | int:
     if expression.variant_name() != "Literal":
         raise InvalidArgument(f"{where} must be a constant, given: {expression}")
     scalar = expression.python_value()
-    value = scalar.as_py() if not isinstance(scalar, pa.TimestampScalar) else scalar.value
-    if value is None:
+    if not scalar.is_valid:
         raise InvalidArgument(f"{where} must not be null")
     if parameter.kind == "text":
-        if not isinstance(value, str):
-            raise InvalidArgument(f"{where} must be text, given: {value!r}")
-        return value
+        if not isinstance(scalar, _TEXTS):
+            raise InvalidArgument(f"{where} must be text, given: {_shown(scalar)}")
+        text: str = scalar.as_py()
+        return text
     return _time_ns(where, scalar)
 
 
 def _time_ns(where: str, scalar: Any) -> int:
-    if isinstance(scalar, pa.StringScalar | pa.StringViewScalar | pa.LargeStringScalar | pa.TimestampScalar):
+    if isinstance(scalar, (*_TEXTS, pa.TimestampScalar)):
         if isinstance(scalar, pa.TimestampScalar) and scalar.type.tz is None:
             # DataFusion gives a TIMESTAMP literal no zone once it has moved it to UTC.
             scalar = pa.scalar(scalar.value, pa.int64()).cast(pa.timestamp(scalar.type.unit, "UTC"))
@@ -65,7 +67,15 @@ def _time_ns(where: str, scalar: Any) -> int:
         else:
             return time_ns
     raise InvalidArgument(
-        f"{where} must be a time such as TIMESTAMP '2026-01-01T10:00:00Z', given: {scalar.as_py()!r}"
+        f"{where} must be a time such as TIMESTAMP '2026-01-01T10:00:00Z', given: {_shown(scalar)}"
         if not isinstance(scalar, pa.TimestampScalar)
-        else f"{where} is a time that nanoseconds in 64 bits cannot hold: {scalar}"
+        else f"{where} is a time that nanoseconds in 64 bits cannot hold: {scalar.value} {scalar.type.unit}"
     )
+
+
+def _shown(scalar: Any) -> str:
+    """A value as the caller may know it; Python's types cannot hold all that Arrow's can."""
+    try:
+        return repr(scalar.as_py())
+    except (OverflowError, ValueError):
+        return f"a value of type {scalar.type}"

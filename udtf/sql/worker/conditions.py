@@ -68,9 +68,12 @@ for _name in ("add", "sub", "mul", "truediv"):
 
 
 def plain_expression(condition: Any) -> pc.Expression:
-    """What pyarrow understands: of a condition, an expression or a constant."""
+    """What pyarrow understands: of a condition, an expression or a constant. Raises NotImplementedError where that is
+    nothing."""
     if isinstance(condition, Condition):
         return condition.expression
+    if isinstance(condition, pa.Scalar) and pa.types.is_nested(condition.type):
+        raise NotImplementedError("lists and structures are not compared here")
     return condition if isinstance(condition, pc.Expression) else pc.scalar(condition)
 
 

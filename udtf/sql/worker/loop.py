@@ -46,9 +46,11 @@ class _Worker:
             return session.plan(wanted)
         except TableRefused:
             return Failed("statement", "a table was refused")
+        except MemoryError as error:
+            return Failed("limit", str(error))
         except InvalidArgument as error:
             return Failed("statement", str(error))
-        except EnginePanic as error:
+        except Exception as error:
             return Failed("panic", str(error))
 
     def _run(self, session: Session) -> Ended | Failed:

@@ -125,9 +125,10 @@ class Session:
         """What caused an error that came out of DataFusion: ours, or the statement."""
         if self._error is not None:
             return self._error
-        if any(sign in str(error) for sign in _SIGNS_OF_A_LIMIT):
-            return MemoryError(str(error))
-        return error if isinstance(error, InvalidArgument) else InvalidArgument(readable(str(error)))
+        message = readable(str(error))
+        if _SIGN_OF_A_LIMIT.search(message):
+            return MemoryError(message)
+        return error if isinstance(error, InvalidArgument) else InvalidArgument(message)
 
     def _callable(self, name: str, parameters: Sequence[Parameter]) -> Callable[..., ServerTable]:
         session = weakref.proxy(self)
@@ -146,7 +147,7 @@ class Session:
         return plan
 
 
-_SIGNS_OF_A_LIMIT = ("Resources exhausted", "Not enough memory", "used disk space during the spilling process")
+_SIGN_OF_A_LIMIT = re.compile(r"(^|\ncaused by\n)(\w[\w ]*: )?(Resources exhausted|Not enough memory)")
 _SIGN_OF_A_LIMIT_IN_A_JOIN = "partition not used yet"
 """A join without memory for one of its inputs has it made once more, which panics."""
 

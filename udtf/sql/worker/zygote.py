@@ -1,9 +1,10 @@
 """The process that workers are forked from: it has loaded everything, has one thread, and does nothing else.
 
 It is told what to do over a socket, whose number is its argument, by numbers of four bytes: by 0, and a socket, to fork
-a worker that serves that socket, which is answered by its process id; by such an id to bury that worker, which has been
-killed. Until then nobody else can have its id. Where the socket ends, so does everything: workers, their files, and
-this process. Where this process is killed, so are its workers; the next one removes their files.
+a worker that serves that socket, which is answered by its process id, or -1 if there can be none; by such an id to bury
+that worker, which has been killed. Until then nobody else can have its id. Where the socket ends, so does everything:
+workers, their files, and this process. Where this process is killed, so are its workers; the next one removes their
+files.
 """
 
 import contextlib
@@ -19,7 +20,7 @@ import traceback
 from pathlib import Path
 
 from udtf.sql.channel import Channel
-from udtf.sql.processes import NUMBER
+from udtf.sql.processes import NO_PROCESS, NUMBER
 from udtf.sql.worker.loop import work
 
 _PREFIX = "flightsrv-workers-"
@@ -80,9 +81,11 @@ def _obey(control: socket.socket, workers: set[int], folder: Path) -> None:
         if not request:
             return
         (pid,) = NUMBER.unpack(request)
-        if ends:
-            pid = _fork(control, ends[0], folder)
-            workers.add(pid)
+        if pid == 0:
+            # Where this process has no room for one more file, the socket has not come.
+            pid = _fork(control, ends[0], folder) if ends else NO_PROCESS
+            if pid != NO_PROCESS:
+                workers.add(pid)
             control.sendall(NUMBER.pack(pid))
         else:
             _bury(pid, folder)
@@ -90,9 +93,12 @@ def _obey(control: socket.socket, workers: set[int], folder: Path) -> None:
 
 
 def _fork(control: socket.socket, end: int, folder: Path) -> int:
-    """A new worker. Its temporary files are in a folder of its own."""
+    """A new worker, if the system gives one more process. Its temporary files are in a folder of its own."""
     parent_pid = os.getpid()
-    pid = os.fork()
+    try:
+        pid = os.fork()
+    except OSError:
+        pid = NO_PROCESS
     if pid:
         os.close(end)
         return pid
