@@ -67,16 +67,14 @@ def match_marks(marks: EventColumns) -> tuple[EventColumns, int]:
 
 
 def add_matched(spans: SpanColumns, matched: EventColumns) -> None:
-    """Add the spans that matched begins and ends mean."""
-    open_spans: list[tuple[int, int]] = []
+    """Add the spans that matched begins and ends mean, in the order of their begins."""
+    open_spans: list[int] = []
     for ticks, kind, scope in zip(matched.ticks, matched.kinds, matched.scopes, strict=True):
         if kind == BEGIN:
-            open_spans.append((ticks, scope))
+            open_spans.append(len(spans.ends))
+            spans.append(ticks, UNFINISHED, scope)
         else:
-            begin, scope = open_spans.pop()
-            spans.append(begin, ticks, scope)
-    for begin, scope in open_spans:
-        spans.append(begin, UNFINISHED, scope)
+            spans.ends[open_spans.pop()] = ticks
 
 
 def nest(spans: SpanColumns) -> list[EventColumns]:

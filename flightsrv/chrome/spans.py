@@ -127,7 +127,7 @@ class SpanReader:
                         self._read_metadata(event)
                     case _:
                         self.findings.ignored[str(phase)] += 1
-            except (ValueError, OverflowError) as error:
+            except (ValueError, ArithmeticError) as error:
                 raise ChromeTraceError(f"event {index} (phase {phase}): {error}") from error
         self._match_async()
 
@@ -211,7 +211,7 @@ class SpanReader:
     def _thread(self, event: dict[str, Any]) -> ThreadSpans:
         pid = _pid(event)
         tid = event.get("tid")
-        return self.processes[pid].threads[pid if tid is None else _text(tid)]
+        return self.processes[pid].threads[pid if tid is None else _encodable(_text(tid))]
 
     def _scope(self, event: dict[str, Any]) -> int:
         """The code of the event's scope. Most events repeat one: its text is looked at only when it is new."""
@@ -269,7 +269,7 @@ def _async_key(event: dict[str, Any], phase: str) -> tuple[str, ...]:
 
 def _pid(event: dict[str, Any]) -> str:
     pid = event.get("pid")
-    return "0" if pid is None else _text(pid)
+    return "0" if pid is None else _encodable(_text(pid))
 
 
 def _source_of_args(args: Any) -> tuple[str, int] | None:
@@ -292,4 +292,6 @@ def _text(value: Any) -> str:
 
 def _encodable(text: str) -> str:
     """JSON may hold halves of surrogate pairs, which no UTF-8 text can."""
+    if text.isascii():
+        return text
     return text.encode("utf-8", "replace").decode("utf-8")

@@ -4,6 +4,8 @@ from typing import Any
 
 import click
 
+from flightsrv.cli.text import printable
+
 INTERRUPTED = 130
 """Exit code after Ctrl-C, as shells expect it."""
 
@@ -20,7 +22,7 @@ class CommandGroup(click.Group):
             click.echo("Interrupted.", err=True)
             ctx.exit(INTERRUPTED)
         except Exception as error:
-            raise click.ClickException(" ".join(_message(error).split())) from error
+            raise click.ClickException(printable(" ".join(_message(error).split()))) from error
 
 
 def _message(error: Exception) -> str:

@@ -5,6 +5,7 @@ import csv
 import json
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from itertools import count
 from typing import Any
 
 import pyarrow as pa
@@ -13,6 +14,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from flightsrv.cli.text import printable
 from flightsrv.client.times import rfc3339
 
 _SHORT_CHARS = 36
@@ -30,7 +32,7 @@ def write_rows(schema: pa.Schema, batches: Iterable[pa.RecordBatch], form: str) 
 
 
 def _write_table(schema: pa.Schema, batches: Iterable[pa.RecordBatch]) -> None:
-    rows = [[_cell(value) for value in row] for row in _rows(batches)]
+    rows = [[printable(_cell(value)) for value in row] for row in _rows(batches)]
     console = Console()
     whole = _columns_left_whole(list(zip(schema.names, *rows, strict=True)), console)
     table = Table()
@@ -67,8 +69,9 @@ def _write_csv(schema: pa.Schema, batches: Iterable[pa.RecordBatch]) -> None:
 
 def _write_json(schema: pa.Schema, batches: Iterable[pa.RecordBatch]) -> None:
     separator = "["
+    names = _distinct(schema.names)
     for row in _rows(batches):
-        sys.stdout.write(f"{separator}\n{_json(dict(zip(schema.names, row, strict=True)))}")
+        sys.stdout.write(f"{separator}\n{_json(dict(zip(names, row, strict=True)))}")
         separator = ","
     sys.stdout.write("[]\n" if separator == "[" else "\n]\n")
 
@@ -102,6 +105,15 @@ def _values(column: pa.Array) -> list[Any]:
     return [plain(scalar) for scalar in column]
 
 
+def _distinct(names: Sequence[str]) -> list[str]:
+    """The names, with a number for those that come again: SQL allows it, an object does not."""
+    distinct: dict[str, None] = {}
+    for name in names:
+        candidates = (name if number == 1 else f"{name}_{number}" for number in count(1))
+        distinct[next(candidate for candidate in candidates if candidate not in distinct)] = None
+    return list(distinct)
+
+
 def _cell(value: Any) -> str:
     if value is None:
         return ""
@@ -119,9 +131,17 @@ def plain(scalar: pa.Scalar) -> Any:
         return None
     if pa.types.is_dictionary(kind):
         return plain(scalar.value)
+    if pa.types.is_union(kind):
+        return plain(scalar.value)
     if pa.types.is_timestamp(kind):
-        text = rfc3339(scalar.value * _UNIT_NS[kind.unit])
+        try:
+            text = rfc3339(scalar.value * _UNIT_NS[kind.unit])
+        except OverflowError:
+            return f"{scalar.value} {kind.unit}"  # in a year that has more than four digits
         return text if kind.tz else text.removesuffix("Z")
+    if pa.types.is_interval(kind):
+        months, days, nanoseconds = scalar.as_py()
+        return f"{months} months {days} days {nanoseconds} ns"
     if pa.types.is_map(kind):
         return {str(plain(entry["key"])): plain(entry["value"]) for entry in scalar.values}
     if pa.types.is_struct(kind):

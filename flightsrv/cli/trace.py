@@ -9,6 +9,7 @@ import click
 
 from flightsrv.cli.interrupt import run_interruptibly
 from flightsrv.cli.options import ServerAddress, range_options, server_options
+from flightsrv.cli.text import printable
 
 if TYPE_CHECKING:
     from flightsrv.client import QueryClient, TraceProgress, TraceResult, TraceStream
@@ -57,18 +58,19 @@ def trace(
 
     with server.connect() as client, _progress_display() as show:
 
-        def fetch() -> "TraceResult":
+        def fetch() -> "tuple[TraceResult, str | None]":
             with client.trace_chunks(
                 process_id, begin=begin, end=end, span_types=span_types, strict=strict, progress=show
             ) as chunks:
-                return _write_to_stdout(chunks) if output == STDOUT else write_trace(chunks, output)
+                result = _write_to_stdout(chunks) if output == STDOUT else write_trace(chunks, output)
+            is_empty_range = not result.nb_spans and (begin or end)
+            return result, _when_there_is_data(client, process_id) if is_empty_range else None
 
-        result = run_interruptibly(fetch, client.close)
-        data = _when_there_is_data(client, process_id) if not result.nb_spans and (begin or end) else None
+        result, data = run_interruptibly(fetch, client.close)
     if data:
         click.echo(f"Warning: there are no spans in this time; the process has data from {data}.", err=True)
     for failed in result.failed_threads:
-        click.echo(f"Warning: thread {failed.stream_id} is missing: {failed.message}", err=True)
+        click.echo(printable(f"Warning: thread {failed.stream_id} is missing: {failed.message}"), err=True)
     if result.lost_events:
         click.echo(f"Warning: {result.lost_events:,} events never reached the server; the trace says where.", err=True)
     if result.dropped_spans:
@@ -84,11 +86,16 @@ def trace(
 
 
 def _when_there_is_data(client: "QueryClient", process_id: str) -> str | None:
-    """The times from the first event of a process to its last one, in words; None if it has none at all."""
+    """The times from the first event of a process to its last one, in words; None if it has none at all, or the server
+    is gone by now."""
+    from flightsrv.client import FlightsrvError
     from flightsrv.client.times import rfc3339, time_ns
 
     sql = "SELECT min(begin_time) AS begin, max(end_time) AS end FROM blocks WHERE process_id = $1"
-    begin, end = client.query(sql, [process_id]).to_struct_array().combine_chunks()[0].values()
+    try:
+        begin, end = client.query(sql, [process_id]).to_struct_array().combine_chunks()[0].values()
+    except FlightsrvError:
+        return None
     if not begin.is_valid:
         return None
     return f"{rfc3339(time_ns(begin, 'begin'))} to {rfc3339(time_ns(end, 'end'))}"
@@ -125,7 +132,7 @@ def _progress_display() -> "Iterator[ProgressCallback | None]":
         def show(progress: "TraceProgress") -> None:
             display.update(
                 task,
-                description=progress.message or "Waiting for the server",
+                description=printable(progress.message) or "Waiting for the server",
                 completed=progress.threads_done or 0,
                 # Without threads there is nothing to count: the bar only shows that something goes on.
                 total=progress.threads_total or None,

@@ -38,6 +38,9 @@ if TYPE_CHECKING:
 Parameters: TypeAlias = Sequence[Any] | pa.RecordBatch
 """Values for $1, $2 and so on (Python values or pyarrow scalars), or a batch of one row."""
 
+PLAN_TIMEOUT_S = 90.0
+"""A trace may take as long as it likes, but not what comes before it: a server makes nobody wait longer for a place."""
+
 CLOSE_TIMEOUT_S = 5.0
 """A prepared statement that could not be closed by then is left to the server, which forgets it in time."""
 
@@ -175,7 +178,8 @@ class QueryClient:
         """
         headers = [(b"trace_progress", b"true"), (b"trace_strict", b"true" if strict else b"false")]
         statement = trace_statement(process_id, begin, end, span_types)
-        return TraceStream(self._run(CommandStatementQuery(statement), self._options(headers)), progress)
+        options, planning = self._options(headers), self._options(headers, PLAN_TIMEOUT_S)
+        return TraceStream(self._run(CommandStatementQuery(statement), options, planning=planning), progress)
 
     def trace(
         self,
@@ -247,10 +251,14 @@ class QueryClient:
         self.close()
 
     def _run(
-        self, command: Message, options: flight.FlightCallOptions, on_end: Callable[[], None] | None = None
+        self,
+        command: Message,
+        options: flight.FlightCallOptions,
+        on_end: Callable[[], None] | None = None,
+        planning: flight.FlightCallOptions | None = None,
     ) -> QueryStream:
         with translated_errors():
-            info = self._flight.get_flight_info(_descriptor(command), options)
+            info = self._flight.get_flight_info(_descriptor(command), planning or options)
             if len(info.endpoints) != 1:
                 raise ServerFailed(f"the server offers the result in {len(info.endpoints)} parts, expected one")
             reader = self._flight.do_get(info.endpoints[0].ticket, options)
@@ -325,4 +333,7 @@ def _parameters_batch(parameters: Parameters) -> pa.RecordBatch:
 
 def _parameter_column(value: Any) -> pa.Array:
     """One row; the type of a pyarrow scalar is kept."""
-    return pa.array([value], value.type if isinstance(value, pa.Scalar) else None)
+    try:
+        return pa.array([value], value.type if isinstance(value, pa.Scalar) else None)
+    except (pa.ArrowException, OverflowError) as error:
+        raise InvalidRequest(f"a parameter cannot be sent: {error}") from error

@@ -91,4 +91,6 @@ def _translate(error: Exception) -> FlightsrvError:
     if text.removeprefix("Unknown: ").startswith(_ALREADY_EXISTS):
         ours = InvalidRequest
     message = _TRANSPORT_SUFFIX.sub("", _TRANSPORT_PREFIX.sub("", text)).strip()
+    if message == "CANCELLED":
+        message = "the call was ended: somebody cancelled it, or the server waited too long for this client to go on"
     return ours(message or f"the server gave no reason ({type(error).__name__})")

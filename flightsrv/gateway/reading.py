@@ -50,7 +50,11 @@ class TraceReader:
         """
         if not self._free.acquire(blocking=False):
             raise Busy(f"{self._max_traces} traces are being made, and no more at once; try again in a moment")
-        return TraceReading(request, self._free)
+        try:
+            return TraceReading(request, self._free)
+        except BaseException:  # the system gives no more threads
+            self._free.release()
+            raise
 
 
 @dataclass(frozen=True)

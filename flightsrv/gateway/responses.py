@@ -22,6 +22,9 @@ from flightsrv.gateway.errors import Busy, words_of
 from flightsrv.gateway.metrics import GatewayMetrics
 from flightsrv.gateway.reading import ReaderLeft, TraceReader, TraceReading, TraceRequest
 
+MAX_STALL_S = 120.0
+"""How long a client may take nothing, and keep a place that others wait for; as long as the server waits for us."""
+
 log = logging.getLogger(__name__)
 
 
@@ -52,9 +55,13 @@ class TraceResponse(Response):
                     if not started:
                         started = True
                         await send({"type": "http.response.start", "status": 200, "headers": self.raw_headers})
-                    await send({"type": "http.response.body", "body": piece, "more_body": True})
+                    async with asyncio.timeout(MAX_STALL_S):
+                        await send({"type": "http.response.body", "body": piece, "more_body": True})
                 await send({"type": "http.response.body"})
                 measured.outcome = "complete"
+            except TimeoutError:
+                measured.outcome = "cancelled"
+                log.info("the trace of %s ends early: its client takes nothing any more", self._request.process_id)
             except ReaderLeft as error:
                 measured.outcome = "cancelled"
                 log.info("the trace of %s ends early: %s", self._request.process_id, error)

@@ -4,7 +4,7 @@ import pyarrow as pa
 
 from flightsrv.server.auth.principal import Role
 from flightsrv.server.call import Call
-from flightsrv.server.handles import MAX_BOUND_BYTES, MAX_BOUND_ROWS, bound_bytes, new_handle, statement_of
+from flightsrv.server.handles import MAX_BOUND_BYTES, MAX_BOUND_ROWS, new_handle, statement_of
 from flightsrv.server.parameters import parse_statement
 from flightsrv.server.queries import check_parameters, plan_open
 from flightsrv.server.refusals import refuse_transaction
@@ -56,20 +56,29 @@ def bind_parameters(call: Call, command: CommandPreparedStatementQuery, upload: 
     call.principal.require(Role.READER, "to bind parameters")
     handle = command.prepared_statement_handle
     call.statement = statement_of(handle)
-    batches = []
-    for batch in upload.batches():
-        batches.append(batch)
-        call.rows += batch.num_rows
-        if call.rows > MAX_BOUND_ROWS:
-            raise InvalidArgument(f"a statement takes at most {MAX_BOUND_ROWS} rows of parameters")
-    if not batches:
-        raise InvalidArgument("the upload has no row of parameters")
-    parameters = pa.Table.from_batches(batches)
-    if bound_bytes(handle, parameters) > MAX_BOUND_BYTES:
-        raise LimitExceeded(f"a statement and its parameters take at most {MAX_BOUND_BYTES >> 20} MiB")
+    parameters = _received(call, upload, MAX_BOUND_BYTES - len(handle))
     check_parameters(parse_statement(call.statement), parameters)
     call.services.bound.put(handle, parameters)
     return DoPutPreparedStatementResult(handle)
+
+
+def _received(call: Call, upload: Upload, max_bytes: int) -> pa.Table:
+    """The rows of an upload in memory of their own: what came holds on to all of its messages, whatever is in them."""
+    sink = pa.BufferOutputStream()
+    writer: pa.RecordBatchStreamWriter | None = None
+    for batch in upload.batches():
+        writer = writer or pa.ipc.new_stream(sink, batch.schema)
+        call.rows += batch.num_rows
+        if call.rows > MAX_BOUND_ROWS:
+            raise InvalidArgument(f"a statement takes at most {MAX_BOUND_ROWS} rows of parameters")
+        if batch.num_rows:
+            writer.write_batch(batch)
+        if sink.tell() > max_bytes:
+            raise LimitExceeded(f"a statement and its parameters take at most {MAX_BOUND_BYTES >> 20} MiB")
+    if writer is None:
+        raise InvalidArgument("the upload has no row of parameters")
+    writer.close()
+    return pa.ipc.open_stream(sink.getvalue()).read_all()
 
 
 def close_prepared_statement(call: Call, request: ActionClosePreparedStatementRequest) -> None:

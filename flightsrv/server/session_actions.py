@@ -20,6 +20,9 @@ from flightsrv.wire.action_messages import (
 from udtf import catalog
 from udtf.errors import InvalidArgument
 
+MAX_VALUE_CHARS = 100
+"""A session is kept for hours; no option needs more, but for spaces."""
+
 _PLACES: Mapping[str, tuple[str, ...]] = {CATALOG: (catalog.CATALOG,), SCHEMA: catalog.SCHEMAS}
 _DEFAULTS: SessionOptions = {CATALOG: catalog.CATALOG, SCHEMA: catalog.DEFAULT_SCHEMA}
 
@@ -35,7 +38,7 @@ def set_session_options(call: Call, request: SetSessionOptionsRequest) -> SetSes
             errors[name] = Error(OptionError.INVALID_NAME)
         elif value == SessionOptionValue():
             options.pop(name, None)
-        elif plain is not None and _is_valid({name: plain}):
+        elif plain is not None and len(str(plain)) <= MAX_VALUE_CHARS and _is_valid({name: plain}):
             options[name] = plain
         else:
             errors[name] = Error(OptionError.INVALID_VALUE)

@@ -6,6 +6,7 @@ Either is one step for the interpreter, so no lock is needed, and nothing here c
 `recorder` fills these buffers, `outbox` makes blocks of what it takes from them.
 """
 
+import math
 import threading
 import weakref
 from collections.abc import Callable, Iterator
@@ -64,7 +65,7 @@ class Reserve:
     __slots__ = ("_loans", "_max_loans")
 
     def __init__(self, reserve_spans: int) -> None:
-        self._max_loans = reserve_spans // LOAN_SPANS
+        self._max_loans = math.ceil(reserve_spans / LOAN_SPANS)
         self._loans: list[None] = []
 
     def borrow(self) -> bool:

@@ -48,6 +48,20 @@ def test_time_zero_of_the_file_is_the_epoch_unless_told_otherwise(tmp_path):
     assert process.process_id != moved.process_id
 
 
+@pytest.mark.parametrize("others", [[], [complete("other", 200, 300)]])
+def test_marks_of_equal_times_nest_as_they_are_written(tmp_path, others):
+    """Whatever else is on the thread."""
+    marks = [mark("B", "root", 0), mark("B", "leaf", 0), mark("E", "", 100), mark("E", "", 100)]
+    leaf = next(span for span in only_thread(convert(tmp_path, marks + others)) if span.name == "leaf")
+    assert leaf.ancestors == ("root",)
+
+
+def test_text_that_is_none_is_replaced_in_ids(tmp_path):
+    """JSON may hold halves of characters."""
+    trace = convert(tmp_path, [complete("a", 0, 1, pid="\ud800", tid="\udfff")])
+    assert [stream.properties["thread-id"] for stream in trace.streams] == ["?"]
+
+
 def test_children_written_before_their_parents_nest(tmp_path):
     """Complete events stand in the order of their ends in many files."""
     trace = convert(tmp_path, [complete("leaf", 20, 30), complete("child", 10, 40), complete("root", 0, 100)])

@@ -86,7 +86,7 @@ def test_ctrl_c_stops_a_trace_and_leaves_no_file(tmp_path):
 
 def test_a_thread_that_failed_is_a_warning(tmp_path):
     """The rest of the trace is there, and the command succeeds."""
-    failure = {"type": "thread_failed", "stream_id": "s1", "message": "block b1 is corrupt"}
+    failure = {"type": "thread_failed", "stream_id": "s1", "message": "block b1 is \x1b[1mcorrupt"}
     lost = {"type": "events_lost", "stream_id": "s2", "nb_events": 1200}
     dropped = {"type": "spans_dropped", "stream_id": "s2", "nb_spans": 3400}
     missing = [Message(message) for message in (failure, lost, dropped)]
@@ -95,7 +95,7 @@ def test_a_thread_that_failed_is_a_warning(tmp_path):
         result = CliRunner().invoke(main, ["trace", "p", "-o", str(path), "--url", server.url])
     assert result.exit_code == 0
     assert result.stderr.splitlines() == [
-        "Warning: thread s1 is missing: block b1 is corrupt",
+        r"Warning: thread s1 is missing: block b1 is \x1b[1mcorrupt",
         "Warning: 1,200 events never reached the server; the trace says where.",
         "Warning: 3,400 spans had no room in the program that recorded, and were dropped; the trace says "
         "which threads.",

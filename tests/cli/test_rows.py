@@ -1,12 +1,13 @@
 """Values of every Arrow type as JSON has them."""
 
+import json
 from datetime import date
 from decimal import Decimal
 
 import pyarrow as pa
 import pytest
 
-from flightsrv.cli.rows import plain
+from flightsrv.cli.rows import plain, write_rows
 
 
 @pytest.mark.parametrize(
@@ -26,9 +27,31 @@ from flightsrv.cli.rows import plain
         (pa.scalar(date(2026, 1, 2)), "2026-01-02"),
         (pa.scalar(True), True),
         (pa.scalar(7, pa.duration("us")), 7_000),
+        (pa.scalar(253_402_300_800, pa.timestamp("s")), "253402300800 s"),
+        (pa.scalar((1, 2, 3), pa.month_day_nano_interval()), "1 months 2 days 3 ns"),
+        (pa.UnionArray.from_dense(pa.array([0], pa.int8()), pa.array([0], pa.int32()), [pa.array([5])])[0], 5),
         (pa.scalar(3_600_000_000_001, pa.time64("ns")), "01:00:00.000000001"),
     ],
 )
 def test_a_value_becomes_what_json_has(scalar, expected):
     """Times keep their nanoseconds, bytes become base64, and nothing is left that JSON cannot hold."""
     assert plain(scalar) == expected
+
+
+def test_columns_of_one_name_stay_apart_in_objects(capsys):
+    """An object has each name once."""
+    batch = pa.RecordBatch.from_arrays([pa.array([number]) for number in range(4)], ["a", "a_2", "a", "b"])
+    write_rows(batch.schema, [batch], "json")
+    assert json.loads(capsys.readouterr().out) == [{"a": 0, "a_2": 1, "a_3": 2, "b": 3}]
+
+
+def test_a_table_steers_no_terminal(capsys):
+    """Whatever a traced program calls itself; CSV has it as it is, for other programs."""
+    batch = pa.record_batch({"name": ["\x1b]0;title\x07\x9b1m", "two\nlines"]})
+    write_rows(batch.schema, [batch], "table")
+    shown = capsys.readouterr().out
+    assert r"\x1b]0;title\x07\x9b1m" in shown
+    assert "lines" in shown
+    assert not set(shown) & {"\x1b", "\x07", "\x9b"}
+    write_rows(batch.schema, [batch], "csv")
+    assert "\x1b]0;title" in capsys.readouterr().out

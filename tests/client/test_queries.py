@@ -84,6 +84,13 @@ def test_no_parameters_are_as_none_at_all(client):
     assert client.query("SELECT 1 AS one", []).to_pylist() == [{"one": 1}]
 
 
+@pytest.mark.parametrize("value", [2**70, object()], ids=["too large", "no value"])
+def test_a_parameter_that_cannot_be_sent_is_refused(client, value):
+    """Before anything is asked."""
+    with pytest.raises(InvalidRequest, match="a parameter cannot be sent"):
+        client.query("SELECT $1", [value])
+
+
 def test_a_statement_is_text(client):
     """Anything else is refused in words."""
     with pytest.raises(InvalidRequest, match="sql must be text, given: 3"):

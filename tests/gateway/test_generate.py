@@ -8,6 +8,7 @@ import pyarrow as pa
 import pytest
 
 from flightsrv.client import QueryClient
+from flightsrv.gateway import responses
 from flightsrv.gateway.lifecycle import RunningGateway
 from tests.client.fake_server import Chunk, Failure, Message, Wait
 from tests.gateway.conftest import Scripted
@@ -253,6 +254,20 @@ def test_no_more_traces_at_once_than_allowed(scripted: Scripted) -> None:
         with asked(gateway.url + PATH, "POST", {}) as again:
             status = again.status
     assert status == 200
+
+
+def test_a_client_that_takes_nothing_gives_up_its_place(scripted: Scripted, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Others wait for it."""
+    monkeypatch.setattr(responses, "MAX_STALL_S", 0.2)
+    chunks = (Chunk(number, bytes(1 << 20)) for number in range(200))
+    _, gateway = scripted(*chunks, Wait(), max_traces=1)
+    with asked(gateway.url + PATH, "POST", {}) as stalled:
+        assert stalled.read(1) == b"{"
+        status = 503
+        while status == 503:  # the thread that read for the first one is about to end
+            with asked(gateway.url + PATH, "POST", {}) as again:
+                status = again.status
+        assert status == 200
 
 
 def test_a_slow_client_slows_the_server_down(scripted: Scripted) -> None:

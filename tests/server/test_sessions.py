@@ -114,6 +114,7 @@ def test_schema_of_a_session_is_where_names_are_looked_for(session: flight.Fligh
         ("schema", SessionOptionValue("'; DROP"), OptionError.INVALID_VALUE),
         ("schema", SessionOptionValue(int64_value=1), OptionError.INVALID_VALUE),
         ("query_range_begin", SessionOptionValue("yesterday"), OptionError.INVALID_VALUE),
+        ("query_range_begin", SessionOptionValue(" " * 1000 + "2026-01-01T10:00:00Z"), OptionError.INVALID_VALUE),
         ("query_range_begin", SessionOptionValue(int64_value=0), OptionError.INVALID_VALUE),
         ("query_range_end", SessionOptionValue(bool_value=True), OptionError.INVALID_VALUE),
         ("trace_strict", SessionOptionValue(double_value=1.0), OptionError.INVALID_VALUE),
