@@ -78,14 +78,14 @@ def page_url(url: str) -> Iterator[str]:
 @pytest.mark.slow
 @pytest.mark.parametrize("block", list(filter(is_typed_by_a_visitor, blocks("sh"))))
 def test_what_it_says_to_type(block: str, shell: "tuple[Path, dict[str, str]]", process_id: str, page_url: str) -> None:
-    """Beside a running server, and after the first run, it writes the traces that it names."""
+    """Beside a running server, and after the first run, it writes the files that it names."""
     if "curl" in block and shutil.which("curl") is None:
         pytest.skip("needs curl")
     folder, environment = shell
     typed = block.replace(README_PAGE_URL, page_url)
     environment = {**environment, "process_id": process_id}
     subprocess.run(["bash", "-euc", typed], cwd=folder, env=environment, check=True, timeout=120)
-    outputs = re.findall(r"-o (\S+\.pftrace)", block)
+    outputs = re.findall(r"-o (\S+)", block)
     assert outputs
     assert all((folder / output).stat().st_size > 0 for output in outputs)
 

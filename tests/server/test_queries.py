@@ -150,10 +150,10 @@ def test_wrong_number_of_parameters_is_refused(client: Client) -> None:
     assert refused.value.code == "INVALID_ARGUMENT"
 
 
-def test_parameters_that_are_too_large_are_refused(client: Client) -> None:
+def test_parameters_that_are_too_large_are_refused(server: RunningServer) -> None:
     """They would be kept until the statement is closed."""
     with pytest.raises(Refused, match="a statement and its parameters take at most 16 MiB"):
-        client.query_prepared("SELECT $1", pa.record_batch({"1": ["x" * (17 << 20)]}))
+        PyarrowClient(server.url).query_prepared("SELECT $1", pa.record_batch({"1": ["x" * (17 << 20)]}))
 
 
 def test_unbound_parameters_are_refused_when_run(client: Client) -> None:
