@@ -1,7 +1,8 @@
 """What do spans cost by the way they are written? `python -m benchmarks run span_kinds`
 
 Processor time of the recording thread, less that of the same loop without spans, in a program of its own
-(`benchmarks.recording`): with statements, decorators, async spans, and spans while nothing is recorded; and how many of a burst find no room.
+(`benchmarks.recording`): with statements, decorators, async spans, and spans while nothing is recorded; and how many of
+a burst find no room.
 """
 
 import json
