@@ -1,6 +1,7 @@
 """The list of processes, and the threads of one, as a person sees them."""
 
 import re
+import time
 from pathlib import Path
 
 import pytest
@@ -193,8 +194,8 @@ def test_what_is_left_behind_changes_no_address(gateway: RunningGateway, conduct
             "history.replaceState = (...all) => { addresses.push(all[2]); really(...all); }"
         )
         page.goto(f"{gateway.url}/#/process/{conductor}")
-        page.clock.run_for(1000)
         expect(page.locator(".estimate strong")).to_be_visible()
+        page.clock.pause_at(time.time() + 60)
         drag(page, 0.5, 0.6)
         page.get_by_role("link", name="Processes").click()
         expect(page.locator("tbody tr").first).to_be_visible()
@@ -206,6 +207,72 @@ def test_what_is_left_behind_changes_no_address(gateway: RunningGateway, conduct
         page.clock.run_for(1000)
         expect(page).to_have_url(re.compile("#/process/[^?]+$"))
         assert [address for address in page.evaluate("() => addresses") if "player" in address] == []
+
+    browse(steps)
+
+
+HOLD_TYPING = """
+    const really = setTimeout;
+    window.typed = [];
+    window.setTimeout = (work, ms, ...others) => (ms === 150 ? typed.push(work) : really(work, ms, ...others));
+"""
+"""What is typed waits in `typed` until a test lets it go on."""
+
+
+def test_a_link_counts_more_than_what_was_typed(gateway: RunningGateway, conductor: str, browse: Browse) -> None:
+    """Also where the search goes on just after a link was followed, and before the view knows of that."""
+
+    def steps(page: Page) -> None:
+        page.add_init_script(HOLD_TYPING)
+        page.goto(gateway.url)
+        expect(page.locator("tbody tr").first).to_be_visible()
+        page.get_by_label("Search processes").fill("player")
+        page.evaluate("(hash) => { location.hash = hash; typed.pop()(); }", f"#/process/{conductor}")
+        expect(page.get_by_role("heading", name="conductor")).to_be_visible()
+
+    browse(steps)
+
+
+def test_the_focus_stays_where_it_is(gateway: RunningGateway, client: QueryClient, browse: Browse) -> None:
+    """While the list is read again: on a title, and on a process."""
+    for number in range(3):
+        record(client, Program({}, exe=f"/opt/focus-{number}", computer="focused"))
+
+    def steps(page: Page) -> None:
+        page.add_init_script(HOLD_TYPING)
+        page.goto(f"{gateway.url}/#/?search=focus-2")
+        expect(page.locator("tbody tr")).to_have_count(1)
+        page.get_by_label("Search processes").fill("focused")
+        page.keyboard.press("ArrowDown")
+        page.evaluate("() => typed.pop()()")
+        expect(page.locator("tbody tr")).to_have_count(3)
+        expect(page.get_by_role("link", name="focus-2")).to_be_focused()
+        title = page.get_by_role("button", name="Program")
+        title.focus()
+        page.keyboard.press("Enter")
+        expect(page.locator("tbody strong").first).to_have_text("focus-0")
+        expect(title).to_be_focused()
+
+    browse(steps)
+
+
+def test_a_row_does_not_go_away_in_the_middle_of_a_click(
+    gateway: RunningGateway, client: QueryClient, browse: Browse
+) -> None:
+    """A search that comes back just then waits for it."""
+    process_id = record(client, Program({}, exe="/opt/pressed", computer="pressing"))
+
+    def steps(page: Page) -> None:
+        page.add_init_script(HOLD_TYPING)
+        page.goto(f"{gateway.url}/#/?search=pressing")
+        page.get_by_role("link", name="pressed").hover()
+        page.mouse.down()
+        page.get_by_label("Search processes").evaluate("(field) => { field.value = 'press'; }")
+        page.get_by_label("Search processes").dispatch_event("input")
+        with page.expect_response("**/api/processes?*"):
+            page.evaluate("() => typed.pop()()")
+        page.mouse.up()
+        expect(page).to_have_url(re.compile(f"#/process/{process_id}$"))
 
     browse(steps)
 

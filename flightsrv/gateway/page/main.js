@@ -1,5 +1,6 @@
 // Which view is shown: the list of processes at #/, one process at #/process/ID.
 
+import { follow } from "./address.js";
 import { element, isolated } from "./dom.js";
 import { showProcess } from "./process_view.js";
 import { showProcessList } from "./process_list.js";
@@ -10,6 +11,7 @@ let leave = () => {};
 
 /** Each view gets an AbortSignal that tells when it is left. */
 function route() {
+  follow();
   leave();
   const controller = new AbortController();
   leave = () => controller.abort();

@@ -1,5 +1,6 @@
 // The list of processes: search, sort, page through, choose.
 
+import { rewrite } from "./address.js";
 import { getJson, Problem } from "./api.js";
 import { debounced, element, isolated, isTyping } from "./dom.js";
 import { processAddress, programName } from "./process.js";
@@ -38,9 +39,15 @@ export function showProcessList(view, parameters, setCrumb, signal) {
     oninput: debounced(() => change({ search: search.value, offset: 0 }), TYPING_MS),
   });
   const status = element("p", { class: "status", role: "status" });
-  const head = element("tr");
-  const body = element("tbody");
-  const pager = element("div", { class: "pager" });
+  const titles = COLUMNS.map(buildTitle);
+  const head = element("tr", {}, titles);
+  const body = element("tbody", { onpointerdown: () => (pressed = untilReleased()) });
+  const turn = {
+    back: buildTurn("‹", "Previous page", () => Math.max(0, Math.min(state.offset, total) - PAGE_SIZE)),
+    on: buildTurn("›", "Next page", () => state.offset + PAGE_SIZE),
+  };
+  const pager = element("div", { class: "pager" }, turn.back, turn.on);
+  let pressed = null;
   const table = element("table", { class: "processes", onkeydown: moveBetweenRows }, element("thead", {}, head), body);
   const empty = element("p", { class: "empty", hidden: true });
   view.replaceChildren(
@@ -50,6 +57,7 @@ export function showProcessList(view, parameters, setCrumb, signal) {
   );
   addEventListener("keydown", focusSearch, { signal });
   let asked = new AbortController();
+  let total = 0;
   status.textContent = "Loading …";
   load();
   // Where there is no keyboard, one would slide over the list.
@@ -59,26 +67,28 @@ export function showProcessList(view, parameters, setCrumb, signal) {
     if (signal.aborted) return;
     Object.assign(state, changes);
     const query = new URLSearchParams(Object.entries(state).filter(([, value]) => value !== "" && value !== 0));
-    history.replaceState(null, "", `#/?${query}`);
-    load();
+    if (rewrite(`#/?${query}`)) load();
   }
 
   async function load() {
     asked.abort();
-    asked = new AbortController();
+    const asking = (asked = new AbortController());
     showHead();
     table.setAttribute("aria-busy", "true");
     try {
       const wanted = { ...state, limit: PAGE_SIZE };
-      const found = await getJson("api/processes", wanted, AbortSignal.any([signal, asked.signal]));
-      body.replaceChildren(...found.processes.map(row));
+      const found = await getJson("api/processes", wanted, AbortSignal.any([signal, asking.signal]));
+      // A row must not go away between the two halves of a click.
+      await pressed;
+      if (signal.aborted || asking.signal.aborted) return;
+      showRows(found.processes);
       showStatus(found);
       table.removeAttribute("aria-busy");
     } catch (error) {
       if (error.name === "AbortError") return;
       if (!(error instanceof Problem)) throw error;
       body.replaceChildren();
-      pager.replaceChildren();
+      pager.hidden = true;
       empty.hidden = true;
       table.hidden = false;
       status.replaceChildren(
@@ -89,39 +99,43 @@ export function showProcessList(view, parameters, setCrumb, signal) {
     }
   }
 
-  function showHead() {
-    head.replaceChildren(
-      ...COLUMNS.map(({ sort, title, class: kind = "" }) => {
-        const isSorted = state.sort === sort;
-        const next = isSorted && state.order === "asc" ? "desc" : "asc";
-        const order = { asc: "ascending", desc: "descending" }[state.order];
-        return element(
-          "th",
-          { class: kind, scope: "col", "aria-sort": isSorted ? order : "none" },
-          element("button", { type: "button", onclick: () => change({ sort, order: next, offset: 0 }) }, title),
-        );
-      }),
+  function buildTitle({ sort, title, class: kind = "" }) {
+    const next = () => (state.sort === sort && state.order === "asc" ? "desc" : "asc");
+    return element(
+      "th",
+      { class: kind, scope: "col" },
+      element("button", { type: "button", onclick: () => change({ sort, order: next(), offset: 0 }) }, title),
     );
   }
 
-  function showStatus({ processes, total }) {
+  function showHead() {
+    const order = { asc: "ascending", desc: "descending" }[state.order];
+    COLUMNS.forEach(({ sort }, i) => titles[i].setAttribute("aria-sort", state.sort === sort ? order : "none"));
+  }
+
+  function buildTurn(title, label, offset) {
+    const act = () => change({ offset: offset() });
+    return element("button", { type: "button", disabled: true, "aria-label": label, onclick: act }, title);
+  }
+
+  /** The same process keeps the focus. */
+  function showRows(processes) {
+    const focused = body.contains(document.activeElement) ? document.activeElement.getAttribute("href") : null;
+    body.replaceChildren(...processes.map(row));
+    if (focused !== null) body.querySelector(`a[href="${CSS.escape(focused)}"]`)?.focus();
+  }
+
+  function showStatus({ processes, total: all }) {
+    total = all;
     const last = state.offset + processes.length;
-    const [from, to, all] = [state.offset + 1, last, total].map((number) => number.toLocaleString("en"));
-    const shown = last > state.offset ? `${from}–${to} of ${all}` : `None left of ${all}`;
+    const [from, to, ofAll] = [state.offset + 1, last, total].map((number) => number.toLocaleString("en"));
+    const shown = last > state.offset ? `${from}–${to} of ${ofAll}` : `None left of ${ofAll}`;
     status.textContent = total === 0 ? nothing() : shown;
     empty.hidden = total > 0 || state.search !== "";
     table.hidden = !empty.hidden;
     empty.textContent = "A program that calls flightsrv.tracing.start(…) with this server's address appears here.";
-    const page = (title, label, offset, isPossible) =>
-      element(
-        "button",
-        { type: "button", disabled: !isPossible, "aria-label": label, onclick: () => change({ offset }) },
-        title,
-      );
-    pager.replaceChildren(
-      page("‹", "Previous page", Math.max(0, Math.min(state.offset, total) - PAGE_SIZE), state.offset > 0),
-      page("›", "Next page", state.offset + PAGE_SIZE, last < total),
-    );
+    turn.back.disabled = state.offset === 0;
+    turn.on.disabled = last >= total;
     pager.hidden = state.offset === 0 && total <= PAGE_SIZE;
   }
 
@@ -138,6 +152,13 @@ export function showProcessList(view, parameters, setCrumb, signal) {
       body.querySelector("a")?.focus();
     }
   }
+}
+
+/** Resolves when what was pressed has been released, and the click that this makes is over. */
+function untilReleased() {
+  return new Promise((resolve) => {
+    for (const kind of ["pointerup", "pointercancel"]) addEventListener(kind, () => setTimeout(resolve), { once: true });
+  });
 }
 
 function row(process) {

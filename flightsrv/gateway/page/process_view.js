@@ -1,5 +1,6 @@
 // One process: what it is, its threads over time, and the trace of a range of it.
 
+import { rewrite } from "./address.js";
 import { getJson, Problem, rangeParameters } from "./api.js";
 import { debounced, element, isolated, isTyping } from "./dom.js";
 import { processAddress, programName } from "./process.js";
@@ -215,7 +216,7 @@ class ProcessView {
   settle() {
     if (this.signal.aborted) return;
     const query = this.range === null ? "" : `?begin=${rfc3339(this.range.begin)}&end=${rfc3339(this.range.end)}`;
-    history.replaceState(null, "", `${processAddress(this.process.process_id)}${query}`);
+    if (!rewrite(`${processAddress(this.process.process_id)}${query}`)) return;
     if (this.spanTypes !== null) this.loadInfo();
   }
 
