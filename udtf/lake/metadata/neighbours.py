@@ -44,8 +44,11 @@ def check_neighbours(connection: sa.Connection, new: Sequence[BlockRow]) -> None
         low, high = stretches.get(row.stream_id, (row.object_offset, row.object_offset))
         stretches[row.stream_id] = (min(low, row.object_offset), max(high, row.object_offset))
     extents = [_extent(row) for row in new]
+    block_ids = {row.block_id for row in new}
     for some in _pieces(stretches.items()):
-        extents += [_Extent(*row) for row in connection.execute(_stored_around(some))]
+        stored = (_Extent(*row) for row in connection.execute(_stored_around(some)))
+        # Another sender of the same block may have been faster.
+        extents += [extent for extent in stored if extent.block_id not in block_ids]
     for before, after in pairwise(sorted(extents)):
         if before.stream_id != after.stream_id:
             continue
