@@ -44,6 +44,8 @@ PLAN_TIMEOUT_S = 90.0
 CLOSE_TIMEOUT_S = 5.0
 """A prepared statement that could not be closed by then is left to the server, which forgets it in time."""
 
+SCHEMES = ("grpc://", "grpc+tls://", "grpc+tcp://", "grpc+unix://")
+
 _Headers = list[tuple[bytes, bytes]]
 
 
@@ -71,8 +73,8 @@ def connect(
 class QueryClient:
     """A connection that several threads may use at once.
 
-    Every method raises a `FlightsrvError`: `InvalidRequest` for what the caller can put right, `Unavailable` when
-    the server is gone, `ServerFailed` for problems of the server. Nothing is tried twice.
+    Every method raises a `FlightsrvError`, and others only where it says so: `InvalidRequest` for what the caller can
+    put right, `Unavailable` when the server is gone, `ServerFailed` for problems of the server. Nothing is tried twice.
 
     In each method `begin` and `end` limit the time that the query looks at; both ends are included, and without
     them it looks at the whole life of a process. `timeout_seconds` is how long each of the server's answers may take,
@@ -81,6 +83,8 @@ class QueryClient:
 
     def __init__(self, url: str, token: str | None = None, tls: Tls | None = None) -> None:
         """Use `connect`, which also finds out whether the server is there."""
+        if not url.startswith(SCHEMES):
+            raise InvalidRequest(f"a server's address begins with grpc:// or grpc+tls://, given: {url!r}")
         self._url = url
         self._headers: _Headers = [] if token is None else [(b"authorization", f"Bearer {token}".encode())]
         self._lock = threading.Lock()

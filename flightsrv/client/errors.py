@@ -29,7 +29,7 @@ class InvalidRequest(FlightsrvError):
 
 
 class NotFound(FlightsrvError):
-    """The server has no such process, table, prepared statement."""
+    """The server has no such process, or stream, or table to ingest into."""
 
 
 class Unauthenticated(FlightsrvError):

@@ -101,11 +101,17 @@ def test_connecting_where_nobody_listens_says_so():
         flightsrv.client.connect(url)
 
 
-@pytest.mark.parametrize("url", ["", "127.0.0.1", "ftp://127.0.0.1:1", "grpc://"])
+@pytest.mark.parametrize("url", ["", "127.0.0.1", "ftp://127.0.0.1:1", "http://127.0.0.1:8080"])
 def test_an_address_that_is_none_is_refused(url):
     """The caller can put it right."""
-    with pytest.raises(flightsrv.client.FlightsrvError):
+    with pytest.raises(InvalidRequest, match=r"begins with grpc:// or grpc\+tls://, given: "):
         flightsrv.client.connect(url)
+
+
+def test_an_address_without_a_host_is_refused():
+    """In whatever words."""
+    with pytest.raises(flightsrv.client.FlightsrvError):
+        flightsrv.client.connect("grpc://")
 
 
 def test_a_connection_serves_several_callers():

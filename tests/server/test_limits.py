@@ -134,25 +134,32 @@ def test_a_result_that_grows_too_large_is_ended(engine: FakeEngine, tmp_path: Pa
 
 
 def test_a_client_that_takes_nothing_gives_up_its_place(engine: FakeEngine, tmp_path: Path) -> None:
-    """Others wait for it. Whoever takes a little now and then keeps it, however long it takes."""
+    """Others wait for it."""
     limits = CallLimits(max_queries=1, max_wait_s=TIMEOUT_S, max_stall_s=0.4)
     with (
         fake_server(engine, tmp_path, limits) as server,
-        flight.connect(server.url) as slow,
         flight.connect(server.url) as stalled,
         flight.connect(server.url) as other,
     ):
-        taking = start(slow, "forever")
-        for _ in range(20):
-            time.sleep(0.05)
-            for _ in range(100):
-                taking.read_chunk()
-        taking.cancel()
         silent = start(stalled, "forever")
+        assert engine.entered.wait(TIMEOUT_S)
         engine.released.set()
         assert start(other, "wait").read_all().num_rows == 2
         with pytest.raises(flight.FlightCancelledError):
             list(silent)
+
+
+def test_a_client_that_takes_a_little_now_and_then_keeps_its_place(engine: FakeEngine, tmp_path: Path) -> None:
+    """However long it takes in all."""
+    limits = CallLimits(max_stall_s=5.0)
+    with fake_server(engine, tmp_path, limits) as server, flight.connect(server.url) as slow:
+        taking = start(slow, "forever")
+        end_s = time.monotonic() + 7.5
+        while time.monotonic() < end_s:
+            for _ in range(200):
+                taking.read_chunk()
+            time.sleep(0.2)
+        taking.cancel()
 
 
 @pytest.mark.parametrize(("rpc", "sent"), [("DoPut", 0), ("DoPut", 1), ("GetFlightInfo", 0)])
@@ -180,7 +187,7 @@ def test_a_client_that_sends_nothing_gives_up_its_place(
 
 def test_a_query_that_is_cancelled_ends_though_its_client_takes_nothing(engine: FakeEngine, tmp_path: Path) -> None:
     """For it would never know."""
-    limits = CallLimits(max_queries=1, max_wait_s=TIMEOUT_S, max_query_s=0.1)
+    limits = CallLimits(max_queries=1, max_wait_s=TIMEOUT_S, max_query_s=1.0)
     with (
         fake_server(engine, tmp_path, limits) as server,
         flight.connect(server.url) as client,
@@ -190,7 +197,10 @@ def test_a_query_that_is_cancelled_ends_though_its_client_takes_nothing(engine: 
         assert engine.entered.wait(TIMEOUT_S)
         assert engine.ended.wait(TIMEOUT_S)
         engine.released.set()
-        assert start(other, "wait").read_all().num_rows == 2
+        while True:  # there is a place, if little time
+            with suppress(flight.FlightTimedOutError):
+                assert start(other, "wait").read_all().num_rows == 2
+                break
 
 
 # Memory and disk.
@@ -302,7 +312,11 @@ def process(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServerProcess]
 def cpu_s(server: ServerProcess) -> float:
     """Time that the server has computed, and its processes, also those that have ended."""
     process = psutil.Process(server.process.pid)
-    return sum(sum(each.cpu_times()[:4]) for each in (process, *process.children(recursive=True)))
+    seconds = 0.0
+    for each in (process, *process.children(recursive=True)):
+        with suppress(psutil.NoSuchProcess):  # then its parent has its time in a moment
+            seconds += sum(each.cpu_times()[:4])
+    return seconds
 
 
 def cancel_stream(server: ServerProcess, until: Callable[[], None], sql: str) -> None:

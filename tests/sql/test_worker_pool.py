@@ -140,9 +140,10 @@ def test_a_statement_that_nests_too_deeply_is_refused(engine: QueryEngine, nesti
 
 def test_a_statement_that_takes_long_to_plan_is_refused(engine: QueryEngine, monkeypatch: pytest.MonkeyPatch) -> None:
     """With a hint."""
-    monkeypatch.setattr(conversation, "MAX_PLAN_SECONDS", 0.2)
-    with pytest.raises(InvalidArgument, match=r"takes more than 0\.2 s to plan; .* IN \(\.\.\.\)"):
-        engine.plan("SELECT " + " OR ".join(f"sqrt({number}) > random()" for number in range(1500)))
+    with monkeypatch.context() as patch:
+        patch.setattr(conversation, "MAX_PLAN_SECONDS", 0.2)
+        with pytest.raises(InvalidArgument, match=r"takes more than 0\.2 s to plan; .* IN \(\.\.\.\)"):
+            engine.plan("SELECT " + " OR ".join(f"sqrt({number}) > random()" for number in range(1500)))
     assert works(engine)
 
 
@@ -270,15 +271,12 @@ def test_files_of_workers_go_with_them(empty_lake: Lake) -> None:
 
 
 def test_nobody_learns_where_files_of_workers_are(empty_lake: Lake) -> None:
-    """Nor from a worker that has just had some."""
+    """Nor from a worker that has just had some, if it is kept."""
     engine = QueryEngine(empty_lake, QuerySettings(memory_bytes=64 * MIB, query_memory_bytes=64 * MIB))
-    before = worker_pids()
     assert len(rows(engine, LARGE_SORT.replace("3000000", "1500000"))) == 1_500_000
-    workers = worker_pids() - before
     (folder,) = rows(
         engine, "SELECT value FROM information_schema.df_settings WHERE name = 'datafusion.runtime.temp_directory'"
     )
-    assert worker_pids() - before == workers
     assert folder["value"]
     assert tempfile.gettempdir() not in str(folder["value"])
     engine.close()

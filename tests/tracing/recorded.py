@@ -1,5 +1,6 @@
 """A sink that keeps what it is given, and what was recorded as plain values and as indented trees."""
 
+import threading
 from collections import defaultdict
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -86,6 +87,21 @@ class MemorySink:
                     *(() if extra is None else (extra.span_ids[i], extra.parent_span_ids[i], extra.depths[i])),
                 )
             )
+
+
+class GatedSink(MemorySink):
+    """A sink that can be made to wait, as a receiver does that hangs."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.gate = threading.Event()
+        self.gate.set()
+        self.was_called = threading.Event()
+
+    def send(self, table: str, batch: pa.RecordBatch) -> None:
+        self.was_called.set()
+        self.gate.wait()
+        super().send(table, batch)
 
 
 def counting_clock() -> Callable[[], int]:

@@ -7,7 +7,7 @@ from collections.abc import AsyncGenerator, Iterator
 import pytest
 
 from flightsrv import tracing
-from tests.tracing.recorded import MemorySink, async_tree, settings
+from tests.tracing.recorded import GatedSink, MemorySink, async_tree, settings
 
 
 @pytest.fixture
@@ -156,7 +156,8 @@ def test_a_span_of_a_given_up_generator_ends(sink: MemorySink) -> None:
 
 def test_a_full_buffer_drops_whole_async_spans() -> None:
     """Children of a dropped span belong to the nearest one that was recorded."""
-    sink = MemorySink()
+    sink = GatedSink()
+    sink.gate.clear()
 
     async def main() -> None:
         async with tracing.async_span("root"):
@@ -165,10 +166,14 @@ def test_a_full_buffer_drops_whole_async_spans() -> None:
                     pass
 
     with tracing.start(sink=sink, settings=settings(capacity_spans=5)) as session:
-        session.flush()
+        assert not session.flush(timeout_s=0.01)
+        sink.was_called.wait()
         asyncio.run(main())
+        sink.gate.set()
+        assert session.flush()
         recorded = len(recorded_tree(sink).splitlines())
         assert recorded + session.statistics().dropped_spans == 201
+        assert 0 < recorded < 201
 
 
 def test_a_parent_of_an_earlier_recording_is_forgotten(sink: MemorySink) -> None:

@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 from flightsrv import tracing
 from flightsrv.tracing import buffers
 from flightsrv.tracing.scopes import MAX_SCOPES
-from tests.tracing.recorded import MemorySink, settings, tree
+from tests.tracing.recorded import GatedSink, MemorySink, settings, tree
 
 
 @pytest.fixture
@@ -333,21 +333,6 @@ def test_thousands_of_short_threads_leave_nothing_behind(sink: MemorySink) -> No
 def short_work() -> None:
     with tracing.span("work"), tracing.span("part"):
         pass
-
-
-class GatedSink(MemorySink):
-    """A sink that can be made to wait, as a receiver does that hangs."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.gate = threading.Event()
-        self.gate.set()
-        self.was_called = threading.Event()
-
-    def send(self, table: str, batch: object) -> None:
-        self.was_called.set()
-        self.gate.wait()
-        super().send(table, batch)
 
 
 Program = list["Program"]
