@@ -8,7 +8,7 @@ from tests.model.examples import at, begin, calls, end, task_begin, task_end
 from tests.model.lake import STREAM_BATCH, Reader, ingest_blocks, ingest_process, stream_batch
 from tests.model.spans import TimeRange
 from tests.model.strategies import WHOLE_LIFE
-from tests.model.telemetry import cut
+from tests.model.telemetry import Process, cut
 from udtf.lake import schemas
 from udtf.lake.lake import Lake
 
@@ -31,15 +31,22 @@ def test_lost_events_are_counted_and_shown_on_their_thread(lost: int, lake: Lake
         assert [(instant.begin_ns, instant.name) for instant in track.instants] == [(after, "20 events lost")]
 
 
-@pytest.mark.parametrize(("begin_ticks", "end_ticks"), [(0, 60), (20, 60), (10, 10), (60, 100), (0, 200)])
-def test_a_range_that_touches_a_gap_is_told_of_it(begin_ticks: int, end_ticks: int, lake: Lake, reader: Reader) -> None:
-    """What is missing may have been at any time between what is there; it is shown within the range."""
+def _with_a_gap(lake: Lake) -> Process:
+    """A process in the lake that has events at 0, 10, 100 and 110, and lost two in between."""
     stream = examples.thread(
         begin(0, "a"), end(10, "a"), begin(40, "lost"), end(50, "lost"), begin(100, "c"), end(110, "c")
     )
     process = examples.process(stream)
     ingest_process(lake, process)
-    ingest_blocks(lake, [block for index, block in enumerate(cut(stream, [2, 4])) if index != 1])
+    before, _, after = cut(stream, [2, 4])
+    ingest_blocks(lake, [before, after])
+    return process
+
+
+@pytest.mark.parametrize(("begin_ticks", "end_ticks"), [(0, 60), (20, 60), (10, 10), (60, 100), (0, 200)])
+def test_a_range_that_touches_a_gap_is_told_of_it(begin_ticks: int, end_ticks: int, lake: Lake, reader: Reader) -> None:
+    """What is missing may have been at any time between what is there; it is shown within the range."""
+    process = _with_a_gap(lake)
     trace = reader.trace(process.process_id, "both", TimeRange(at(begin_ticks), at(end_ticks)))
     assert [message["nb_events"] for message in reader.messages if message["type"] == "events_lost"] == [2]
     (instant,) = [instant for track in trace.thread_tracks for instant in track.instants]
@@ -49,12 +56,7 @@ def test_a_range_that_touches_a_gap_is_told_of_it(begin_ticks: int, end_ticks: i
 @pytest.mark.parametrize(("begin_ticks", "end_ticks"), [(0, 9), (101, 200)])
 def test_a_range_beside_a_gap_is_not_told_of_it(begin_ticks: int, end_ticks: int, lake: Lake, reader: Reader) -> None:
     """There, all is known."""
-    stream = examples.thread(
-        begin(0, "a"), end(10, "a"), begin(40, "lost"), end(50, "lost"), begin(100, "c"), end(110, "c")
-    )
-    process = examples.process(stream)
-    ingest_process(lake, process)
-    ingest_blocks(lake, [block for index, block in enumerate(cut(stream, [2, 4])) if index != 1])
+    process = _with_a_gap(lake)
     reader.trace(process.process_id, "both", TimeRange(at(begin_ticks), at(end_ticks)))
     assert reader.messages == []
 
