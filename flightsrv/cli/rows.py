@@ -129,9 +129,7 @@ def plain(scalar: pa.Scalar) -> Any:
     kind = scalar.type
     if not scalar.is_valid:
         return None
-    if pa.types.is_dictionary(kind):
-        return plain(scalar.value)
-    if pa.types.is_union(kind):
+    if pa.types.is_dictionary(kind) or pa.types.is_union(kind):
         return plain(scalar.value)
     if pa.types.is_timestamp(kind):
         try:

@@ -137,15 +137,10 @@ class Ingestion:
             row = _check_block(values, *streams[values["stream_id"]], now)
             if blocks.setdefault(row.block_id, (row, values["payload"]))[0] != row:
                 raise InvalidTelemetry(f"block {row.block_id!r} is given twice, with different content")
-        known = self._metadata.blocks_of_ids(blocks)
-        for block_id, stored in known.items():
-            if stored.content != blocks[block_id][0].content:
-                raise InvalidTelemetry(f"block {block_id!r} is stored already, with other content")
-        new = [block for block_id, block in blocks.items() if block_id not in known]
         # Before any payload is stored, which nobody would remove; and again, when others may have come in between.
-        self._metadata.check_blocks([row for row, _ in new])
-        self._put_payloads(new)
-        self._metadata.put_blocks([row for row, _ in new])
+        new = self._metadata.new_blocks([row for row, _ in blocks.values()])
+        self._put_payloads([blocks[row.block_id] for row in new])
+        self._metadata.put_blocks(new)
 
     def _put_payloads(self, blocks: list[tuple[BlockRow, bytes]]) -> None:
         def put(block: tuple[BlockRow, bytes]) -> None:

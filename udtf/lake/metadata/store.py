@@ -76,19 +76,7 @@ class MetadataStore:
         self._check_visible(rows)
         with self._database.write() as connection:
             self._lock_streams(connection, {row.stream_id for row in rows})
-            known = {
-                block_id: tuple(content)
-                for block_id, *content in connection.execute(
-                    sa.select(
-                        blocks.c.block_id, blocks.c.stream_id, blocks.c.object_offset, blocks.c.payload_hash
-                    ).where(blocks.c.block_id.in_([row.block_id for row in rows]))
-                )
-            }
-            for row in rows:
-                if known.get(row.block_id, row.content) != row.content:
-                    raise InvalidTelemetry(f"block {row.block_id!r} is stored already, with other content")
-            new = [row for row in rows if row.block_id not in known]
-            check_neighbours(connection, new)
+            new = _new_blocks(connection, rows)
             if not new:
                 return
             try:
@@ -103,16 +91,11 @@ class MetadataStore:
                 for identity in sorted({getattr(row, key) for row in new}):
                     connection.execute(sa.update(table).where(table.c[key] == identity).values(last_update_time=now))
 
-    def check_blocks(self, rows: Sequence[BlockRow]) -> None:
-        """Raise what `put_blocks` would of new blocks, as things are."""
+    def new_blocks(self, rows: Sequence[BlockRow]) -> list[BlockRow]:
+        """Those blocks that are not stored, as things are. Raises as `put_blocks`, which looks again."""
         self._check_visible(rows)
         with self._database.read() as connection:
-            check_neighbours(connection, rows)
-
-    def blocks_of_ids(self, block_ids: Collection[str]) -> dict[str, BlockRow]:
-        """Stored blocks of these ids."""
-        statement = self._select(blocks).where(blocks.c.block_id.in_(list(block_ids)))
-        return {row.block_id: row for row in self._database.rows(statement, BlockRow)}
+            return _new_blocks(connection, rows)
 
     def streams_of_ids(self, stream_ids: Collection[str]) -> dict[str, tuple[StreamRow, ProcessRow]]:
         """Stored streams of these ids, each with its process."""
@@ -373,3 +356,15 @@ def _delete_partitions(connection: sa.Connection, rows: Sequence[PartitionRow]) 
     identities = [row.partition_id for row in rows]
     if identities:
         connection.execute(sa.delete(partitions).where(partitions.c.partition_id.in_(identities)))
+
+
+def _new_blocks(connection: sa.Connection, rows: Sequence[BlockRow]) -> list[BlockRow]:
+    statement = sa.select(blocks.c.block_id, blocks.c.stream_id, blocks.c.object_offset, blocks.c.payload_hash)
+    stored = connection.execute(statement.where(blocks.c.block_id.in_([row.block_id for row in rows])))
+    known = {block_id: tuple(content) for block_id, *content in stored}
+    for row in rows:
+        if known.get(row.block_id, row.content) != row.content:
+            raise InvalidTelemetry(f"block {row.block_id!r} is stored already, with other content")
+    new = [row for row in rows if row.block_id not in known]
+    check_neighbours(connection, new)
+    return new
