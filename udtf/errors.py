@@ -6,9 +6,12 @@
     │   └── LimitExceeded        the answer would take more memory or room than a query may have
     ├── PermissionDenied     the caller is known, and may not do this
     ├── Overloaded           too many others are served at this moment; later there may be room
-    ├── NotFound             a process, stream or block that the lake does not have
+    ├── NotFound             a process or stream that the lake does not have
+    │   └── Removed              telemetry that was removed while it was read
     ├── AlreadyExists        what should be made is there
     ├── CorruptData          stored bytes are not what was acknowledged (a failure of ours or of the store)
+    ├── StoreFull            there is no room for what should be stored; when there is, it works again
+    ├── StoreRefused         the object store or the metadata database will not do it: no permission, no bucket
     └── StoreUnavailable     the object store or the metadata database does not answer; later it may
 
 Every message is written for the caller: what, which, what was expected. It never holds a server path.
@@ -40,7 +43,11 @@ class Overloaded(UdtfError):
 
 
 class NotFound(UdtfError):
-    """The lake has no such process, stream or block."""
+    """The lake has no such process or stream."""
+
+
+class Removed(NotFound):
+    """Telemetry was removed, by age or by an administrator, while it was read; the rest can be had by asking again."""
 
 
 class AlreadyExists(UdtfError):
@@ -49,6 +56,14 @@ class AlreadyExists(UdtfError):
 
 class CorruptData(UdtfError):
     """Stored bytes cannot be read back as what they were when they were acknowledged."""
+
+
+class StoreFull(UdtfError):
+    """There is no room left for the object store or the metadata database; nothing was stored, reading still works."""
+
+
+class StoreRefused(UdtfError):
+    """The store answered, and will answer the same when asked again: no permission, no bucket, read-only."""
 
 
 class StoreUnavailable(UdtfError):

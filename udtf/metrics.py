@@ -9,7 +9,6 @@ import time
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import TypeVar
-from weakref import WeakSet
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
@@ -49,9 +48,9 @@ class Metrics:
             buckets=TRACE_SECONDS,
             registry=registry,
         )
-        self.thread_seconds = Histogram(
-            "flightsrv_thread_seconds",
-            "Time to scan and encode one stream of a trace; waiting for partitions and for the reader not counted.",
+        self.view_seconds = Histogram(
+            "flightsrv_view_seconds",
+            "Time to read and encode one kind of telemetry for a trace; waiting for the reader not counted.",
             ["view_set"],
             buckets=WORK_SECONDS,
             registry=registry,
@@ -72,13 +71,6 @@ class Metrics:
         self.builds_under_way = Gauge(
             "flightsrv_builds_under_way", "Partitions that are being materialized or wait for it.", registry=registry
         )
-        self._tallies: WeakSet[QueryTally] = WeakSet()
-        self._lock = threading.Lock()
-        Gauge(
-            "flightsrv_results_waiting",
-            "Pieces of results that are made and wait for those before them, or for the reader.",
-            registry=registry,
-        ).set_function(self._results_waiting)
         self.store_read_seconds = Histogram(
             "flightsrv_store_read_seconds",
             "Time to read one object, attempts that failed included.",
@@ -119,25 +111,17 @@ class Metrics:
 
     def tally(self) -> "QueryTally":
         """A tally for a query that begins."""
-        tally = QueryTally(self)
-        with self._lock:
-            self._tallies.add(tally)
-        return tally
-
-    def _results_waiting(self) -> int:
-        """Added up when somebody looks: there are many pieces, and a gauge takes a microsecond for each change."""
-        with self._lock:
-            return sum(tally.waiting for tally in self._tallies)
+        return QueryTally(self)
 
 
 @dataclass
 class Amounts:
-    """What one query took, in the order in which a log line tells it. `threads_ms` is the sum over threads that ran
-    side by side, and `builds_ms` and `store_ms` are such sums, too."""
+    """What one query took, in the order in which a log line tells it. `builds_ms` and `store_ms` are sums over
+    what ran side by side."""
 
     trace_ms: float = 0.0
-    threads: int = 0
-    threads_ms: float = 0.0
+    streams: int = 0
+    views_ms: float = 0.0
     failed_threads: int = 0
     partitions_built: int = 0
     builds_ms: float = 0.0
@@ -145,13 +129,10 @@ class Amounts:
     row_misses: int = 0
     file_hits: int = 0
     file_misses: int = 0
-    summary_hits: int = 0
-    summary_misses: int = 0
     store_reads: int = 0
     store_retries: int = 0
     store_ms: float = 0.0
     store_bytes: int = 0
-    max_results_waiting: int = 0
     worker_bytes: int = 0
 
     def __str__(self) -> str:
@@ -165,7 +146,6 @@ class QueryTally:
     def __init__(self, metrics: Metrics) -> None:
         self._metrics = metrics
         self._lock = threading.Lock()
-        self.waiting = 0
         self.amounts = Amounts()
         self.clock = metrics.clock
 
@@ -175,12 +155,12 @@ class QueryTally:
         with self._lock:
             self.amounts.trace_ms += seconds * 1e3
 
-    def thread_made(self, view_set: str, seconds: float) -> None:
-        """A stream of a trace was scanned and encoded."""
-        self._metrics.thread_seconds.labels(view_set).observe(seconds)
+    def view_made(self, view_set: str, nb_streams: int, seconds: float) -> None:
+        """One kind of telemetry of so many streams was read and encoded for a trace."""
+        self._metrics.view_seconds.labels(view_set).observe(seconds)
         with self._lock:
-            self.amounts.threads += 1
-            self.amounts.threads_ms += seconds * 1e3
+            self.amounts.streams += nb_streams
+            self.amounts.views_ms += seconds * 1e3
 
     def thread_failed(self, error: Exception) -> None:
         """A trace goes on without a stream."""
@@ -207,12 +187,6 @@ class QueryTally:
             self.amounts.file_hits += hit
             self.amounts.file_misses += not hit
 
-    def summaries_asked(self, hits: int, misses: int) -> None:
-        """Summaries were looked up in their cache."""
-        with self._lock:
-            self.amounts.summary_hits += hits
-            self.amounts.summary_misses += misses
-
     def read(self, load: Callable[[], bytes]) -> bytes:
         """The bytes that `load` reads from the object store."""
         begin = self.clock()
@@ -234,13 +208,6 @@ class QueryTally:
         """By so much the memory of a worker rose that computed for the query."""
         with self._lock:
             self.amounts.worker_bytes = max(self.amounts.worker_bytes, size_bytes)
-
-    def results_waiting(self, change: int) -> None:
-        """So many results more, or less, are made and not taken yet."""
-        with self._lock:
-            self.waiting += change
-            if self.waiting > self.amounts.max_results_waiting:
-                self.amounts.max_results_waiting = self.waiting
 
 
 def timed(items: Iterable[T], clock: Callable[[], float], tell: Callable[[float], None]) -> Iterator[T]:

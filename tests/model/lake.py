@@ -13,7 +13,7 @@ from tests.model.strategies import Delivery
 from tests.model.telemetry import Block, Event, Process, Stream
 from tests.model.trace_reader import Trace, read_trace
 from udtf import time_range as udtf_time_range
-from udtf.lake import partition_file, runs, schemas
+from udtf.lake import history, partition_file, schemas, view
 from udtf.lake.block_format import FORMAT, AsyncColumns, Events, encode_block, scope_array
 from udtf.lake.lake import Lake
 from udtf.sql.engine import Query, QueryContext, QueryEngine
@@ -128,7 +128,9 @@ def deliver(lake: Lake, delivery: Delivery) -> None:
 def partitioned_like(delivery: Delivery) -> Iterator[None]:
     """Partitions and row groups of the sizes that the delivery asks for, so that small telemetry has many."""
     with (
-        patch.object(runs, "RUN_EVENTS", delivery.partition_events),
+        patch.object(history, "MAX_PARTITION_EVENTS", delivery.partition_events),
+        patch.object(history, "FAN_OUT", delivery.fan_out),
+        patch.object(view, "WINDOW_EVENTS", delivery.window_events),
         patch.object(partition_file, "ROW_GROUP_ROWS", delivery.row_group_rows),
     ):
         yield

@@ -174,6 +174,10 @@ class Delivery:
     partition_events: int = 1 << 16
     """About how many events the lake shall put into one partition."""
     row_group_rows: int = 1 << 15
+    fan_out: int = 8
+    """How many segments, or stretches, make a larger stretch."""
+    window_events: int = 1 << 20
+    """About how many events are in memory at once."""
 
     @property
     def blocks(self) -> tuple[Block, ...]:
@@ -205,7 +209,14 @@ def deliveries(draw: st.DrawFn, of: st.SearchStrategy[Process] | None = None) ->
     if sent and draw(st.booleans()):
         batches.append(tuple(dice.sample(sent, dice.randint(1, len(sent)))))
     partition_events = draw(st.sampled_from([1, 4, 16, 64, 1 << 16]))
-    return Delivery(process, tuple(batches), partition_events, draw(st.sampled_from([1, 5, 1 << 15])))
+    return Delivery(
+        process,
+        tuple(batches),
+        partition_events,
+        draw(st.sampled_from([1, 5, 1 << 15])),
+        draw(st.sampled_from([2, 3, 8])),
+        draw(st.sampled_from([1, 20, 1 << 20])),
+    )
 
 
 @st.composite

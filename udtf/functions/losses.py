@@ -1,46 +1,48 @@
 """What a stream is missing, told to the caller beside its rows."""
 
-from collections.abc import Mapping
-from typing import Any
-
 from udtf.functions.table_function import Query
-from udtf.lake.partition_file import Summary
-from udtf.lake.process_view import StreamView
-from udtf.lake.runs import Run
-from udtf.time_range import TimeRange
+from udtf.lake.metadata import StreamRow
+from udtf.lake.view import Failure, Loss, View
 
 
-def tell(query: Query, kind: str, stream: StreamView[Any], **details: object) -> None:
+def tell(query: Query, kind: str, stream: StreamRow, **details: object) -> None:
     """Tell the caller something of a stream."""
-    name = stream.stream.properties.get("thread-name", "")
-    query.context.on_message({"type": kind, "stream_id": stream.stream.stream_id, "thread_name": name, **details})
+    query.context.on_message(
+        {"type": kind, "stream_id": stream.stream_id, "thread_name": stream.thread_name, **details}
+    )
 
 
-def tell_losses(
-    query: Query, stream: StreamView[Any], summaries: Mapping[int, Summary], time_range: TimeRange
-) -> list[Run]:
-    """Tell the caller of events that were lost in a time range, `events_lost` for each place; of ends that close
-    nothing in the partitions that it needs, `orphan_ends`; and of spans that were never recorded, at whatever time, for
-    want of room, `spans_dropped`.
-
-    Args:
-        summaries: those of the runs that the range needs, by index.
+def tell_losses(query: Query, view: View) -> list[Loss]:
+    """Tell the caller of events that were lost in the range, `events_lost` for each place; of ends in the range that
+    close nothing, `orphan_ends`; of spans that were never recorded, at whatever time, for want of room,
+    `spans_dropped`; and of telemetry of the range that has been removed, `telemetry_removed`.
 
     Returns:
-        The runs before which events were lost.
+        Where events were lost.
     """
-    # What is lost was anywhere between the events before and after it; nobody knows when a stream's first ones were.
-    ends_before = [run.end_time for run in stream.plan.runs[:-1]]
-    holed = [
-        run
-        for run, end_before in zip(stream.plan.runs, [stream.start_time_ns, *ends_before], strict=False)
-        if run.lost_before and run.begin_time >= time_range.begin_ns and end_before <= time_range.end_ns
-    ]
-    for run in holed:
-        tell(query, "events_lost", stream, nb_events=run.lost_before, time_ns=run.begin_time)
-    nb_orphans = stream.plan.orphan_ends(summaries)
-    if nb_orphans:
-        tell(query, "orphan_ends", stream, nb_events=nb_orphans)
-    if stream.stream.dropped_spans:
-        tell(query, "spans_dropped", stream, nb_spans=stream.stream.dropped_spans)
-    return holed
+    losses = view.losses()
+    for loss in losses:
+        tell(query, "events_lost", view.streams[loss.stream], nb_events=loss.nb_events, time_ns=loss.time_ns)
+    for stream, nb_events in view.orphans().items():
+        tell(query, "orphan_ends", view.streams[stream], nb_events=nb_events)
+    for row in view.streams:
+        if row.dropped_spans:
+            tell(query, "spans_dropped", row, nb_spans=row.dropped_spans)
+    if view.removed:
+        query.context.on_message({"type": "telemetry_removed", "process_id": view.process.process_id})
+    return losses
+
+
+def tell_failures(query: Query, view: View) -> list[Failure]:
+    """Tell the caller of telemetry that could not be read, `thread_failed` for each stream and place; or fail, if the
+    caller is strict.
+
+    Raises:
+        CorruptData: the caller is strict.
+    """
+    for failure in view.failures:
+        if query.context.strict:
+            raise failure.error
+        query.tally.thread_failed(failure.error)
+        tell(query, "thread_failed", view.streams[failure.stream], message=str(failure.error), time_ns=failure.time_ns)
+    return view.failures

@@ -7,11 +7,12 @@ from typing import Any
 import pyarrow as pa
 
 from udtf.functions.parameter import Parameter
-from udtf.functions.table_function import Query, Rows, TableFunction, view_set_named
+from udtf.functions.table_function import Query, Rows, TableFunction, kind_chosen
 from udtf.functions.telemetry_tables import rows_to_batch
 from udtf.lake import schemas
-from udtf.lake.lake import VIEW_SETS
 from udtf.time_range import TimeRange
+from udtf.views.catalog import KINDS
+from udtf.views.kind import Kind
 
 VIEW_SET_COLUMNS = pa.schema(
     [
@@ -25,13 +26,11 @@ PARTITION_COLUMNS = pa.schema(
     [
         pa.field("partition_id", pa.utf8(), nullable=False),
         pa.field("view_set", pa.utf8(), nullable=False),
-        pa.field("instance_id", pa.utf8(), nullable=False),
         pa.field("process_id", pa.utf8(), nullable=False),
-        pa.field("stream_id", pa.utf8(), nullable=False),
         pa.field("begin_time", schemas.TIMESTAMP, nullable=False),
         pa.field("end_time", schemas.TIMESTAMP, nullable=False),
-        pa.field("begin_offset", pa.int64(), nullable=False),
-        pa.field("end_offset", pa.int64(), nullable=False),
+        pa.field("first_segment", pa.int64(), nullable=False),
+        pa.field("nb_segments", pa.int64(), nullable=False),
         pa.field("nb_rows", pa.int64(), nullable=False),
         pa.field("size_bytes", pa.int64(), nullable=False),
         pa.field("path", pa.utf8(), nullable=False),
@@ -60,9 +59,9 @@ class ListViewSets(TableFunction):
 
     def plan(self, query: Query, **arguments: Any) -> Rows:
         columns = [
-            [view_set.name for view_set in VIEW_SETS.values()],
-            [view_set.instance_of for view_set in VIEW_SETS.values()],
-            [view_set.schema_version for view_set in VIEW_SETS.values()],
+            [kind.name for kind in KINDS],
+            [kind.instance_of for kind in KINDS],
+            [kind.schema_version for kind in KINDS],
         ]
         return Rows(VIEW_SET_COLUMNS, lambda: iter([pa.record_batch(columns, schema=VIEW_SET_COLUMNS)]))
 
@@ -88,40 +87,42 @@ class _ChangePartitions(TableFunction):
 
     def schema(self, arguments: Mapping[str, Any]) -> pa.Schema:
         if "view_set" in arguments:
-            view_set_named(arguments["view_set"])
+            kind_chosen(arguments["view_set"])
         if "begin" in arguments and "end" in arguments:
             TimeRange(arguments["begin"], arguments["end"])
         return COUNT_COLUMNS
 
     def plan(self, query: Query, **arguments: Any) -> Rows:
         schema = self.schema(arguments)
-        view_set = view_set_named(arguments["view_set"])
+        kind = kind_chosen(arguments["view_set"])
         instance: str = arguments["instance"]
         time_range = TimeRange(arguments["begin"], arguments["end"])
-        query.lake.check_instance(view_set, instance)
+        process_id = query.lake.process_of(kind, instance)
 
         def batches() -> Iterator[pa.RecordBatch]:
-            yield pa.record_batch([[self.change(query, view_set, instance, time_range)]], schema=schema)
+            yield pa.record_batch([[self.change(query, kind, process_id, time_range)]], schema=schema)
 
         return Rows(schema, batches)
 
-    def change(self, query: Query, view_set: Any, instance: str, time_range: TimeRange) -> int:
+    def change(self, query: Query, kind: Kind, process_id: str, time_range: TimeRange) -> int:
         raise NotImplementedError
 
 
 class MaterializePartitions(_ChangePartitions):
-    """Make the partitions that a time range of an instance needs; counts those that were not there."""
+    """Make the partitions that a time range of an instance needs, which have all streams of its process; counts those that
+    were not there."""
 
     name = "materialize_partitions"
 
-    def change(self, query: Query, view_set: Any, instance: str, time_range: TimeRange) -> int:
-        return query.lake.materialize(view_set, instance, time_range, query.tally)
+    def change(self, query: Query, kind: Kind, process_id: str, time_range: TimeRange) -> int:
+        return query.view(kind, process_id, time_range=time_range).materialize()
 
 
 class RetirePartitions(_ChangePartitions):
-    """Drop the partitions of an instance that overlap a time range; counts them."""
+    """Drop the partitions that an instance has in a time range, and with them those of other streams of its process;
+    counts them."""
 
     name = "retire_partitions"
 
-    def change(self, query: Query, view_set: Any, instance: str, time_range: TimeRange) -> int:
-        return query.lake.retire(view_set, instance, time_range)
+    def change(self, query: Query, kind: Kind, process_id: str, time_range: TimeRange) -> int:
+        return query.lake.retire(kind, process_id, time_range)

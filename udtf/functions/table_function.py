@@ -10,12 +10,14 @@ import pyarrow as pa
 from udtf.errors import InvalidArgument
 from udtf.execution.cancellation import Cancellation
 from udtf.functions.parameter import Parameter
-from udtf.lake.lake import VIEW_SETS, Lake
-from udtf.lake.process_view import ProcessView
-from udtf.lake.view_set import ViewSet
+from udtf.lake.lake import Lake
+from udtf.lake.metadata import StreamRow
+from udtf.lake.view import View
 from udtf.metrics import QueryTally
 from udtf.query_context import QueryContext
 from udtf.settings import QuerySettings
+from udtf.views.catalog import KINDS, kind_named
+from udtf.views.kind import Kind
 
 
 @dataclass(frozen=True)
@@ -36,12 +38,21 @@ class Query:
     tally: QueryTally
     cancellation: Cancellation = field(default_factory=Cancellation)
 
-    def scans_at_once(self, *views: ProcessView[Any]) -> int:
-        """How many streams to read at once beside the thread of the reader, which needs no help where nothing has to
-        be waited for."""
-        if self.lake.objects.is_local and all(view.is_fresh for view in views):
-            return 0
-        return self.settings.max_scans or self.lake.concurrency
+    def view(self, kind: Kind, process_id: str, streams: list[StreamRow] | None = None, **options: Any) -> View:
+        """One kind of telemetry of a process, for the time range of the query; options as of `Lake.view`."""
+        return self.lake.view(kind, process_id, streams=streams, **(self._options() | options))
+
+    def instance(self, kind: Kind, instance_id: str, **options: Any) -> View:
+        """One view instance, for the time range of the query; options as of `Lake.view`."""
+        return self.lake.instance(kind, instance_id, **(self._options() | options))
+
+    def _options(self) -> dict[str, Any]:
+        return {
+            "time_range": self.context.range,
+            "max_reads": self.settings.max_scans,
+            "tally": self.tally,
+            "cancellation": self.cancellation,
+        }
 
 
 class TableFunction(ABC):
@@ -81,6 +92,10 @@ def choose(name: str, value: str, choices: tuple[str, ...]) -> str:
     return value
 
 
-def view_set_named(value: str) -> ViewSet[Any]:
-    """The view set that an argument `view_set` names."""
-    return VIEW_SETS[choose("view_set", value, tuple(VIEW_SETS))]
+def kind_chosen(view_set: str) -> Kind:
+    """The kind of telemetry that an argument `view_set` names.
+
+    Raises:
+        InvalidArgument: there is none of this name.
+    """
+    return kind_named(choose("view_set", view_set, tuple(kind.name for kind in KINDS)))

@@ -1,42 +1,16 @@
 """`view_instance(view_set, instance_id)`: one view of one stream or process."""
 
 from collections.abc import Iterator, Mapping
-from functools import partial
 from typing import Any
 
-import numpy as np
 import pyarrow as pa
 
 from udtf.errors import InvalidArgument
-from udtf.functions import span_columns
-from udtf.functions.losses import tell_losses
+from udtf.functions.losses import tell_failures, tell_losses
 from udtf.functions.parameter import Parameter
-from udtf.functions.table_function import Query, Rows, TableFunction, view_set_named
-from udtf.lake import schemas
-from udtf.lake.async_events import AsyncBatch, AsyncPlan
-from udtf.lake.lake import ASYNC_EVENTS, THREAD_SPANS
-from udtf.lake.partition_file import timestamps
-from udtf.lake.process_view import ProcessView, StreamView
-
-_TEXT = pa.dictionary(pa.int32(), pa.utf8())
-
-ASYNC_EVENT_COLUMNS = pa.schema(
-    [
-        pa.field("stream_id", _TEXT, nullable=False),
-        pa.field("block_id", _TEXT, nullable=False),
-        pa.field("time", schemas.TIMESTAMP, nullable=False),
-        pa.field("event_type", _TEXT, nullable=False),
-        pa.field("span_id", pa.int64(), nullable=False),
-        pa.field("parent_span_id", pa.int64(), nullable=False),
-        pa.field("depth", pa.uint32(), nullable=False),
-        *span_columns.SCOPE_FIELDS[:2],
-        span_columns.SCOPE_FIELDS[3],
-        span_columns.SCOPE_FIELDS[2],
-        span_columns.SCOPE_FIELDS[4],
-    ]
-)
-
-_EVENT_TYPES = pa.array(["begin", "end"])
+from udtf.functions.table_function import Query, Rows, TableFunction, kind_chosen
+from udtf.lake.view import View
+from udtf.views.kind import Part, in_order
 
 
 class ViewInstance(TableFunction):
@@ -48,61 +22,37 @@ class ViewInstance(TableFunction):
     def schema(self, arguments: Mapping[str, Any]) -> pa.Schema:
         if "view_set" not in arguments:
             raise InvalidArgument("view_set decides the columns, so it cannot be a parameter: give it as text")
-        view_set = view_set_named(arguments["view_set"])
-        return span_columns.THREAD_SPANS if view_set is THREAD_SPANS else ASYNC_EVENT_COLUMNS
+        return kind_chosen(arguments["view_set"]).columns
 
     def plan(self, query: Query, **arguments: Any) -> Rows:
-        schema = self.schema(arguments)
-        view_set = view_set_named(arguments["view_set"])
+        kind = kind_chosen(arguments["view_set"])
         instance_id: str = arguments["instance_id"]
-        lake, time_range = query.lake, query.context.range
-        if view_set is THREAD_SPANS:
-            lake.metadata.stream(instance_id)
-            return Rows(
-                schema, lambda: _spans(query, lake.instance(THREAD_SPANS, instance_id, time_range, query.tally))
-            )
-        lake.metadata.process(instance_id)
-        return Rows(schema, lambda: _events(query, lake.instance(ASYNC_EVENTS, instance_id, time_range, query.tally)))
+        query.lake.process_of(kind, instance_id)
+        return Rows(kind.columns, lambda: _batches(query, query.instance(kind, instance_id)))
 
 
-def _spans(query: Query, view: ProcessView[Any]) -> Iterator[pa.RecordBatch]:
-    for stream in view.streams:
-        summaries = stream.finish_update()
-        for spans in stream.plan.scan(summaries, stream.read):
-            yield span_columns.span_batch(spans)
-        tell_losses(query, stream, summaries, query.context.range)
+def _batches(query: Query, view: View) -> Iterator[pa.RecordBatch]:
+    for part in parts_of(view):
+        if part is None:
+            yield pa.RecordBatch.from_pylist([], view.kind.columns)
+        else:
+            yield view.kind.batch(part, view.streams, row_streams(view, part))
+    tell_failures(query, view)
+    tell_losses(query, view)
 
 
-def _events(query: Query, view: ProcessView[AsyncPlan]) -> Iterator[pa.RecordBatch]:
-    view.start_update()
-    for stream in view.streams:
-        summaries = stream.finish_update()
-        yield from map(partial(_event_batch, stream), stream.plan.scan(summaries, stream.read))
-        tell_losses(query, stream, summaries, query.context.range)
+def parts_of(view: View) -> Iterator[Part[Any] | None]:
+    """The rows of a view; those of one stream in the order of its events; None now and then while there is nothing
+    new."""
+    for window in view.windows():
+        if window is None:
+            yield None
+            continue
+        parts = in_order(window.parts) if view.kind.instance_of == "stream" and len(view.streams) == 1 else window.parts
+        yield from (part for part in parts if len(part.columns))
 
 
-def _event_batch(stream: StreamView[AsyncPlan], events: AsyncBatch) -> pa.RecordBatch:
-    rows = len(events)
-    blocks = [block for run in stream.plan.runs for block in run.blocks]
-    block_of = np.searchsorted([block.object_offset for block in blocks], events.event_ids, side="right") - 1
-    scope_hash, name, target, filename, line = span_columns.scope_columns(events.scope_table, events.scopes)
-    zeros = pa.array(np.zeros(rows, np.int32))
-    return pa.record_batch(
-        [
-            pa.DictionaryArray.from_arrays(zeros, pa.array([stream.stream.stream_id])),
-            pa.DictionaryArray.from_arrays(
-                pa.array(block_of.astype(np.int32)), pa.array([block.block_id for block in blocks])
-            ),
-            timestamps(events.times_ns),
-            pa.DictionaryArray.from_arrays(pa.array((~events.is_begin).astype(np.int32)), _EVENT_TYPES),
-            pa.array(events.span_ids),
-            pa.array(events.parent_span_ids),
-            pa.array(events.depths),
-            scope_hash,
-            name,
-            filename,
-            target,
-            line,
-        ],
-        schema=ASYNC_EVENT_COLUMNS,
-    )
+def row_streams(view: View, part: Part[Any]) -> Any:
+    """The stream of each row, as a place in the streams of the view."""
+    assert view.index is not None
+    return view.index.runs.streams[part.row_runs()]

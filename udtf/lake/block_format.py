@@ -23,6 +23,7 @@ import pyarrow as pa
 
 from udtf.arrow_messages import MessageGuard, check_names, open_stream
 from udtf.errors import InvalidArgument, InvalidTelemetry
+from udtf.lake.schemas import SCOPE
 
 FORMAT = "arrow-v1"
 BEGIN = 0
@@ -33,15 +34,6 @@ MAX_PAYLOAD_BYTES = 64 << 20
 MAX_DECODED_BYTES = 35 * MAX_EVENTS + MAX_PAYLOAD_BYTES
 """Most that a payload may take without compression. An event has 33 bytes, and less than two for validity and padding;
 the scopes may take as much as a payload that is not compressed."""
-
-SCOPE = pa.struct(
-    [
-        pa.field("name", pa.utf8(), nullable=False),
-        pa.field("target", pa.utf8(), nullable=False),
-        pa.field("filename", pa.utf8(), nullable=False),
-        pa.field("line", pa.uint32(), nullable=False),
-    ]
-)
 
 THREAD_EVENTS = pa.schema(
     [

@@ -1,41 +1,81 @@
-"""The events of a run: its blocks, decoded and put end to end."""
+"""Events of one kind of telemetry as Arrow columns, whatever the kind."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 
-from udtf.lake.block_format import AsyncColumns, Events
-from udtf.lake.partition_file import ScopeTable
-from udtf.lake.scopes import scope_hashes
+from udtf.lake.scopes import NO_SCOPES, ScopeTable, hashed, merged
+
+SCOPE = "scope"
+"""The column of an event that says where in the source it comes from; not every kind of telemetry has it."""
+
+Int64s = npt.NDArray[np.int64]
 
 
-def concatenate(blocks: Sequence[Events]) -> tuple[Events, ScopeTable]:
-    """One table of events from those of the blocks, with the scopes of all of them, each once."""
-    tables = [block.scope_table for block in blocks]
-    hashes = [scope_hashes(table) for table in tables]
-    if len(blocks) == 1:
-        return blocks[0], ScopeTable(tables[0], hashes[0])
-    all_hashes = np.concatenate(hashes)
-    encoded = pa.array(all_hashes).dictionary_encode()
-    codes = encoded.indices.to_numpy()
-    first = np.empty(len(encoded.dictionary), np.int64)
-    # The last of several writes stays: backwards, that is the first scope of each hash.
-    first[codes[::-1]] = np.arange(len(codes))[::-1]
-    table = pa.concat_arrays(tables).take(pa.array(first))
-    code_of = np.split(codes, np.cumsum([len(part) for part in hashes])[:-1])
-    async_parts = [block.async_columns for block in blocks if block.async_columns is not None]
-    events = Events(
-        np.concatenate([block.ticks for block in blocks]),
-        np.concatenate([block.kinds for block in blocks]),
-        np.concatenate([code_of[i][block.scopes] for i, block in enumerate(blocks)]),
-        table,
-        AsyncColumns(
-            np.concatenate([part.span_ids for part in async_parts]),
-            np.concatenate([part.parent_span_ids for part in async_parts]),
-            np.concatenate([part.depths for part in async_parts]),
-        )
-        if async_parts
-        else None,
-    )
-    return events, ScopeTable(table, all_hashes[first])
+@dataclass(frozen=True)
+class Events:
+    """Columns of equal length. In `rows`, the column `scope` holds codes into `scopes`."""
+
+    rows: pa.RecordBatch
+    scopes: ScopeTable = NO_SCOPES
+
+    def __len__(self) -> int:
+        return int(self.rows.num_rows)
+
+    def column(self, name: str) -> npt.NDArray[np.generic]:
+        """A column of numbers, without a copy."""
+        return np.asarray(self.rows.column(name).to_numpy())
+
+    def take(self, positions: Int64s) -> "Events":
+        """The events at these positions, in their order."""
+        return Events(self.rows.take(pa.array(positions)), self.scopes)
+
+    def with_used_scopes(self) -> "Events":
+        """The same, with no scopes but those that are used."""
+        if SCOPE not in self.rows.schema.names:
+            return self
+        codes = self.column(SCOPE)
+        used = np.flatnonzero(np.bincount(codes, minlength=len(self.scopes)))
+        if len(used) == len(self.scopes):
+            return self
+        code_of = np.zeros(len(self.scopes), np.int32)
+        code_of[used] = np.arange(len(used), dtype=np.int32)
+        return Events(_with_codes(self.rows, code_of[codes]), self.scopes.take(used))
+
+
+def concatenate(parts: Sequence[Events]) -> Events:
+    """The events of some parts, one at least, end to end; each scope once, in order of first appearance."""
+    if len(parts) == 1:
+        return parts[0]
+    scopes, code_maps = merged([part.scopes for part in parts])
+    batches = [part.rows for part in parts]
+    if SCOPE in batches[0].schema.names:
+        batches = [
+            _with_codes(part.rows, codes[part.column(SCOPE)]) for part, codes in zip(parts, code_maps, strict=True)
+        ]
+    return Events(pa.concat_batches(batches), scopes)
+
+
+def from_struct(values: pa.StructArray) -> Events:
+    """Events from a column of structs in which scopes are dictionary-encoded, as an upload and an object have them."""
+    columns = dict(zip((field.name for field in values.type), values.flatten(), strict=True))
+    if SCOPE not in columns:
+        return Events(pa.RecordBatch.from_pydict(columns))
+    encoded: pa.DictionaryArray = columns[SCOPE]
+    columns[SCOPE] = encoded.indices
+    return Events(pa.RecordBatch.from_pydict(columns), hashed(encoded.dictionary))
+
+
+def to_batch(events: Events) -> pa.RecordBatch:
+    """The events as a record batch in which scopes are dictionary-encoded."""
+    columns = {name: events.rows.column(name) for name in events.rows.schema.names}
+    if SCOPE in columns:
+        columns[SCOPE] = pa.DictionaryArray.from_arrays(columns[SCOPE], events.scopes.scopes)
+    return pa.RecordBatch.from_pydict(columns)
+
+
+def _with_codes(rows: pa.RecordBatch, codes: npt.NDArray[np.int32]) -> pa.RecordBatch:
+    return rows.set_column(rows.schema.get_field_index(SCOPE), SCOPE, pa.array(codes, pa.int32()))

@@ -1,51 +1,37 @@
 """A lake: one object store and one metadata database, and what can be asked of them together."""
 
 import os
+import time
 from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
 from copy import copy
-from dataclasses import dataclass
+from dataclasses import replace
 from typing import Any
 
 import pyarrow as pa
 
 from udtf.errors import InvalidArgument
-from udtf.lake.async_events import AsyncEvents
-from udtf.lake.block_index import BlockIndex
+from udtf.execution.cancellation import Cancellation
+from udtf.lake.history import Histories
 from udtf.lake.ingestion import Ingestion
 from udtf.lake.jit import JitUpdater
-from udtf.lake.metadata import BlockRow, MetadataStore, ProcessRow, StreamRow
+from udtf.lake.metadata import MetadataStore, StreamRow
 from udtf.lake.objects import ObjectStore, local_folder
 from udtf.lake.partition_store import PartitionStore
-from udtf.lake.process_view import ProcessView
-from udtf.lake.runs import runs_by_stream
 from udtf.lake.settings import LakeSettings
-from udtf.lake.thread_spans import ThreadSpans
-from udtf.lake.view_set import PlanT, ViewSet
+from udtf.lake.view import Sources, View
 from udtf.metrics import Metrics, QueryTally
 from udtf.time_range import WHOLE_LIFE, TimeRange
+from udtf.views.kind import Kind
 
-THREAD_SPANS = ThreadSpans()
-ASYNC_EVENTS = AsyncEvents()
-VIEW_SETS: dict[str, ViewSet[Any]] = {view_set.name: view_set for view_set in (THREAD_SPANS, ASYNC_EVENTS)}
-
-
-@dataclass(frozen=True)
-class ProcessTelemetry:
-    """All rows of one process, read in a constant number of statements."""
-
-    process: ProcessRow
-    streams: list[StreamRow]
-    blocks: list[BlockRow]
-
-    def streams_tagged(self, tag: str) -> list[StreamRow]:
-        return [stream for stream in self.streams if tag in stream.tags]
+GARBAGE_AT_ONCE = 1000
 
 
 class Lake:
     """Safe to use from many threads.
 
     Attributes:
-        concurrency: how many things to do at once with its objects, where nobody said.
+        concurrency: how many things to do at once with its objects, unless told otherwise.
     """
 
     def __init__(
@@ -60,18 +46,19 @@ class Lake:
         self.objects = objects
         self.metadata = metadata
         self.metrics = metrics or Metrics()
-        self.partitions = PartitionStore(objects, metadata, settings.caches)
+        partitions = PartitionStore(objects, settings.caches)
+        histories = Histories(metadata, settings.caches.index_bytes)
         self.metrics.watch_store(objects.statistics)
-        self.metrics.watch_cache("rows", self.partitions.rows.statistics)
-        self.metrics.watch_cache("file", self.partitions.files.statistics)
-        self.metrics.watch_cache("summary", self.partitions.summaries.statistics)
-        self.metrics.watch_cache("footer", self.partitions.footers.statistics)
-        # Who works on files of this machine needs the processor; who works on a remote store mostly waits for it.
+        self.metrics.watch_cache("rows", partitions.rows.statistics)
+        self.metrics.watch_cache("file", partitions.files.statistics)
+        self.metrics.watch_cache("index", histories.statistics)
+        # A local store needs the processor; a remote one mostly makes its readers wait.
         self.concurrency = max(2, os.cpu_count() or 1) if objects.is_local else 32
         max_builds = settings.max_builds or self.concurrency
-        self.jit = JitUpdater(metadata, objects, self.partitions, max_builds=max_builds, metrics=self.metrics)
-        self._blocks = BlockIndex(metadata)
-        self._ingestion = Ingestion(metadata, objects)
+        jit = JitUpdater(metadata, objects, partitions, max_builds=max_builds, metrics=self.metrics)
+        reads = ThreadPoolExecutor(self.concurrency, thread_name_prefix="read")
+        self._sources = Sources(metadata, histories, partitions, jit, reads, self.concurrency)
+        self._ingestion = Ingestion(metadata, objects, histories)
 
     @staticmethod
     def open(
@@ -91,6 +78,7 @@ class Lake:
         Raises:
             InvalidArgument: the store is remote and no database is given.
             StoreUnavailable: the database does not answer.
+            StoreRefused: the lake is of a version that this program cannot read.
         """
         settings = settings or LakeSettings()
         if db_url is None:
@@ -106,14 +94,15 @@ class Lake:
 
     def close(self) -> None:
         self.objects.close()
-        self._ingestion.close()
-        self.jit.close()
+        self._sources.reads.shutdown(wait=False, cancel_futures=True)
+        self._sources.jit.close()
         self.metadata.close()
 
     def limited_to(self, process_ids: frozenset[str]) -> "Lake":
         """The same lake as if it had no other processes; see `MetadataStore.limited_to`."""
         limited = copy(self)
         limited.metadata = self.metadata.limited_to(process_ids)
+        limited._sources = replace(self._sources, metadata=limited.metadata)
         limited._ingestion = self._ingestion.into(limited.metadata)
         return limited
 
@@ -121,78 +110,70 @@ class Lake:
         """Store the rows of `processes`, `streams` or `blocks`; see `ingestion`."""
         return self._ingestion.ingest(table, batch)
 
-    def telemetry_of(self, process_id: str, stream_id: str | None = None) -> ProcessTelemetry:
-        """The rows of a process, or of one of its streams.
+    def view(
+        self,
+        kind: Kind,
+        process_id: str,
+        time_range: TimeRange = WHOLE_LIFE,
+        *,
+        streams: list[StreamRow] | None = None,
+        max_reads: int | None = None,
+        tally: QueryTally | None = None,
+        cancellation: Cancellation | None = None,
+    ) -> View:
+        """One kind of telemetry of a process, for a time range.
+
+        Args:
+            streams: of the process; those of other kinds are left out. By default, all that it has.
+            max_reads: most partitions to read at once; by default as suits the store.
 
         Raises:
             NotFound: there is no such process.
         """
-        return ProcessTelemetry(
-            self.metadata.process(process_id),
-            self.metadata.streams_of(process_id, stream_id),
-            self._blocks.blocks_of(process_id) if stream_id is None else self.metadata.blocks_of(process_id, stream_id),
-        )
-
-    def view(
-        self,
-        view_set: ViewSet[PlanT],
-        telemetry: ProcessTelemetry,
-        time_range: TimeRange,
-        stream_id: str | None = None,
-        tally: QueryTally | None = None,
-    ) -> ProcessView[PlanT]:
-        """A view set over the streams of a process, for a time range. Nothing is built or read as yet; what will be
-        is counted on the tally of the query that wants it."""
-        streams = telemetry.streams_tagged(view_set.stream_tag)
-        rows = self.metadata.partitions_of(telemetry.process.process_id, view_set.name, time_range, stream_id)
-        return ProcessView(
-            view_set,
-            telemetry.process,
-            [(stream, view_set.plan(runs, time_range)) for stream, runs in runs_by_stream(streams, telemetry.blocks)],
-            rows,
-            self.jit,
-            self.partitions,
+        process = self.metadata.process(process_id)
+        if streams is None:
+            streams = self.metadata.streams_of(process_id)
+        return View(
+            kind,
+            process,
+            self.metadata.history(process_id),
+            [stream for stream in streams if kind.tag in stream.tags],
+            time_range,
+            replace(self._sources, max_reads=max_reads or self.concurrency),
             tally or self.metrics.tally(),
+            cancellation or Cancellation(),
         )
 
-    def instance(
-        self,
-        view_set: ViewSet[PlanT],
-        instance_id: str,
-        time_range: TimeRange = WHOLE_LIFE,
-        tally: QueryTally | None = None,
-    ) -> ProcessView[PlanT]:
-        """One view instance, by the id that SQL gives it: a stream's or a process's.
+    def instance(self, kind: Kind, instance_id: str, time_range: TimeRange = WHOLE_LIFE, **options: Any) -> View:
+        """The view of one stream or of one process, by the id that SQL gives it; options as of `view`.
 
         Raises:
             NotFound: there is no such stream or process.
         """
-        if view_set.instance_of == "stream":
-            stream = self.metadata.stream(instance_id)
-            telemetry = self.telemetry_of(stream.process_id, instance_id)
-            return self.view(view_set, telemetry, time_range, instance_id, tally)
-        return self.view(view_set, self.telemetry_of(instance_id), time_range, tally=tally)
+        if kind.instance_of == "process":
+            return self.view(kind, instance_id, time_range, **options)
+        stream = self.metadata.stream(instance_id)
+        return self.view(kind, stream.process_id, time_range, streams=[stream], **options)
 
-    def check_instance(self, view_set: ViewSet[Any], instance_id: str) -> None:
-        """Raises NotFound if there is no stream or process for this instance."""
-        if view_set.instance_of == "stream":
-            self.metadata.stream(instance_id)
-        else:
-            self.metadata.process(instance_id)
-
-    def materialize(
-        self, view_set: ViewSet[Any], instance_id: str, time_range: TimeRange, tally: QueryTally | None = None
-    ) -> int:
-        """Bring up to date what a time range of an instance needs; returns the number of partitions built."""
-        view = self.instance(view_set, instance_id, time_range, tally)
-        stale = sum(len(stream.stale_runs()) for stream in view.streams)
-        view.start_update()
-        for stream in view.streams:
-            stream.finish_update()
-        return stale
-
-    def retire(self, view_set: ViewSet[Any], instance_id: str, time_range: TimeRange) -> int:
-        """Drop the partitions of an instance that overlap a time range; returns their number."""
-        rows = self.metadata.retire_partitions(view_set.name, instance_id, time_range)
-        self.partitions.delete(rows)
+    def retire(self, kind: Kind, process_id: str, time_range: TimeRange) -> int:
+        """Drop the partitions of a process that overlap a time range; returns their number."""
+        rows = self.metadata.retire_partitions(kind.name, process_id, time_range, time.time_ns())
+        self.collect_garbage()
         return len(rows)
+
+    def collect_garbage(self) -> int:
+        """Delete objects that no row names any more; returns their number. What cannot be deleted now stays garbage."""
+        deleted = 0
+        while keys := self.metadata.garbage(GARBAGE_AT_ONCE):
+            gone = [key for key in keys if self.objects.try_delete(key)]
+            self.metadata.deleted(gone)
+            deleted += len(gone)
+            if len(gone) < len(keys):
+                break
+        return deleted
+
+    def process_of(self, kind: Kind, instance_id: str) -> str:
+        """The process that an instance is of; raises NotFound if there is no such instance."""
+        if kind.instance_of == "process":
+            return self.metadata.process(instance_id).process_id
+        return self.metadata.stream(instance_id).process_id

@@ -1,8 +1,4 @@
-"""Compiled loops that match ends to begins: within a run of events, and across the runs of a stream.
-
-Within a run, what stays unmatched always reads `)))(((`: some ends whose begins came before, then some begins
-whose ends are still to come. Two numbers per run are therefore enough to know which run closes what.
-"""
+"""Compiled loops that match ends to begins, within runs of events and across them."""
 
 import numba
 import numpy as np
@@ -12,34 +8,34 @@ _KINDS = numba.types.Array(numba.uint8, 1, "C", readonly=True)
 _INT64S = numba.types.Array(numba.int64, 1, "C", readonly=True)
 _FLAGS = numba.types.Array(numba.boolean, 1, "C", readonly=True)
 _OUT_INT64S = numba.int64[::1]
-_OUT_UINT32S = numba.uint32[::1]
+_OUT_INT32S = numba.int32[::1]
+
+BEGIN = 0
+END = 1
+OPEN = np.iinfo(np.int64).max
+"""In place of a time or ordinal that is not known: the span has not ended."""
+NONE = -1
 
 
-@numba.njit(numba.types.UniTuple(numba.int64, 2)(_KINDS), nogil=True, cache=True)
-def count_unmatched(kinds):  # type: ignore[no-untyped-def]
-    """(ends without begin, begins without end) of the events of one block; `kinds` as in the block format."""
-    ends = 0
-    begins = 0
-    for kind in kinds:
-        if kind == 0:
-            begins += 1
-        elif begins > 0:
-            begins -= 1
-        else:
-            ends += 1
-    return ends, begins
+@numba.njit(numba.int64(_INT64S, _INT64S), nogil=True, cache=True)
+def first_decrease(values, bounds):  # type: ignore[no-untyped-def]
+    """The first position whose value is less than the one before it in the same range, or -1; range r is from
+    `bounds[r]` to `bounds[r + 1]`."""
+    for r in range(len(bounds) - 1):
+        for i in range(bounds[r] + 1, bounds[r + 1]):
+            if values[i] < values[i - 1]:
+                return i
+    return -1
 
 
 @numba.njit(
-    numba.types.Tuple((_OUT_INT64S, _OUT_INT64S, _OUT_INT64S, _OUT_UINT32S, _OUT_INT64S))(_KINDS),
-    nogil=True,
-    cache=True,
+    numba.types.Tuple((_OUT_INT64S, _OUT_INT64S, _OUT_INT32S, _OUT_INT64S))(_KINDS, _INT64S), nogil=True, cache=True
 )
-def match_events(kinds):  # type: ignore[no-untyped-def]
-    """Spans of one run of thread events, in order of their begins.
+def match_nested(kinds, bounds):  # type: ignore[no-untyped-def]
+    """Spans of runs of events that nest as calls do, in order of their begins. Nothing is open when a run starts.
 
-    Returns event indexes, one entry per span: begin, end (-1 if it is not in the run), parent's begin (-1 if it is
-    not in the run), depth counted from the first event of the run; and the indexes of the ends without a begin.
+    Returns, one entry a span: the position of its begin, that of its end (-1 if it is not in the run), and how many
+    spans of the run it is in; and the number of spans of each run.
     """
     span_count = 0
     for kind in kinds:
@@ -47,86 +43,142 @@ def match_events(kinds):  # type: ignore[no-untyped-def]
             span_count += 1
     begins = np.empty(span_count, np.int64)
     ends = np.full(span_count, -1, np.int64)
-    parents = np.empty(span_count, np.int64)
-    depths = np.empty(span_count, np.uint32)
-    unmatched_ends = np.empty(len(kinds) - span_count, np.int64)
+    depths = np.empty(span_count, np.int32)
+    counts = np.zeros(len(bounds) - 1, np.int64)
     stack = np.empty(span_count, np.int64)
     span = 0
-    depth = 0
-    unmatched = 0
-    for event in range(len(kinds)):
-        if kinds[event] == 0:
-            begins[span] = event
-            parents[span] = begins[stack[depth - 1]] if depth > 0 else -1
-            depths[span] = depth
-            stack[depth] = span
-            depth += 1
-            span += 1
-        elif depth > 0:
-            depth -= 1
-            ends[stack[depth]] = event
-        else:
-            unmatched_ends[unmatched] = event
-            unmatched += 1
-    return begins, ends, parents, depths, unmatched_ends[:unmatched].copy()
+    for run in range(len(bounds) - 1):
+        depth = 0
+        for event in range(bounds[run], bounds[run + 1]):
+            if kinds[event] == 0:
+                begins[span] = event
+                depths[span] = depth
+                stack[depth] = span
+                depth += 1
+                span += 1
+                counts[run] += 1
+            elif depth > 0:
+                depth -= 1
+                ends[stack[depth]] = event
+    return begins, ends, depths, counts
 
 
-@numba.njit(numba.types.UniTuple(_OUT_INT64S, 2)(_INT64S, _INT64S, _INT64S, numba.int64), nogil=True, cache=True)
-def fold_unmatched(ends, begins, runs, run_count):  # type: ignore[no-untyped-def]
-    """Unmatched ends and begins of runs, from those of their blocks; `runs[b]` is the run of block b, ascending."""
-    run_ends = np.zeros(run_count, np.int64)
-    run_begins = np.zeros(run_count, np.int64)
-    for block in range(len(ends)):
-        run = runs[block]
-        closed = min(ends[block], run_begins[run])
-        run_begins[run] += begins[block] - closed
-        run_ends[run] += ends[block] - closed
-    return run_ends, run_begins
-
-
-@numba.njit(numba.types.UniTuple(_OUT_INT64S, 6)(_FLAGS, _INT64S, _INT64S), nogil=True, cache=True)
-def match_runs(follows_gap, ends, begins):  # type: ignore[no-untyped-def]
-    """Which run closes what an earlier run of the same stream left open.
-
-    Args: for each run in order, whether events were lost before it (the stack starts empty there: nobody knows what
-    the lost events closed), its unmatched ends, its unmatched begins. Let O be the sum of the latter: the spans left
-    open, numbered run after run.
+@numba.njit(
+    numba.types.Tuple((_OUT_INT64S, _OUT_INT64S, _OUT_INT32S, _OUT_INT32S, _OUT_INT64S))(_KINDS, _INT64S, _FLAGS),
+    nogil=True,
+    cache=True,
+)
+def match_loose(kinds, bounds, follows):  # type: ignore[no-untyped-def]
+    """Match the loose events of runs, which are in order; the spans that are open when a run ends are open when the
+    next one starts if that `follows` it.
 
     Returns:
-        closer_run[O]: the run that holds the end of each, -1 if none does;
-        closer_index[O]: which of that run's unmatched ends it is;
-        parent[O]: the number of the enclosing span left open, -1 if there is none;
-        start_depth[R], start_top[R]: depth at the start of each run, and the number of the innermost span there, or -1;
-        orphan_ends[R]: ends of each run that close nothing.
+        other: for each event the position of its other half, or -1;
+        around: for each begin the begin of the span around it, or -1;
+        depth: for each begin how many spans are around it;
+        start_depth, start_top: for each run how many spans are open when it starts, and the begin of the innermost, or
+        -1.
     """
-    open_count = begins.sum()
-    run_count = len(ends)
-    closer_run = np.full(open_count, -1, np.int64)
-    closer_index = np.full(open_count, -1, np.int64)
-    parent = np.full(open_count, -1, np.int64)
-    start_depth = np.zeros(run_count, np.int64)
-    start_top = np.full(run_count, -1, np.int64)
-    orphan_ends = np.zeros(run_count, np.int64)
-    stack = np.empty(open_count, np.int64)
+    other = np.full(len(kinds), -1, np.int64)
+    around = np.full(len(kinds), -1, np.int64)
+    depths = np.zeros(len(kinds), np.int32)
+    start_depth = np.zeros(len(bounds) - 1, np.int32)
+    start_top = np.full(len(bounds) - 1, -1, np.int64)
+    stack = np.empty(len(kinds), np.int64)
     depth = 0
-    opened = 0
-    for run in range(run_count):
-        if follows_gap[run]:
+    for run in range(len(bounds) - 1):
+        if not follows[run]:
             depth = 0
         start_depth[run] = depth
         if depth > 0:
             start_top[run] = stack[depth - 1]
-        for end in range(ends[run]):
-            if depth == 0:
-                orphan_ends[run] = ends[run] - end
-                break
-            depth -= 1
-            closer_run[stack[depth]] = run
-            closer_index[stack[depth]] = end
-        for _ in range(begins[run]):
+        for event in range(bounds[run], bounds[run + 1]):
+            if kinds[event] == 0:
+                if depth > 0:
+                    around[event] = stack[depth - 1]
+                depths[event] = depth
+                stack[depth] = event
+                depth += 1
+            elif depth > 0:
+                depth -= 1
+                other[event] = stack[depth]
+                other[stack[depth]] = event
+    return other, around, depths, start_depth, start_top
+
+
+@numba.njit(
+    numba.void(
+        _INT64S, _INT64S, _INT64S,  # rows: ids, bounds of runs; which run of the loose events each is
+        _INT64S, _KINDS, _INT64S, _INT64S, _INT64S,  # loose events: ordinals, kinds, bounds, ends of begins, around
+        numba.types.Array(numba.int32, 1, "C", readonly=True), _INT64S,  # start_depth, start_top
+        _OUT_INT32S, _OUT_INT64S, _OUT_INT64S,  # rows, completed: depths, ends, parents
+    ),
+    nogil=True,
+    cache=True,
+)  # fmt: skip
+def complete_nested(  # type: ignore[no-untyped-def]
+    ids, bounds, runs, ordinals, kinds, loose_bounds, ends_ns, around, start_depth, start_top, depths, row_ends, parents
+):
+    """Complete the spans of a partition, which knows them as `match_nested` does, by what lies outside of its runs.
+
+    In place: depths count from the outermost span of the stream; ends that lie in other runs are filled in; `parents`
+    become the ids of the spans around, -1 where there is none.
+    """
+    deepest = 0
+    for depth in depths:
+        deepest = max(deepest, depth)
+    enclosing = np.empty(deepest + 1, np.int64)
+    for part in range(len(runs)):
+        run = runs[part]
+        top = start_top[run]
+        open_before = start_depth[run]
+        loose = loose_bounds[run]
+        for row in range(bounds[part], bounds[part + 1]):
+            while loose < loose_bounds[run + 1] and ordinals[loose] <= ids[row]:
+                if kinds[loose] == 0:
+                    row_ends[row] = ends_ns[loose]
+                elif open_before > 0:
+                    open_before -= 1
+                    top = around[top]
+                loose += 1
+            depth = depths[row]
+            enclosing[depth] = ids[row]
             if depth > 0:
-                parent[opened] = stack[depth - 1]
-            stack[depth] = opened
+                parents[row] = enclosing[depth - 1]
+            elif open_before > 0:
+                parents[row] = ordinals[top]
+            else:
+                parents[row] = -1
+            depths[row] = depth + open_before
+
+
+@numba.njit(_OUT_INT64S(_INT64S, _FLAGS, _FLAGS), nogil=True, cache=True)
+def match_by_id(order, starts, is_begin):  # type: ignore[no-untyped-def]
+    """Match begins and ends of equal ids.
+
+    Should an id be used again before it has ended, the innermost begin is the one that ends: as with nesting, it then
+    does not matter in which steps events are matched.
+
+    Args:
+        order: positions of the events by id, and for one id in their order.
+        starts: for each entry of `order`, whether it is the first of its id.
+        is_begin: for each event.
+
+    Returns:
+        for each event the position of its other half, or -1.
+    """
+    other = np.full(len(order), -1, np.int64)
+    stack = np.empty(len(order), np.int64)
+    depth = 0
+    for entry in range(len(order)):
+        event = order[entry]
+        if starts[entry]:
+            depth = 0
+        if is_begin[event]:
+            stack[depth] = event
             depth += 1
-            opened += 1
-    return closer_run, closer_index, parent, start_depth, start_top, orphan_ends
+        elif depth > 0:
+            depth -= 1
+            other[event] = stack[depth]
+            other[stack[depth]] = event
+    return other

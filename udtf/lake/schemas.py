@@ -55,6 +55,16 @@ BLOCKS = pa.schema(
     ]
 )
 
+SCOPE = pa.struct(
+    [
+        pa.field("name", pa.utf8(), nullable=False),
+        pa.field("target", pa.utf8(), nullable=False),
+        pa.field("filename", pa.utf8(), nullable=False),
+        pa.field("line", pa.uint32(), nullable=False),
+    ]
+)
+"""Where an event comes from in the source: name, module, file and line."""
+
 THREAD_TAG = "thread"
 """Tag of a stream that holds the ordered begin and end events of one thread."""
 ASYNC_TAG = "async"

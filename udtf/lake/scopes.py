@@ -1,15 +1,61 @@
-"""Scopes by content: a number that is the same wherever the same scope was recorded."""
+"""Scopes: where events come from in the source, each known by a hash of its content."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numba
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
+from udtf.lake.schemas import SCOPE
+
 ScopeHashes = npt.NDArray[np.uint64]
+Int32s = npt.NDArray[np.int32]
 
 _OFFSETS = numba.types.Array(numba.int32, 1, "C", readonly=True)
 _BYTES = numba.types.Array(numba.uint8, 1, "C", readonly=True)
 _LINES = numba.types.Array(numba.uint32, 1, "C", readonly=True)
+
+
+@dataclass(frozen=True)
+class ScopeTable:
+    """Scopes, of type `schemas.SCOPE`, that events name by their row, and the hash of each."""
+
+    scopes: pa.StructArray
+    hashes: ScopeHashes
+
+    def __len__(self) -> int:
+        return len(self.scopes)
+
+    def take(self, rows: npt.NDArray[np.int64]) -> "ScopeTable":
+        """Some of the scopes."""
+        return ScopeTable(self.scopes.take(pa.array(rows)), self.hashes[rows])
+
+
+NO_SCOPES = ScopeTable(pa.array([], SCOPE), np.empty(0, np.uint64))
+
+
+def hashed(scopes: pa.StructArray) -> ScopeTable:
+    """A table of scopes without nulls, with their hashes."""
+    return ScopeTable(scopes, scope_hashes(scopes))
+
+
+def merged(tables: Sequence[ScopeTable]) -> tuple[ScopeTable, list[Int32s]]:
+    """One table with the scopes of some, each once, in order of first appearance.
+
+    Returns:
+        the table, and for each of `tables` where its rows are in it.
+    """
+    hashes = np.concatenate([table.hashes for table in tables])
+    encoded = pa.array(hashes).dictionary_encode()
+    codes = encoded.indices.to_numpy()
+    first = np.empty(len(encoded.dictionary), np.int64)
+    # The last of several writes stays: backwards, that is the first row of each hash.
+    first[codes[::-1]] = np.arange(len(codes))[::-1]
+    scopes = pa.concat_arrays([table.scopes for table in tables]).take(pa.array(first))
+    ends = np.cumsum([len(table) for table in tables])[:-1]
+    return ScopeTable(scopes, hashes[first]), np.split(codes, ends)
 
 
 def scope_hashes(scope_table: pa.StructArray) -> ScopeHashes:
@@ -21,6 +67,14 @@ def scope_hashes(scope_table: pa.StructArray) -> ScopeHashes:
     hashes: ScopeHashes = _seeds(np.asarray(lines.to_numpy()))
     for text in (names, targets, filenames):
         _add_text(hashes, *text_buffers(text))
+    _finish(hashes)
+    return hashes
+
+
+def text_hashes(texts: pa.StringArray) -> npt.NDArray[np.uint64]:
+    """A hash of each text, made as those of scopes are."""
+    hashes = _seeds(np.zeros(len(texts), np.uint32))
+    _add_text(hashes, *text_buffers(texts))
     _finish(hashes)
     return hashes
 

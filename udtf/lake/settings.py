@@ -33,17 +33,15 @@ class CacheSettings:
 
     Attributes:
         file_bytes: all files together; those of a local folder the operating system keeps in memory already.
-        max_file_bytes: a file larger than that is not kept: it is read in ranges, as far as it is needed.
+        max_file_bytes: a file larger than that is not kept.
         row_bytes: all decoded rows together; those of a query that reads more are not kept.
-        summary_bytes: all decoded summaries together.
-        footer_bytes: all parsed footers of files read in ranges together.
+        index_bytes: all decoded indexes of stretches together.
     """
 
     file_bytes: int = 500 * MIB
     max_file_bytes: int = 20 * MIB
     row_bytes: int = 64 * MIB
-    summary_bytes: int = 32 * MIB
-    footer_bytes: int = 20 * MIB
+    index_bytes: int = 16 * MIB
 
 
 TRACE_GENERATION = CacheSettings(file_bytes=1024 * MIB, max_file_bytes=50 * MIB)

@@ -9,7 +9,6 @@ order of the threads thus decides the ids, whatever encodes them in parallel aft
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import cached_property
 
 import numba
 import numpy as np
@@ -25,39 +24,45 @@ _MIN_SLOTS = 1 << 12
 Int32s = npt.NDArray[np.int32]
 
 
-@dataclass(frozen=True)
 class Bodies:
-    """What all events of one kind share, as `udtf.perfetto.kernels` lays it out."""
+    """What all events of one kind share, as `udtf.perfetto.kernels` lays it out: row 0 for ends, the others by the id
+    of the scope that begins. Grows while a trace is made."""
 
-    words: Words
-    lengths: Lengths
+    def __init__(self) -> None:
+        nothing = np.empty(0, np.int32)
+        table, lengths = event_bodies(nothing, nothing)
+        self._words: Words = table.view(np.uint64)
+        self._lengths: Lengths = lengths
+        self._count = 1
 
-    @classmethod
-    def of(cls, iids: Int32s, category_iids: Int32s) -> "Bodies":
+    @property
+    def words(self) -> Words:
+        return self._words
+
+    @property
+    def lengths(self) -> Lengths:
+        return self._lengths
+
+    def add(self, iids: Int32s, category_iids: Int32s) -> None:
+        """The bodies of more scopes, whose ids follow those that are there."""
         table, lengths = event_bodies(iids, category_iids)
-        return cls(table.view(np.uint64), lengths)
+        needed = self._count + len(iids)
+        if needed > len(self._lengths):
+            room = max(2 * len(self._lengths), needed)
+            self._words = np.resize(self._words, (room, self._words.shape[1]))
+            self._lengths = np.resize(self._lengths, room)
+        self._words[self._count : needed] = table.view(np.uint64)[1:]
+        self._lengths[self._count : needed] = lengths[1:]
+        self._count = needed
 
 
 @dataclass(frozen=True)
 class InternedScopes:
-    """A scope table with its ids.
-
-    `iids` and `category_iids` have one entry per code; `definitions` are what was new, in pieces of whole packets.
-    They must be in the trace before any event of these scopes.
-    """
+    """The id of each scope of a table; `definitions` are what was new, in pieces of whole packets. They must be in the
+    trace before any event of these scopes."""
 
     iids: Int32s
-    category_iids: Int32s
     definitions: tuple[bytes, ...]
-
-    @cached_property
-    def bodies(self) -> Bodies:
-        return Bodies.of(self.iids, self.category_iids)
-
-
-_NOTHING = np.empty(0, np.int32)
-END_BODIES = Bodies.of(_NOTHING, _NOTHING)
-"""Enough for ends, whatever began."""
 
 
 class Interner:
@@ -68,8 +73,7 @@ class Interner:
         self._hashes = np.empty(_MIN_SLOTS, np.uint64)
         self._iids = np.zeros(_MIN_SLOTS, np.int32)
         self._categories: dict[str, int] = {}
-        self._category_iids = np.empty(0, np.int32)
-        """Of each scope, by its id less one."""
+        self.bodies = Bodies()
 
     def intern(self, scope_table: pa.StructArray, hashes: ScopeHashes) -> InternedScopes:
         """Ids of the scopes of a table of type `block_format.SCOPE`, given their `scope_hashes`."""
@@ -83,7 +87,7 @@ class Interner:
         definitions: tuple[bytes, ...] = ()
         if new_count:
             definitions = tuple(self._define(scope_table, new_codes[:new_count]))
-        return InternedScopes(iids, self._category_iids[iids - 1], definitions)
+        return InternedScopes(iids, definitions)
 
     def _define(self, scope_table: pa.StructArray, codes: npt.NDArray[np.int64]) -> Iterator[bytes]:
         """Packets that define new scopes, under the next ids, and those of their categories that are new."""
@@ -94,7 +98,8 @@ class Interner:
         numbered = {target: iid for iid, target in enumerate(new, len(self._categories) + 1)}
         self._categories |= numbered
         used_iids = np.array([self._categories[target] for target in used], np.int32)
-        self._category_iids = np.concatenate((self._category_iids, used_iids[encoded.indices.to_numpy()]))
+        iids = np.arange(self._count + 1, self._count + 1 + len(codes), dtype=np.int32)
+        self.bodies.add(iids, used_iids[encoded.indices.to_numpy()])
         yield from define_categories(numbered)
         yield from define_scopes(self._count + 1, scope_table, codes)
         self._count += len(codes)

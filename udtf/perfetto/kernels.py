@@ -6,7 +6,7 @@ One event becomes one `TracePacket`. In bytes, with the field each tag stands fo
     packet    timestamp   sequence id      track_event
 
 All but the timestamp is the same for every event of a kind, so it is laid out once per scope in a table of *bodies*:
-row `END_ROW` ends a slice, row 1 + code begins a slice of the scope with that code in its batch. A body is three
+row `END_ROW` ends a slice, and the row of an interned scope's id begins one of that scope. A body is three
 words of eight bytes, stored whole and then cut to its length: what is written beyond is overwritten by the next
 packet. An event that is not on the default track has its `track_uuid` after the body, and sizes that count it.
 
@@ -45,7 +45,6 @@ _TABLE = "Array(uint8, 2, 'C')"
 _WORDS = "Array(uint64, 2, 'C', readonly=True)"
 _INT64S = "Array(int64, 1, 'C', readonly=True)"
 _INT32S = "Array(int32, 1, 'C', readonly=True)"
-_UINT32S = "Array(uint32, 1, 'C', readonly=True)"
 _STACK = "Array(int64, 1, 'C')"
 
 _ABANDONED = -1
@@ -179,7 +178,7 @@ def event_bodies(iids, category_iids):  # type: ignore[no-untyped-def]
 
 
 @numba.njit(
-    f"UniTuple(int64, 4)({_INT64S}, {_INT64S}, {_UINT32S}, {_INT32S}, int64,"
+    f"UniTuple(int64, 4)({_INT64S}, {_INT64S}, {_INT32S}, {_INT32S}, int64,"
     f" {_STACK}, {_STACK}, int64, int64, {_WORDS}, {_INT64S}, {_WORDS}, {_BYTES})",
     nogil=True,
     cache=True,
@@ -188,7 +187,7 @@ def encode_spans(  # type: ignore[no-untyped-def]
     begin_ns,
     end_ns,
     depths,
-    codes,
+    iids,
     first,
     stack_depths,
     stack_ends,
@@ -236,7 +235,7 @@ def encode_spans(  # type: ignore[no-untyped-def]
         if position > limit or stack_size == room:
             return row, np.int64(position), last_ns, stack_size
         time_ns = begin_ns[row]
-        body = codes[row] + 1
+        body = iids[row]
         packet = position
         position = _put_event(out, packet, time_ns - last_ns, bodies, lengths, body)
         if stack_size >= MAX_OPEN:

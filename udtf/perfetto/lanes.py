@@ -34,7 +34,7 @@ class AsyncSpans:
     end_ns: Int64s
     span_ids: Int64s
     parent_span_ids: Int64s
-    codes: Int32s
+    iids: Int32s
 
     def __len__(self) -> int:
         return len(self.begin_ids)
@@ -90,7 +90,7 @@ class Lanes:
         times_ns, rows, lanes, lane_count = _play(
             spans.begin_ids,
             spans.begin_ns,
-            spans.codes,
+            spans.iids,
             _indices_of(spans.parent_span_ids, begun.span_ids),
             ends,
             begun.end_ids,
@@ -154,17 +154,17 @@ def _indices_of(wanted: Int64s, values: Int64s) -> Int64s:
 
 
 _COLUMN = "Array(int64, 1, 'C', readonly=True)"
-_CODES = "Array(int32, 1, 'C', readonly=True)"
+_IIDS = "Array(int32, 1, 'C', readonly=True)"
 
 
 @numba.njit(
-    f"Tuple((int64[::1], int32[::1], int64[::1], int64))({_COLUMN}, {_COLUMN}, {_CODES}, {_COLUMN}, {_COLUMN},"
+    f"Tuple((int64[::1], int32[::1], int64[::1], int64))({_COLUMN}, {_COLUMN}, {_IIDS}, {_COLUMN}, {_COLUMN},"
     f" {_COLUMN}, {_COLUMN}, int64[::1], int64[::1], int64[::1], int64[::1], int64)",
     nogil=True,
     cache=True,
 )
 def _play(  # type: ignore[no-untyped-def]
-    begin_ids, begin_ns, codes, parents, ends, end_ids, end_ns, lanes, below, heights, tops, lane_count
+    begin_ids, begin_ns, iids, parents, ends, end_ids, end_ns, lanes, below, heights, tops, lane_count
 ):
     """Plays begins and ends in their common order. Fills `lanes`, `below`, `heights` and `tops`.
 
@@ -211,7 +211,7 @@ def _play(  # type: ignore[no-untyped-def]
             lanes[span] = lane
             tops[lane] = span
             times_ns[event] = begin_ns[begin]
-            rows[event] = codes[begin] + 1
+            rows[event] = iids[begin]
             begin += 1
         event_lanes[event] = lane
     return times_ns, rows, event_lanes, lane_count

@@ -6,8 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from udtf.errors import CorruptData
-from udtf.perfetto.interning import Bodies, InternedScopes
+from udtf.perfetto.interning import Bodies
 from udtf.perfetto.kernels import MAX_EVENT_BYTES, Words, encode_events
 from udtf.perfetto.messages import TrackEvent
 
@@ -57,16 +56,13 @@ def write_events(events: Events, last_ns: int, bodies: Bodies, tracks: Words) ->
         yield piece[:size].data
 
 
-def check_columns(
-    columns: Sequence[npt.NDArray[np.generic]], codes: npt.NDArray[np.int32], scopes: InternedScopes
-) -> None:
+def check_columns(columns: Sequence[npt.NDArray[np.generic]], iids: npt.NDArray[np.int32], bodies: Bodies) -> None:
     """Keeps compiled loops from reading beyond what they were given.
 
     Raises:
-        ValueError: columns have different lengths.
-        CorruptData: a code has no scope.
+        ValueError: columns have different lengths, or there is no body for an id.
     """
     if len({len(column) for column in columns}) != 1:
         raise ValueError(f"columns of spans have lengths {[len(column) for column in columns]}")
-    if len(codes) and not (codes.min() >= 0 and codes.max() < len(scopes.iids)):
-        raise CorruptData(f"spans have scopes {codes.min()} to {codes.max()}, of {len(scopes.iids)}")
+    if len(iids) and not (iids.min() >= 1 and iids.max() < len(bodies.lengths)):
+        raise ValueError(f"spans have scopes {iids.min()} to {iids.max()}, of {len(bodies.lengths)}")

@@ -1,6 +1,17 @@
-"""The metadata database: processes, streams, blocks, partitions. The only package that knows SQLAlchemy."""
+"""The metadata database: processes, streams, histories of segments, partitions. The only package that knows SQLAlchemy."""
 
-from udtf.lake.metadata.rows import BlockRow, PartitionRow, ProcessRow, StreamRow
-from udtf.lake.metadata.store import MetadataStore
+from udtf.lake.metadata.rows import HistoryRow, PartitionRow, ProcessRow, Row, SegmentRow, StreamRow, StretchRow
+from udtf.lake.metadata.store import Growth, HistoryMoved, MetadataStore
 
-__all__ = ["BlockRow", "MetadataStore", "PartitionRow", "ProcessRow", "StreamRow"]
+__all__ = [
+    "Growth",
+    "HistoryMoved",
+    "HistoryRow",
+    "MetadataStore",
+    "PartitionRow",
+    "ProcessRow",
+    "Row",
+    "SegmentRow",
+    "StreamRow",
+    "StretchRow",
+]

@@ -2,16 +2,19 @@
 
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, TypeVar
 
 import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql, sqlite
 
-from udtf.errors import StoreUnavailable
-from udtf.lake.metadata.tables import TABLES
+from udtf.errors import StoreFull, StoreRefused, StoreUnavailable
+from udtf.lake.metadata.rows import Row
+from udtf.lake.metadata.versions import is_current, prepare
 from udtf.lake.settings import DatabaseSettings
+
+T = TypeVar("T")
 
 
 class Database:
@@ -63,23 +66,20 @@ class Database:
         ):
             yield connection
 
-    def rows(self, statement: sa.Select[Any], row_type: type[Any]) -> list[Any]:
-        """All rows of a statement, as values of a type with a field per column."""
-        with self.read() as connection:
-            return rows_of(connection, statement, row_type)
-
-    def scan(self, statement: sa.Select[Any], row_type: type[Any], piece_rows: int = 4096) -> Iterator[list[Any]]:
+    def scan(
+        self, statement: sa.Select[Any], make_row: Callable[[Any], T], piece_rows: int = 4096
+    ) -> Iterator[list[T]]:
         """All rows of a statement, in pieces, over a connection that is held until the last one is read."""
         if not self._scans.acquire(timeout=self._settings.max_wait_s):
             raise StoreUnavailable(
-                f"tables of the metadata database are being read {self._max_scans} times, as often as they may be at "
-                f"once, and that took more than {self._settings.max_wait_s:g} s"
+                f"{self._max_scans} scans of metadata tables are running, as many as are allowed at once, and none ended "
+                f"for {self._settings.max_wait_s:g} s"
             )
         try:
             with self.read() as connection:
                 result = connection.execution_options(yield_per=piece_rows).execute(statement)
                 for piece in result.partitions():
-                    yield [row_type(*row) for row in piece]
+                    yield [make_row(row) for row in piece]
         finally:
             self._scans.release()
 
@@ -94,13 +94,16 @@ class Database:
                 f"for {self._settings.max_wait_s:g} s"
             ) from error
         except (sa.exc.OperationalError, sa.exc.InterfaceError) as error:
-            raise StoreUnavailable("the metadata database does not answer as it should") from error
+            raise _translated(error) from error
 
     def _create_tables(self) -> None:
         for attempt in range(10):
             try:
-                with self.write() as connection:
-                    TABLES.create_all(connection)
+                with self.read() as connection:
+                    current = is_current(connection)
+                if not current:
+                    with self.write() as connection:
+                        prepare(connection)
                 return
             except (sa.exc.ProgrammingError, sa.exc.IntegrityError, StoreUnavailable):
                 # Another server may create the same tables at this moment.
@@ -109,9 +112,19 @@ class Database:
                 time.sleep(0.1 * (attempt + 1))
 
 
-def rows_of(connection: sa.Connection, statement: sa.Select[Any], row_type: type[Any]) -> list[Any]:
+def rows_of(connection: sa.Connection, statement: sa.Select[Any], row_type: type[Row]) -> list[Any]:
     """All rows of a statement within a transaction."""
-    return [row_type(*row) for row in connection.execute(statement)]
+    return [row_type.from_database(row) for row in connection.execute(statement)]
+
+
+def _translated(error: sa.exc.DBAPIError) -> Exception:
+    """What a failure of the database means, by the codes of SQLite and the classes of PostgreSQL."""
+    name = getattr(error.orig, "sqlite_errorname", "") or getattr(error.orig, "sqlstate", None) or ""
+    if name.startswith("SQLITE_FULL") or name == "53100":
+        return StoreFull("the metadata database has no room left")
+    if name.startswith("SQLITE_READONLY") or name == "25006":
+        return StoreRefused("the metadata database is read-only")
+    return StoreUnavailable("the metadata database does not answer as it should")
 
 
 def _prepare_sqlite(connection: Any, _record: object) -> None:

@@ -1,28 +1,71 @@
-"""The metadata store: what is asked of the four tables, and what changes them.
+"""The metadata store: what is asked of the tables, and what changes them.
 
-Every read is one statement, whatever the number of threads; every write is one short transaction.
+A read is one statement, whatever the number of threads; a write is one short transaction.
 Times are integers here, nanoseconds since the Unix epoch.
 """
 
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from copy import copy
+from dataclasses import dataclass
 from typing import Any
 
 import sqlalchemy as sa
 
-from udtf.errors import InvalidTelemetry, NotFound, PermissionDenied
+from udtf.errors import InvalidTelemetry, NotFound, PermissionDenied, Removed
 from udtf.lake.metadata.database import Database, rows_of
-from udtf.lake.metadata.neighbours import check_neighbours
-from udtf.lake.metadata.rows import BlockRow, PartitionRow, ProcessRow, StreamRow
-from udtf.lake.metadata.tables import PARTITION_COLUMNS, blocks, partitions, processes, streams
+from udtf.lake.metadata.rows import (
+    HistoryRow,
+    PartitionRow,
+    ProcessRow,
+    Row,
+    SegmentRow,
+    StreamRow,
+    StretchRow,
+    values_of,
+)
+from udtf.lake.metadata.tables import garbage, histories, partitions, processes, rollups, segments, streams
 from udtf.lake.settings import DatabaseSettings
 from udtf.time_range import TimeRange
 
+_TYPES: Mapping[str, type[Row]] = {
+    "processes": ProcessRow,
+    "streams": StreamRow,
+    "histories": HistoryRow,
+    "segments": SegmentRow,
+    "rollups": StretchRow,
+    "partitions": PartitionRow,
+}
+
+# What a segment has in common with larger stretches, in the order of their columns.
+_SEGMENT_AS_STRETCH = [column for column in segments.columns if column.name != "blocks"]
+
+
+@dataclass(frozen=True)
+class Growth:
+    """What is added to the history of a process: its segments, the stretches that are complete with them, and the
+    history as it is then."""
+
+    history: HistoryRow
+    segments: Sequence[SegmentRow]
+    stretches: Sequence[StretchRow]
+
+    @property
+    def nb_segments_before(self) -> int:
+        return self.history.nb_segments - len(self.segments)
+
+
+class HistoryMoved(Exception):
+    """Histories are no longer what growths were made for; nothing was stored."""
+
+    def __init__(self, process_ids: Sequence[str]) -> None:
+        super().__init__(f"histories of {', '.join(process_ids)} have changed")
+        self.process_ids = process_ids
+
 
 class MetadataStore:
-    """The four tables, in SQLite or PostgreSQL. Safe to use from many threads.
+    """The tables, in SQLite or PostgreSQL. Safe to use from many threads.
 
-    All methods raise StoreUnavailable when the database does not answer.
+    All methods raise StoreUnavailable when the database does not answer, and CorruptData for a row that is damaged.
 
     Args:
         url: an SQLAlchemy URL, `sqlite:///FILE` or `postgresql+psycopg://...`.
@@ -36,7 +79,7 @@ class MetadataStore:
         """The same tables as if they had no rows of other processes. What would add some is refused with
         PermissionDenied. It is closed with this one.
 
-        Ids of streams and blocks are unique in all processes: one that is taken cannot be used here either.
+        Ids of streams are unique in all processes: one that is taken cannot be used here either.
         """
         limited = copy(self)
         limited._visible = process_ids
@@ -54,7 +97,8 @@ class MetadataStore:
             InvalidTelemetry: a known process comes with another clock, which would move its spans in time.
         """
         fixed = ("tsc_frequency", "start_time", "start_ticks")
-        self._put_descriptions(processes, "process", fixed, rows)
+        new = [HistoryRow(row.process_id, row.insert_time, 0, 0, None, None, row.insert_time) for row in rows]
+        self._put_descriptions(processes, "process", fixed, rows, {histories: new})
 
     def put_streams(self, rows: Sequence[StreamRow]) -> None:
         """Store streams; a known one keeps its insert time and takes the new properties.
@@ -62,48 +106,42 @@ class MetadataStore:
         Raises:
             InvalidTelemetry: a known stream comes with another process, tags or format.
         """
-        self._put_descriptions(streams, "stream", ("process_id", "tags", "format"), rows)
+        self._put_descriptions(streams, "stream", ("process_id", "tags", "format"), rows, {})
 
-    def put_blocks(self, rows: Sequence[BlockRow]) -> None:
-        """Store blocks, all or none; one that is stored already with the same content is left as it is.
+    def grow(self, growths: Sequence[Growth]) -> None:
+        """Add segments to histories, at most one growth for each, all or none, in one transaction.
 
         Raises:
-            InvalidTelemetry: a block is known with other content, or its events overlap those of another block, or its
-                time runs backwards against another block.
+            HistoryMoved: a history is no longer what its growth was made for; nothing was stored.
         """
-        if not rows:
+        if not growths:
             return
-        self._check_visible(rows)
         with self._database.write() as connection:
-            self._lock_streams(connection, {row.stream_id for row in rows})
-            new = _new_blocks(connection, rows)
-            if not new:
-                return
-            try:
-                connection.execute(sa.insert(blocks), [vars(row) for row in new])
-            except sa.exc.IntegrityError as error:
-                raise InvalidTelemetry(
-                    "another sender stored a block of the same id or the same events at the same time; send again"
-                ) from error
-            now = max(row.insert_time for row in new)
-            # In order, so that two senders never wait for one another's rows.
-            for table, key in ((processes, "process_id"), (streams, "stream_id")):
-                for identity in sorted({getattr(row, key) for row in new}):
-                    connection.execute(sa.update(table).where(table.c[key] == identity).values(last_update_time=now))
+            moved = []
+            # In order, so that two servers never wait for one another's rows.
+            for growth in sorted(growths, key=lambda growth: growth.history.process_id):
+                table = histories.c
+                update = sa.update(histories).where(
+                    table.process_id == growth.history.process_id,
+                    table.insert_time == growth.history.insert_time,
+                    table.first_segment == growth.history.first_segment,
+                    table.nb_segments == growth.nb_segments_before,
+                )
+                if connection.execute(update, growth.history.to_database()).rowcount == 0:
+                    moved.append(growth.history.process_id)
+            if moved:
+                raise HistoryMoved(moved)
+            for target, rows in (
+                (segments, [row for growth in growths for row in growth.segments]),
+                (rollups, [row for growth in growths for row in growth.stretches]),
+            ):
+                if rows:
+                    connection.execute(sa.insert(target), values_of(rows))
 
-    def new_blocks(self, rows: Sequence[BlockRow]) -> list[BlockRow]:
-        """Those blocks that are not stored, as things are. Raises as `put_blocks`, which looks again."""
-        self._check_visible(rows)
-        with self._database.read() as connection:
-            return _new_blocks(connection, rows)
-
-    def streams_of_ids(self, stream_ids: Collection[str]) -> dict[str, tuple[StreamRow, ProcessRow]]:
-        """Stored streams of these ids, each with its process."""
-        found = self._database.rows(self._select(streams).where(streams.c.stream_id.in_(list(stream_ids))), StreamRow)
-        process_ids = {stream.process_id for stream in found}
-        statement = self._select(processes).where(processes.c.process_id.in_(list(process_ids)))
-        process_of = {row.process_id: row for row in self._database.rows(statement, ProcessRow)}
-        return {stream.stream_id: (stream, process_of[stream.process_id]) for stream in found}
+    def streams_of_ids(self, stream_ids: Collection[str]) -> dict[str, StreamRow]:
+        """Stored streams of these ids."""
+        statement = self._select(streams).where(streams.c.stream_id.in_(list(stream_ids)))
+        return {stream.stream_id: stream for stream in self._rows(statement, StreamRow)}
 
     def known_process_ids(self, process_ids: Collection[str]) -> set[str]:
         """Which of these processes are stored."""
@@ -119,11 +157,11 @@ class MetadataStore:
         Raises:
             NotFound: there is none of this id.
         """
-        rows = self._database.rows(self._select(processes).where(processes.c.process_id == process_id), ProcessRow)
-        if not rows:
-            raise NotFound(f"process {process_id!r} is unknown")
-        row: ProcessRow = rows[0]
-        return row
+        return self._one(processes, processes.c.process_id, process_id, f"process {process_id!r}")
+
+    def history(self, process_id: str) -> HistoryRow:
+        """How far the telemetry of a process has come; raises as `process`."""
+        return self._one(histories, histories.c.process_id, process_id, f"process {process_id!r}")
 
     def stream(self, stream_id: str) -> StreamRow:
         """One stream.
@@ -131,240 +169,274 @@ class MetadataStore:
         Raises:
             NotFound: there is none of this id.
         """
-        rows = self._database.rows(self._select(streams).where(streams.c.stream_id == stream_id), StreamRow)
-        if not rows:
-            raise NotFound(f"stream {stream_id!r} is unknown")
-        row: StreamRow = rows[0]
-        return row
+        return self._one(streams, streams.c.stream_id, stream_id, f"stream {stream_id!r}")
 
     def streams_of(self, process_id: str, stream_id: str | None = None) -> list[StreamRow]:
         """Streams of a process, or one of them, in the order in which they came."""
         statement = self._select(streams).where(streams.c.process_id == process_id)
         if stream_id is not None:
             statement = statement.where(streams.c.stream_id == stream_id)
-        return self._database.rows(statement.order_by(streams.c.insert_time, streams.c.stream_id), StreamRow)
+        return self._rows(statement.order_by(streams.c.insert_time, streams.c.stream_id), StreamRow)
 
-    def blocks_of(self, process_id: str, stream_id: str | None = None) -> list[BlockRow]:
-        """Blocks of a process, or of one of its streams, stream by stream in the order of their events."""
-        statement = self._select(blocks).where(blocks.c.process_id == process_id)
-        if stream_id is not None:
-            statement = statement.where(blocks.c.stream_id == stream_id)
-        return self._database.rows(statement.order_by(blocks.c.stream_id, blocks.c.object_offset), BlockRow)
+    def stretches(self, process_id: str, keys: Iterable[tuple[int, int]]) -> list[StretchRow | SegmentRow]:
+        """Stretches of a process, given how many segments each has and which is the first; one that is missing is left
+        out. One statement for each size."""
+        firsts: dict[int, list[int]] = {}
+        for nb_segments, first_segment in keys:
+            firsts.setdefault(nb_segments, []).append(first_segment)
+        found: list[StretchRow | SegmentRow] = []
+        for nb_segments, wanted in firsts.items():
+            if nb_segments == 1:
+                found += self.segments(process_id, wanted)
+                continue
+            table = rollups.c
+            statement = self._select(rollups).where(
+                table.process_id == process_id,
+                table.nb_segments == nb_segments,
+                _among(table.first_segment, wanted, nb_segments),
+            )
+            found += self._rows(statement, StretchRow)
+        return found
 
-    def recent_blocks_of(self, process_id: str, since_ns: int) -> tuple[list[BlockRow], int]:
-        """Blocks of a process inserted at a time or later, in no order, and the number of all its blocks as of then.
-
-        The number is not known, and 0, where no block is that recent.
-        """
-        total = sa.select(sa.func.count()).where(blocks.c.process_id == process_id).scalar_subquery()
-        statement = self._select(blocks, blocks, total).where(
-            blocks.c.process_id == process_id, blocks.c.insert_time >= since_ns
+    def segments(self, process_id: str, numbers: Collection[int]) -> list[SegmentRow]:
+        """Segments of a process, those of these numbers that there are, in order."""
+        table = segments.c
+        statement = self._select(segments).where(
+            table.process_id == process_id, _among(table.first_segment, numbers, 1)
         )
-        with self._database.read() as connection:
-            found = connection.execute(statement).all()
-        return [BlockRow(*row[:-1]) for row in found], found[0][-1] if found else 0
+        return self._rows(statement.order_by(table.first_segment), SegmentRow)
+
+    def check_history(self, history: HistoryRow) -> None:
+        """Raises Removed if telemetry of a process has been removed since its history was read."""
+        try:
+            now = self.history(history.process_id)
+        except NotFound:
+            raise Removed(f"process {history.process_id!r} has been removed meanwhile") from None
+        if (now.insert_time, now.first_segment) != (history.insert_time, history.first_segment):
+            raise Removed(
+                f"the oldest telemetry of process {history.process_id!r} has been removed while it was read; ask again"
+            )
 
     def process_ids(self) -> list[str]:
         """The ids of all processes."""
         with self._database.read() as connection:
             return list(connection.scalars(self._select(processes, processes.c.process_id)))
 
-    def scan_processes(self) -> Iterator[list[ProcessRow]]:
-        """All processes, in pieces."""
+    def scan_processes(self) -> Iterator[list[tuple[ProcessRow, HistoryRow]]]:
+        """All processes, each with its history, in pieces."""
+        both = self._select(processes, *processes.columns, *histories.columns).join_from(
+            processes, histories, processes.c.process_id == histories.c.process_id
+        )
+        ordered = both.order_by(processes.c.start_time, processes.c.process_id)
+        width = len(processes.columns)
         return self._database.scan(
-            self._select(processes).order_by(processes.c.start_time, processes.c.process_id), ProcessRow
+            ordered, lambda row: (ProcessRow.from_database(row[:width]), HistoryRow.from_database(row[width:]))
         )
 
     def scan_streams(self) -> Iterator[list[StreamRow]]:
         """All streams, in pieces."""
-        return self._database.scan(
-            self._select(streams).order_by(streams.c.insert_time, streams.c.stream_id), StreamRow
-        )
+        ordered = self._select(streams).order_by(streams.c.insert_time, streams.c.stream_id)
+        return self._database.scan(ordered, StreamRow.from_database)
 
-    def scan_blocks(self) -> Iterator[list[BlockRow]]:
-        """All blocks, in pieces."""
-        return self._database.scan(self._select(blocks).order_by(blocks.c.stream_id, blocks.c.object_offset), BlockRow)
+    def scan_segments(self) -> Iterator[list[SegmentRow]]:
+        """All segments, process by process, in pieces."""
+        ordered = self._select(segments).order_by(segments.c.process_id, segments.c.first_segment)
+        return self._database.scan(ordered, SegmentRow.from_database, piece_rows=256)
 
     # Partitions.
 
-    def partitions_of(
-        self, process_id: str, view_set: str, time_range: TimeRange, stream_id: str | None = None
-    ) -> list[PartitionRow]:
-        """Partitions of a process that a time range can touch: those that overlap it, and those with spans that
-        leave or enter them, in which a span of the range may begin or end."""
+    def partitions_of(self, process_id: str, view_set: str, first_segments: Collection[int]) -> list[PartitionRow]:
+        """Partitions of a process whose stretch begins with one of these segments."""
+        if not first_segments:
+            return []
         table = partitions.c
-        statement = self._select(partitions, *PARTITION_COLUMNS).where(
+        statement = self._select(partitions).where(
             table.process_id == process_id,
             table.view_set == view_set,
-            sa.or_(
-                sa.and_(table.begin_time <= time_range.end_ns, table.end_time >= time_range.begin_ns),
-                table.unmatched_ends > 0,
-                table.unmatched_begins > 0,
-            ),
+            table.first_segment.between(min(first_segments), max(first_segments)),
         )
-        if stream_id is not None:
-            statement = statement.where(table.stream_id == stream_id)
-        return self._database.rows(statement, PartitionRow)
-
-    def summaries(self, partition_ids: Collection[str]) -> dict[str, bytes]:
-        """The encoded summaries of partitions, by id; those that are no longer visible are missing."""
-        table = partitions.c
-        statement = self._select(partitions, table.partition_id, table.summary).where(
-            table.partition_id.in_(list(partition_ids))
-        )
-        with self._database.read() as connection:
-            return {row.partition_id: row.summary for row in connection.execute(statement)}
+        return self._rows(statement, PartitionRow)
 
     def scan_partitions(self) -> Iterator[list[PartitionRow]]:
         """All partitions, in pieces."""
-        order = (
-            partitions.c.view_set,
-            partitions.c.instance_id,
-            partitions.c.stream_id,
-            partitions.c.begin_offset,
+        table = partitions.c
+        ordered = self._select(partitions).order_by(
+            table.process_id, table.view_set, table.first_segment, table.nb_segments
         )
-        return self._database.scan(self._select(partitions, *PARTITION_COLUMNS).order_by(*order), PartitionRow)
+        return self._database.scan(ordered, PartitionRow.from_database)
 
-    def commit_partitions(
-        self, built: Sequence[tuple[PartitionRow, bytes]]
-    ) -> tuple[list[PartitionRow], list[PartitionRow]]:
-        """Make finished files visible with their summaries, each in place of older ones of the same events.
+    def commit_partitions(self, rows: Sequence[PartitionRow], now: int) -> list[PartitionRow]:
+        """Make finished files visible, each in place of those of the same stretch and of smaller ones within it.
+
+        Files that are not needed then are garbage: those replaced, and those of rows that another server has committed.
 
         Returns:
-            for each row, the one that is visible now (another one of the same source if somebody was faster); and
-            those that are visible no longer, whose files the caller deletes.
+            for each row the one that is visible now, which is another one of the same source if that was there first.
         """
-        table = partitions.c
-        rows = [row for row, _ in built]
         with self._database.write(durable=False) as connection:
-            self._lock_streams(connection, {row.stream_id for row in rows})
-            values = [{**vars(row), "summary": summary} for row, summary in built]
-            # One statement for any number of rows: SQLAlchemy compiles it once.
-            insert = self._database.insert(partitions).on_conflict_do_nothing().returning(table.partition_id)
-            inserted = set(connection.scalars(insert, values))
-            winners = {
-                (winner.view_set, winner.stream_id, winner.source_hash): winner
-                for row in rows
-                if row.partition_id not in inserted
-                for winner in rows_of(connection, _select_partitions().where(_same_source(row)), PartitionRow)
-            }
-            near = _select_partitions().where(
-                table.stream_id.in_({row.stream_id for row in rows}),
-                table.begin_offset < max(row.end_offset for row in rows),
-                table.end_offset > min(row.begin_offset for row in rows),
+            visible = []
+            # A process that has been removed meanwhile gets no partition any more.
+            known = set(
+                connection.scalars(
+                    sa.select(histories.c.process_id)
+                    .where(histories.c.process_id.in_({row.process_id for row in rows}))
+                    .order_by(histories.c.process_id)
+                    .with_for_update()
+                )
             )
-            replaced = _replaced_by(rows, rows_of(connection, near, PartitionRow))
-            _delete_partitions(connection, replaced)
-        return [winners.get((row.view_set, row.stream_id, row.source_hash), row) for row in rows], replaced
+            for row in rows:
+                within = [
+                    other
+                    for other in rows_of(connection, _partitions_within(row), PartitionRow)
+                    if other.first_segment + other.nb_segments <= row.end_segment
+                ]
+                same = [
+                    other
+                    for other in within
+                    if (other.nb_segments, other.source_hash) == (row.nb_segments, row.source_hash)
+                ]
+                if same or row.process_id not in known:
+                    visible.append(same[0] if same else row)
+                    self._throw_away(connection, [row.path], now)
+                    continue
+                _delete_partitions(connection, within)
+                self._throw_away(connection, [other.path for other in within], now)
+                connection.execute(sa.insert(partitions), row.to_database())
+                visible.append(row)
+        return visible
 
-    def retire_partitions(self, view_set: str, instance_id: str, time_range: TimeRange) -> list[PartitionRow]:
-        """Drop the rows of the partitions that overlap a time range; the caller deletes their files."""
+    def retire_partitions(self, view_set: str, process_id: str, time_range: TimeRange, now: int) -> list[PartitionRow]:
+        """Drop the partitions of a process that overlap a time range; their files are garbage."""
         table = partitions.c
-        statement = self._select(partitions, *PARTITION_COLUMNS).where(
+        statement = self._select(partitions).where(
             table.view_set == view_set,
-            table.instance_id == instance_id,
+            table.process_id == process_id,
             table.begin_time <= time_range.end_ns,
             table.end_time >= time_range.begin_ns,
         )
         with self._database.write() as connection:
             rows: list[PartitionRow] = rows_of(connection, statement, PartitionRow)
             _delete_partitions(connection, rows)
+            self._throw_away(connection, [row.path for row in rows], now)
         return rows
 
-    def forget_partition(self, row: PartitionRow) -> None:
-        """Drop the row of a partition whose file is lost or unreadable."""
+    def forget_partition(self, row: PartitionRow, now: int) -> None:
+        """Drop a partition whose file is lost or damaged; the file is garbage."""
         with self._database.write() as connection:
             _delete_partitions(connection, [row])
+            self._throw_away(connection, [row.path], now)
+
+    # Removal.
+
+    def garbage(self, limit: int) -> list[str]:
+        """Keys of objects that may be deleted."""
+        statement = sa.select(garbage.c.object_key).order_by(garbage.c.object_key).limit(limit)
+        with self._database.read() as connection:
+            return list(connection.scalars(statement))
+
+    def deleted(self, keys: Sequence[str]) -> None:
+        """Objects have been deleted, and are no garbage any more."""
+        if keys:
+            with self._database.write(durable=False) as connection:
+                connection.execute(sa.delete(garbage).where(garbage.c.object_key.in_(list(keys))))
+
+    def throw_away(self, keys: Sequence[str], now: int) -> None:
+        """Objects that no row names are garbage."""
+        with self._database.write() as connection:
+            self._throw_away(connection, keys, now)
 
     # How it is done.
+
+    def _throw_away(self, connection: sa.Connection, keys: Sequence[str], now: int) -> None:
+        if keys:
+            values = [{"object_key": key, "removed_time": now} for key in keys]
+            connection.execute(self._database.insert(garbage).on_conflict_do_nothing(), values)
 
     def _select(self, table: sa.Table, *columns: Any) -> sa.Select[Any]:
         """Columns of a table, or all of them, of the processes that are visible."""
         statement: sa.Select[Any] = sa.select(*(columns or (table,)))
         return statement if self._visible is None else statement.where(table.c.process_id.in_(sorted(self._visible)))
 
-    def _is_visible(self, process_id: str) -> bool:
+    def _rows(self, statement: sa.Select[Any], row_type: type[Row]) -> list[Any]:
+        with self._database.read() as connection:
+            return rows_of(connection, statement, row_type)
+
+    def _one(self, table: sa.Table, key: sa.Column[str], value: str, what: str) -> Any:
+        rows = self._rows(self._select(table).where(key == value), _TYPES[table.name])
+        if not rows:
+            raise NotFound(f"{what} is unknown")
+        return rows[0]
+
+    def is_visible(self, process_id: str) -> bool:
+        """Whether rows of a process are seen."""
         return self._visible is None or process_id in self._visible
 
     def _check_visible(self, rows: Sequence[Any]) -> None:
         for row in rows:
-            if not self._is_visible(row.process_id):
+            if not self.is_visible(row.process_id):
                 raise PermissionDenied(f"process {row.process_id!r} is not among those that you may write to")
 
-    def _put_descriptions(self, table: sa.Table, noun: str, fixed: Collection[str], rows: Sequence[Any]) -> None:
-        """Insert or update rows keyed by `<noun>_id`, refusing a change to the fixed columns."""
+    def _put_descriptions(
+        self,
+        table: sa.Table,
+        noun: str,
+        fixed: Collection[str],
+        rows: Sequence[Any],
+        beside: Mapping[sa.Table, Sequence[Row]],
+    ) -> None:
+        """Insert or update rows keyed by `<noun>_id`, refusing a change to the fixed columns. Rows `beside` them are
+        inserted if they are not there."""
         if not rows:
             return
         self._check_visible(rows)
         key = f"{noun}_id"
+        row_type = _TYPES[table.name]
+        given = {getattr(row, key): row for row in rows}
         with self._database.write() as connection:
-            for row in sorted(rows, key=lambda row: str(getattr(row, key))):
-                values = vars(row)
-                insert = self._database.insert(table).values(**values)
-                changed = {name: insert.excluded[name] for name in values if name not in (key, "insert_time", *fixed)}
-                connection.execute(insert.on_conflict_do_update(index_elements=[key], set_=changed))
-            stored = sa.select(table).where(table.c[key].in_([getattr(row, key) for row in rows]))
-            found = {mapping[key]: mapping for mapping in connection.execute(stored).mappings()}
-            for row in rows:
-                if not self._is_visible(found[getattr(row, key)]["process_id"]):
-                    raise PermissionDenied(f"{noun} {getattr(row, key)!r} cannot be stored: its id is taken")
+            stored = sa.select(table).where(table.c[key].in_(sorted(given))).order_by(table.c[key]).with_for_update()
+            found = {getattr(row, key): row for row in rows_of(connection, stored, row_type)}
+            for identity, row in sorted(given.items()):
+                known = found.get(identity)
+                if known is None:
+                    insert = self._database.insert(table).on_conflict_do_nothing()
+                    if connection.execute(insert, row.to_database()).rowcount == 0:
+                        raise InvalidTelemetry(f"{noun} {identity!r} is being stored by another sender; send it again")
+                    continue
+                if not self.is_visible(known.process_id):
+                    raise PermissionDenied(f"{noun} {identity!r} cannot be stored: its id is taken")
                 for name in fixed:
-                    was, came = found[getattr(row, key)][name], getattr(row, name)
-                    if was != came:
+                    if getattr(known, name) != getattr(row, name):
                         raise InvalidTelemetry(
-                            f"{noun} {getattr(row, key)!r} is stored already with {name} {was!r}, given: {came!r}"
+                            f"{noun} {identity!r} is stored already with {name} {getattr(known, name)!r}, "
+                            f"given: {getattr(row, name)!r}"
                         )
-
-    def _lock_streams(self, connection: sa.Connection, stream_ids: Collection[str]) -> None:
-        """Let nobody else change what hangs on these streams until the transaction ends, or two servers could each
-        commit what the other one's commit rules out. In a fixed order, so that they never wait for one another."""
-        if self._database.is_sqlite:
-            return  # It has one writer at a time.
-        statement = sa.select(streams.c.stream_id).where(streams.c.stream_id.in_(sorted(stream_ids)))
-        connection.execute(statement.order_by(streams.c.stream_id).with_for_update()).all()
+                changed = row_type(**{**vars(row), "insert_time": known.insert_time})
+                connection.execute(sa.update(table).where(table.c[key] == identity), changed.to_database())
+            for other, others in beside.items():
+                connection.execute(self._database.insert(other).on_conflict_do_nothing(), values_of(others))
 
 
-def _select_partitions() -> sa.Select[Any]:
-    return sa.select(*PARTITION_COLUMNS)
+def _among(column: sa.Column[int], numbers: Collection[int], step: int) -> sa.ColumnElement[bool]:
+    """Whether a column has one of these numbers, which mostly follow one another in steps."""
+    pieces: list[list[int]] = []
+    for number in sorted(numbers):
+        if pieces and number == pieces[-1][1] + step:
+            pieces[-1][1] = number
+        else:
+            pieces.append([number, number])
+    return sa.or_(*(column.between(first, last) for first, last in pieces))
 
 
-def _same_source(row: PartitionRow) -> sa.ColumnElement[bool]:
+def _partitions_within(row: PartitionRow) -> sa.Select[Any]:
     table = partitions.c
-    return sa.and_(
-        table.view_set == row.view_set, table.stream_id == row.stream_id, table.source_hash == row.source_hash
+    return sa.select(partitions).where(
+        table.process_id == row.process_id,
+        table.view_set == row.view_set,
+        table.first_segment.between(row.first_segment, row.end_segment - 1),
     )
-
-
-def _replaced_by(rows: Sequence[PartitionRow], others: Sequence[PartitionRow]) -> list[PartitionRow]:
-    """Those of the others that hold events of one of the rows, made from other blocks."""
-    by_view: dict[tuple[str, str], list[PartitionRow]] = {}
-    for row in rows:
-        by_view.setdefault((row.view_set, row.stream_id), []).append(row)
-    return [
-        other
-        for other in others
-        if any(
-            row.source_hash != other.source_hash
-            and row.begin_offset < other.end_offset
-            and row.end_offset > other.begin_offset
-            for row in by_view.get((other.view_set, other.stream_id), ())
-        )
-    ]
 
 
 def _delete_partitions(connection: sa.Connection, rows: Sequence[PartitionRow]) -> None:
     identities = [row.partition_id for row in rows]
     if identities:
         connection.execute(sa.delete(partitions).where(partitions.c.partition_id.in_(identities)))
-
-
-def _new_blocks(connection: sa.Connection, rows: Sequence[BlockRow]) -> list[BlockRow]:
-    statement = sa.select(blocks.c.block_id, blocks.c.stream_id, blocks.c.object_offset, blocks.c.payload_hash)
-    stored = connection.execute(statement.where(blocks.c.block_id.in_([row.block_id for row in rows])))
-    known = {block_id: tuple(content) for block_id, *content in stored}
-    for row in rows:
-        if known.get(row.block_id, row.content) != row.content:
-            raise InvalidTelemetry(f"block {row.block_id!r} is stored already, with other content")
-    new = [row for row in rows if row.block_id not in known]
-    check_neighbours(connection, new)
-    return new

@@ -3,15 +3,14 @@
 from collections.abc import Mapping
 from typing import Protocol
 
-from udtf.errors import CorruptData, UdtfError
+from udtf.errors import CorruptData, StoreRefused
 
 
 class ObjectMissing(CorruptData):
     """The metadata names an object that the store does not have."""
 
 
-class StoreRefused(UdtfError):
-    """The store answered, and will answer the same when asked again: no permission, no bucket, no room."""
+__all__ = ["Backend", "ObjectMissing", "PassingFailure", "StoreRefused"]
 
 
 class PassingFailure(Exception):
@@ -24,7 +23,7 @@ class PassingFailure(Exception):
 class Backend(Protocol):
     """Objects by key, one request for each call. Safe to use from many threads.
 
-    An object is there whole or not at all. Every method raises StoreRefused and PassingFailure; their messages hold
+    An object is there whole or not at all. Every method raises StoreRefused, StoreFull and PassingFailure; their messages hold
     no path of a server.
     """
 

@@ -7,8 +7,10 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+from udtf.errors import StoreFull
 from udtf.lake.objects.backend import ObjectMissing, PassingFailure, StoreRefused
 
+_FULL = {errno.ENOSPC, errno.EDQUOT}
 _PASSING = {errno.EMFILE, errno.ENFILE, errno.EAGAIN, errno.ETIMEDOUT, errno.ESTALE}
 
 
@@ -90,6 +92,8 @@ def _translated(key: str) -> Iterator[None]:
     except OSError as error:
         if error.errno in _PASSING:
             raise PassingFailure(f"object {key}: {error.strerror}") from error
+        if error.errno in _FULL:
+            raise StoreFull("the object store has no room left") from error
         raise StoreRefused(f"object {key} cannot be read or written: {error.strerror}") from error
 
 

@@ -1,5 +1,6 @@
 """Objects by key, with patience for a store that throttles or fails for a while."""
 
+import logging
 import threading
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -8,12 +9,14 @@ from typing import Any, TypeVar
 import fsspec
 import tenacity
 
-from udtf.errors import StoreUnavailable
+from udtf.errors import StoreUnavailable, UdtfError
 from udtf.lake.objects.backend import Backend, ObjectMissing, PassingFailure, StoreRefused
 from udtf.lake.objects.local_folder import LocalFolder
 from udtf.lake.objects.remote_folder import RemoteFolder
 from udtf.lake.settings import StoreSettings
 from udtf.statistics import StoreStatistics
+
+log = logging.getLogger(__name__)
 
 T = TypeVar("T")
 
@@ -97,6 +100,15 @@ class ObjectStore:
     def delete(self, key: str) -> None:
         """Remove an object, or do nothing if there is none."""
         self._request(lambda: self._backend.delete(key))
+
+    def try_delete(self, key: str) -> bool:
+        """Remove an object that no row names; if that fails, it stays, and is removed as an orphan later."""
+        try:
+            self.delete(key)
+        except UdtfError as error:
+            log.warning("object %s stays where it is for now: %s", key, error)
+            return False
+        return True
 
     def written_at(self, prefix: str) -> Mapping[str, float]:
         """Keys below a folder, each with the time of its last change, in seconds since 1970. A local folder tells

@@ -1,0 +1,62 @@
+"""Rows of several partitions, put into the order in which a trace shows them."""
+
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+
+from udtf.errors import CorruptData
+from udtf.lake.ranges import gather
+from udtf.perfetto.writer import TraceWriter
+
+if TYPE_CHECKING:
+    from udtf.views.kind import Part
+
+Int64s = npt.NDArray[np.int64]
+Column = npt.NDArray[Any]
+
+
+def interned_columns(
+    writer: TraceWriter,
+    parts: "Sequence[Part[Any]]",
+    columns_of: Callable[[Any], tuple[Column, ...]],
+    scopes_of: Callable[[Any], npt.NDArray[np.int32]],
+    run_streams: npt.NDArray[np.int32],
+    nb_streams: int,
+) -> tuple[list[bytes], list[Column], Int64s]:
+    """Columns of the rows of parts by stream, and for each stream in the order of its events; scopes interned.
+
+    Args:
+        columns_of: the columns of a part that are wanted.
+        scopes_of: the codes of the scopes of its rows.
+        run_streams: of each run, which stream it is of; runs are numbered in the order of streams and events.
+
+    Returns:
+        packets that define scopes that are new; the columns, and last the ids of scopes; and where the rows of each
+        stream begin, with the number of rows in the end.
+
+    Raises:
+        CorruptData: a row has a scope that its partition does not have.
+    """
+    definitions: list[bytes] = []
+    columns = []
+    for part in parts:
+        interned = writer.intern(part.scopes.scopes, part.scopes.hashes)
+        definitions += interned.definitions
+        codes = scopes_of(part.columns)
+        if len(codes) and not (codes.min() >= 0 and codes.max() < len(interned.iids)):
+            raise CorruptData(f"a partition has scopes {codes.min()} to {codes.max()}, of {len(interned.iids)}")
+        columns.append((*columns_of(part.columns), interned.iids[codes]))
+    if not parts:
+        return definitions, [], np.zeros(nb_streams + 1, np.int64)
+    runs = np.concatenate([part.runs for part in parts])
+    counts = np.concatenate([np.diff(part.bounds) for part in parts])
+    starts = np.cumsum(counts) - counts
+    order = np.argsort(runs, kind="stable")
+    streams = run_streams[runs[order]]
+    bounds = np.concatenate(([0], np.cumsum(np.bincount(streams, counts[order], nb_streams).astype(np.int64))))
+    joined = [np.concatenate(column) if len(parts) > 1 else column[0] for column in zip(*columns, strict=True)]
+    if len(order) > 1 and np.any(order[1:] < order[:-1]):
+        joined = [gather(np.ascontiguousarray(column), starts[order], counts[order]) for column in joined]
+    return definitions, joined, bounds

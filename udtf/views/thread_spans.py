@@ -1,0 +1,179 @@
+"""View set `thread_spans`: the spans of threads, which nest as calls do.
+
+A partition tells what its own runs of events tell: depth counted from the start of the run, no end that lies in another
+run. A reader completes that from the loose events of all runs: which spans were open when a run started, and where a
+span that a run left open has ended.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+from udtf.errors import CorruptData, InvalidTelemetry
+from udtf.lake import schemas
+from udtf.lake.clock import Clock
+from udtf.lake.events import Events
+from udtf.lake.index import Index
+from udtf.lake.matching import BEGIN, END, NONE, OPEN, complete_nested, match_loose, match_nested
+from udtf.lake.metadata import StreamRow
+from udtf.lake.scopes import ScopeTable
+from udtf.perfetto.threads import ThreadTracer
+from udtf.perfetto.writer import TraceWriter
+from udtf.views.kind import Bools, Int64s, Kind, Part, Reader
+from udtf.views.spans import SPAN_COLUMNS, Spans, nanoseconds, span_batch, timestamps
+from udtf.views.tracks import thread_track
+
+
+class ThreadSpans(Kind):
+    """See the module."""
+
+    name = "thread_spans"
+    instance_of = "stream"
+    tag = schemas.THREAD_TAG
+    span_type = "thread"
+    has_threads = True
+    column = "thread_events"
+    event = pa.struct(
+        [
+            pa.field("ticks", pa.int64(), nullable=False),
+            pa.field("kind", pa.uint8(), nullable=False),
+            pa.field("scope", pa.dictionary(pa.int32(), schemas.SCOPE), nullable=False),
+        ]
+    )
+    rows = pa.schema(
+        [
+            pa.field("id", pa.int64(), nullable=False),
+            pa.field("depth", pa.int32(), nullable=False),
+            pa.field("begin", schemas.TIMESTAMP, nullable=False),
+            pa.field("end", schemas.TIMESTAMP),
+            pa.field("scope", pa.int32(), nullable=False),
+        ]
+    )
+    columns = SPAN_COLUMNS
+    schema_version = 2
+
+    def check(self, events: Events, bounds: Int64s) -> None:
+        check_kinds(events)
+
+    def loose(self, events: Events, bounds: Int64s, streams: npt.NDArray[np.int32]) -> Bools:
+        other, *_ = match_loose(events.column("kind"), bounds, np.zeros(len(bounds) - 1, np.bool_))
+        return other < 0
+
+    def count_rows(self, events: Events, bounds: Int64s) -> Int64s:
+        begun = np.concatenate(([0], np.cumsum(events.column("kind") == BEGIN)))
+        counts: Int64s = np.diff(begun[bounds])
+        return counts
+
+    def build(
+        self, events: Events, ordinals: Int64s, bounds: Int64s, streams: npt.NDArray[np.int32], clock: Clock
+    ) -> pa.RecordBatch:
+        begins, ends, depths, _ = match_nested(events.column("kind"), bounds)
+        times_ns = clock.to_ns(events.column("ticks"))
+        return pa.record_batch(
+            [
+                pa.array(ordinals[begins]),
+                pa.array(depths),
+                timestamps(times_ns[begins]),
+                timestamps(times_ns[ends], mask=ends < 0),
+                pa.array(events.column("scope")[begins]),
+            ],
+            schema=self.rows,
+        )
+
+    def reader(self, index: Index, clock: Clock) -> "ThreadReader":
+        return ThreadReader.of(index, clock)
+
+    def batch(
+        self, part: Part[Spans], streams: Sequence[StreamRow], row_streams: npt.NDArray[np.int32]
+    ) -> pa.RecordBatch:
+        return span_batch(part.columns, part.scopes)
+
+    def spans(self, part: Part[Spans]) -> Part[Spans]:
+        return part
+
+    def tracer(self, writer: TraceWriter, streams: Sequence[StreamRow], index: Index) -> ThreadTracer:
+        return ThreadTracer(writer, [thread_track(stream) for stream in streams], index.runs.streams)
+
+
+@dataclass(frozen=True)
+class ThreadReader(Reader[Spans]):
+    """Completes the spans of threads.
+
+    Of each loose event: its time; the end of the span that a begin opens, `OPEN` if there is none; the event of the
+    begin around it; its depth.
+    """
+
+    index: Index
+    kinds: npt.NDArray[np.uint8]
+    times_ns: Int64s
+    ends_ns: Int64s
+    other: Int64s
+    around: Int64s
+    depths: npt.NDArray[np.int32]
+    start_depth: npt.NDArray[np.int32]
+    start_top: Int64s
+
+    @classmethod
+    def of(cls, index: Index, clock: Clock) -> "ThreadReader":
+        kinds = index.loose.column("kind")
+        other, around, depths, start_depth, start_top = match_loose(kinds, index.bounds, index.runs.follow())
+        times_ns = clock.to_ns(index.loose.column("ticks"))
+        ends_ns = np.where(other >= 0, times_ns[other], OPEN)
+        return cls(index, kinds, times_ns, ends_ns, other, around, depths, start_depth, start_top)
+
+    def complete(self, rows: pa.RecordBatch, scopes: ScopeTable, runs: Int64s, bounds: Int64s) -> Spans:
+        if rows.num_rows != bounds[-1]:
+            raise CorruptData(f"a partition has {rows.num_rows} rows, expected {bounds[-1]}")
+        ids = nanoseconds(rows.column("id"))
+        depths = rows.column("depth").to_numpy().copy()
+        ends_ns = nanoseconds(rows.column("end")).copy()
+        parents = np.empty(len(ids), np.int64)
+        complete_nested(
+            ids,
+            bounds,
+            runs,
+            self.index.ordinals,
+            self.kinds,
+            self.index.bounds,
+            self.ends_ns,
+            self.around,
+            self.start_depth,
+            self.start_top,
+            depths,
+            ends_ns,
+            parents,
+        )
+        begins_ns = nanoseconds(rows.column("begin"))
+        return Spans(ids, parents, depths, begins_ns, ends_ns, rows.column("scope").to_numpy())
+
+    def outside(self, runs: Bools) -> Part[Spans]:
+        is_row = self.kinds == BEGIN
+        positions = np.flatnonzero(is_row & np.repeat(runs, np.diff(self.index.bounds)))
+        around = self.around[positions]
+        columns = Spans(
+            self.index.ordinals[positions],
+            np.where(around >= 0, self.index.ordinals[around], NONE),
+            self.depths[positions],
+            self.times_ns[positions],
+            self.ends_ns[positions],
+            self.index.loose.column("scope")[positions],
+        )
+        wanted = np.flatnonzero(runs)
+        bounds = np.append(np.searchsorted(positions, self.index.bounds[wanted]), len(positions))
+        return Part(columns, wanted, bounds, self.index.loose.scopes)
+
+    def orphans(self) -> tuple[Int64s, Int64s]:
+        orphans = np.flatnonzero((self.kinds == END) & (self.other < 0))
+        runs = np.searchsorted(self.index.bounds, orphans, side="right") - 1
+        return self.index.runs.streams[runs].astype(np.int64), self.times_ns[orphans]
+
+
+def check_kinds(events: Events) -> None:
+    """Raises InvalidTelemetry if an event is neither a begin nor an end."""
+    kinds = events.column("kind")
+    if np.any(kinds > END):
+        wrong = int(np.argmax(kinds > END))
+        raise InvalidTelemetry(f"column 'kind' is {kinds[wrong]} at event {wrong}, expected 0 (begin) or 1 (end)")
