@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from udtf.lake.block_format import BEGIN, END, AsyncColumns, Events, Scope, scope_array
-from udtf.lake.matching import match_events
+from udtf.lake.matching import match_nested
 
 SCOPES = 2_000
 TREE_SPANS = 32
@@ -55,7 +55,8 @@ def async_events(spans: int) -> Events:
     random = np.random.default_rng([SEED, spans])
     steps = np.concatenate(_calls(spans, random))
     kinds = _kinds(steps)
-    begins, ends, parents, depths, _ = match_events(kinds)
+    begins, ends, depths, _ = match_nested(kinds, np.array([0, len(kinds)]))
+    parents = _parents(depths)
     numbers = np.empty(len(steps), np.int64)
     numbers[begins] = numbers[ends] = np.arange(spans)
     parent_ids = np.where(parents >= 0, numbers[parents] + 1, 0)
@@ -67,6 +68,16 @@ def async_events(spans: int) -> Events:
         scope_table=SCOPE_TABLE,
         async_columns=AsyncColumns(numbers[order] + 1, parent_ids[numbers][order], depths[numbers][order]),
     )
+
+
+def _parents(depths: npt.NDArray[np.int32]) -> npt.NDArray[np.int64]:
+    """The span around each of some that are in order of their begins, or -1."""
+    parents = np.full(len(depths), -1)
+    for depth in range(1, int(depths.max(initial=0)) + 1):
+        above = np.flatnonzero(depths == depth - 1)
+        here = np.flatnonzero(depths == depth)
+        parents[here] = above[np.searchsorted(above, here) - 1]
+    return parents
 
 
 def _interleaved(
