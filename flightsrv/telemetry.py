@@ -12,8 +12,10 @@ import numpy as np
 import pyarrow as pa
 
 from udtf.lake import schemas
-from udtf.lake.block_format import FORMAT, AsyncColumns, Events, encode_block
+from udtf.lake.block_format import FORMAT, AsyncColumns, Events
 
+THREAD_EVENT_BYTES = 13
+ASYNC_EVENT_BYTES = 33
 DEFAULT_BLOCK_EVENTS = 65_536
 """Events in a block unless told otherwise: about a megabyte before compression."""
 
@@ -58,11 +60,18 @@ class Block:
     block_id: str
     stream_id: str
     process_id: str
-    begin_ticks: int
-    end_ticks: int
-    nb_objects: int
     object_offset: int
-    payload: bytes = field(repr=False)
+    events: Events = field(repr=False)
+
+    @property
+    def nb_objects(self) -> int:
+        """Number of its events."""
+        return len(self.events)
+
+    @property
+    def size_bytes(self) -> int:
+        """Size of its events without compression, their scopes not counted."""
+        return len(self.events) * (THREAD_EVENT_BYTES if self.events.async_columns is None else ASYNC_EVENT_BYTES)
 
 
 def thread_stream(stream_id: str, process_id: str, thread_name: str, thread_id: int) -> Stream:
@@ -111,21 +120,21 @@ def streams_batch(streams: Sequence[Stream]) -> pa.RecordBatch:
 
 
 def blocks_batch(blocks: Sequence[Block]) -> pa.RecordBatch:
-    """Rows for the table `blocks`, with their payloads."""
-    return pa.record_batch(
-        [
-            pa.array([block.block_id for block in blocks]),
-            pa.array([block.stream_id for block in blocks]),
-            pa.array([block.process_id for block in blocks]),
-            pa.array([block.begin_ticks for block in blocks]),
-            pa.array([block.end_ticks for block in blocks]),
-            pa.array([block.nb_objects for block in blocks]),
-            pa.array([block.object_offset for block in blocks]),
-            pa.array([len(block.payload) for block in blocks]),
-            pa.array([block.payload for block in blocks], pa.binary()),
-        ],
-        schema=_BLOCKS,
-    )
+    """Rows for the table `blocks`: the events of each block are a list in the column of its kind."""
+    columns = {
+        "block_id": pa.array([block.block_id for block in blocks]),
+        "stream_id": pa.array([block.stream_id for block in blocks]),
+        "process_id": pa.array([block.process_id for block in blocks]),
+        "object_offset": pa.array([block.object_offset for block in blocks], pa.int64()),
+    }
+    for name, event, is_async in (
+        ("thread_events", schemas.THREAD_EVENT, False),
+        ("async_events", schemas.ASYNC_EVENT, True),
+    ):
+        given = [block.events if (block.events.async_columns is not None) == is_async else None for block in blocks]
+        if any(given):
+            columns[name] = _event_lists(given, event)
+    return pa.record_batch(columns)
 
 
 def cut_blocks(
@@ -145,11 +154,8 @@ def cut_blocks(
             block_id=new_id(),
             stream_id=stream.stream_id,
             process_id=stream.process_id,
-            begin_ticks=int(part.ticks[0]),
-            end_ticks=int(part.ticks[-1]),
-            nb_objects=len(part),
             object_offset=first_ordinal + begin,
-            payload=encode_block(part),
+            events=part,
         )
 
 
@@ -159,10 +165,33 @@ def _columns(schema: pa.Schema, server_side: set[str]) -> pa.Schema:
 
 _PROCESSES = _columns(schemas.PROCESSES, {"insert_time", "last_update_time"})
 _STREAMS = _columns(schemas.STREAMS, {"insert_time", "last_update_time"})
-# The server computes times of blocks from their ticks with the clock of the process.
-_BLOCKS = _columns(schemas.BLOCKS, {"insert_time", "begin_time", "end_time"}).append(
-    pa.field("payload", pa.binary(), nullable=False)
-)
+
+
+def _event_lists(given: Sequence[Events | None], event: pa.StructType) -> pa.ListArray:
+    """A list of events for each block; none for those of another kind."""
+    parts = [events for events in given if events is not None]
+    first_scopes = np.cumsum([0, *(len(part.scope_table) for part in parts[:-1])])
+    scopes = np.concatenate([part.scopes + first for part, first in zip(parts, first_scopes, strict=True)])
+    columns = [
+        pa.array(np.concatenate([part.ticks for part in parts])),
+        pa.array(np.concatenate([part.kinds for part in parts])),
+        pa.DictionaryArray.from_arrays(
+            pa.array(scopes.astype(np.int32)), pa.concat_arrays([part.scope_table for part in parts])
+        ),
+    ]
+    tasks = [part.async_columns for part in parts if part.async_columns is not None]
+    if tasks:
+        columns += [
+            pa.array(np.concatenate([part.span_ids for part in tasks])),
+            pa.array(np.concatenate([part.parent_span_ids for part in tasks])),
+            pa.array(np.concatenate([part.depths for part in tasks])),
+        ]
+    offsets = np.cumsum([0, *(0 if events is None else len(events) for events in given)])
+    return pa.ListArray.from_arrays(
+        pa.array(offsets, pa.int32()),
+        pa.StructArray.from_arrays(columns, fields=list(event)),
+        mask=pa.array([events is None for events in given]),
+    )
 
 
 def _thread_properties(thread_name: str, thread_id: int) -> dict[str, str]:

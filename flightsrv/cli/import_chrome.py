@@ -66,7 +66,7 @@ def _requests(blocks: "Iterable[Block]") -> "Iterator[list[Block]]":
     size_bytes = 0
     for block in blocks:
         group.append(block)
-        size_bytes += len(block.payload)
+        size_bytes += block.size_bytes
         if size_bytes >= _REQUEST_BYTES:
             yield group
             group, size_bytes = [], 0

@@ -36,7 +36,7 @@ MAX_BLOCK_EVENTS = 1 << 18
 it takes milliseconds to get it back."""
 MAX_STREAMS_IN_BATCH = 1000
 BLOCK_OVERHEAD_BYTES = 1024
-"""Counted for a block beside its payload."""
+"""Counted for a block beside its events."""
 
 Integers: TypeAlias = npt.NDArray[np.int64]
 
@@ -185,7 +185,7 @@ class Outbox:
 
 
 def _size_bytes(block: Block) -> int:
-    return len(block.payload) + BLOCK_OVERHEAD_BYTES
+    return block.size_bytes + BLOCK_OVERHEAD_BYTES
 
 
 def _never_decreasing(ticks: Integers, last_ticks: int) -> Integers:

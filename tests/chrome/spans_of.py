@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from flightsrv.chrome import ChromeTrace, read_chrome_trace
-from udtf.lake.block_format import BEGIN, Scope, decode_block
+from udtf.lake.block_format import BEGIN, Scope
 
 
 @dataclass(frozen=True, order=True)
@@ -65,11 +65,11 @@ def async_spans(trace: ChromeTrace) -> list[tuple[str, Span, int, int]]:
 
 
 def events_of(trace: ChromeTrace, stream_id: str) -> list[tuple[int, int, Scope, int, int, int]]:
-    """(ticks, kind, scope, span id, parent span id, depth) from the stream's payloads."""
+    """(ticks, kind, scope, span id, parent span id, depth) from the stream's blocks."""
     rows: list[tuple[int, int, Scope, int, int, int]] = []
     for block in trace.blocks():
         if block.stream_id == stream_id:
-            events = decode_block(block.payload)
+            events = block.events
             scopes = [Scope(**scope) for scope in events.scope_table.to_pylist()]
             columns = events.async_columns
             others = (

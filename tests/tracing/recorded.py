@@ -9,7 +9,7 @@ from itertools import count
 import pyarrow as pa
 
 from flightsrv import tracing
-from udtf.lake.block_format import BEGIN, decode_block
+from udtf.lake.block_format import BEGIN
 
 
 @dataclass(frozen=True)
@@ -71,22 +71,12 @@ class MemorySink:
         events = self.events[str(row["stream_id"])]
         assert row["stream_id"] in self.streams
         assert row["object_offset"] == len(events)
-        payload = row["payload"]
-        assert isinstance(payload, bytes)
-        columns = decode_block(payload)
-        assert (row["begin_ticks"], row["end_ticks"]) == (columns.ticks[0], columns.ticks[-1])
-        assert row["nb_objects"] == len(columns)
-        scopes = columns.scope_table.to_pylist()
-        extra = columns.async_columns
-        for i in range(len(columns)):
-            events.append(
-                Event(
-                    columns.kinds[i] == BEGIN,
-                    int(columns.ticks[i]),
-                    scopes[columns.scopes[i]],
-                    *(() if extra is None else (extra.span_ids[i], extra.parent_span_ids[i], extra.depths[i])),
-                )
-            )
+        lists = [row.get(name) for name in ("thread_events", "async_events")]
+        (rows,) = [found for found in lists if found is not None]
+        assert isinstance(rows, list)
+        for event in rows:
+            numbers = [event.get(name, 0) for name in ("span_id", "parent_span_id", "depth")]
+            events.append(Event(event["kind"] == BEGIN, event["ticks"], event["scope"], *numbers))
 
 
 class GatedSink(MemorySink):

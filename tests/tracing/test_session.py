@@ -21,7 +21,6 @@ ROOT = Path(__file__).parents[2]
 FILE_SINK = """
 import json, os, sys, threading, time
 from flightsrv import tracing
-from udtf.lake.block_format import decode_block
 
 class FileSink:
     def __init__(self, path):
@@ -30,9 +29,8 @@ class FileSink:
         with open(self.path, "a") as file:
             for row in batch.select([n for n in batch.schema.names if n != "start_time"]).to_pylist():
                 if table == "blocks":
-                    events = decode_block(row.pop("payload"))
-                    names = events.scope_table.field("name").to_pylist()
-                    row["events"] = [("()"[k], names[s]) for k, s in zip(events.kinds, events.scopes)]
+                    events = row.pop("thread_events", None) or row.pop("async_events")
+                    row["events"] = [("()"[event["kind"]], event["scope"]["name"]) for event in events]
                 print(json.dumps([table, row]), file=file)
     def close(self):
         pass

@@ -1,4 +1,5 @@
-"""The native block format, `arrow-v1`: the events of one block as an Arrow IPC stream of one record batch.
+"""Events of spans as a sender has them, and the block format `arrow-v1`: the events of one block as an Arrow IPC stream
+of one record batch.
 
 Columns, in this order, none with nulls:
 
@@ -23,6 +24,7 @@ import pyarrow as pa
 
 from udtf.arrow_messages import MessageGuard, check_names, open_stream
 from udtf.errors import InvalidArgument, InvalidTelemetry
+from udtf.lake import schemas
 from udtf.lake.schemas import SCOPE
 
 FORMAT = "arrow-v1"
@@ -35,22 +37,8 @@ MAX_DECODED_BYTES = 35 * MAX_EVENTS + MAX_PAYLOAD_BYTES
 """Most that a payload may take without compression. An event has 33 bytes, and less than two for validity and padding;
 the scopes may take as much as a payload that is not compressed."""
 
-THREAD_EVENTS = pa.schema(
-    [
-        pa.field("ticks", pa.int64(), nullable=False),
-        pa.field("kind", pa.uint8(), nullable=False),
-        pa.field("scope", pa.dictionary(pa.int32(), SCOPE), nullable=False),
-    ]
-)
-
-ASYNC_EVENTS = pa.schema(
-    [
-        *THREAD_EVENTS,
-        pa.field("span_id", pa.int64(), nullable=False),
-        pa.field("parent_span_id", pa.int64(), nullable=False),
-        pa.field("depth", pa.uint32(), nullable=False),
-    ]
-)
+THREAD_EVENTS = pa.schema(list(schemas.THREAD_EVENT))
+ASYNC_EVENTS = pa.schema(list(schemas.ASYNC_EVENT))
 
 
 class Scope(NamedTuple):

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -25,7 +26,7 @@ class Events:
     def __len__(self) -> int:
         return int(self.rows.num_rows)
 
-    def column(self, name: str) -> npt.NDArray[np.generic]:
+    def column(self, name: str) -> npt.NDArray[Any]:
         """A column of numbers, without a copy."""
         return np.asarray(self.rows.column(name).to_numpy())
 
@@ -60,13 +61,14 @@ def concatenate(parts: Sequence[Events]) -> Events:
 
 
 def from_struct(values: pa.StructArray) -> Events:
-    """Events from a column of structs in which scopes are dictionary-encoded, as an upload and an object have them."""
+    """Events from a column of structs in which scopes are dictionary-encoded, as an upload has them."""
     columns = dict(zip((field.name for field in values.type), values.flatten(), strict=True))
     if SCOPE not in columns:
         return Events(pa.RecordBatch.from_pydict(columns))
     encoded: pa.DictionaryArray = columns[SCOPE]
-    columns[SCOPE] = encoded.indices
-    return Events(pa.RecordBatch.from_pydict(columns), hashed(encoded.dictionary))
+    scopes, (code_of,) = merged([hashed(encoded.dictionary)])
+    columns[SCOPE] = pa.array(code_of[encoded.indices.to_numpy()], pa.int32())
+    return Events(pa.RecordBatch.from_pydict(columns), scopes)
 
 
 def to_batch(events: Events) -> pa.RecordBatch:

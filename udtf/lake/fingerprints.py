@@ -1,5 +1,7 @@
 """Fingerprints of blocks: numbers by which the same events are known when they are sent again, however they are packed."""
 
+from typing import Any
+
 import numba
 import numpy as np
 import numpy.typing as npt
@@ -26,7 +28,7 @@ def fingerprints(events: Events, bounds: Int64s) -> Int64s:
     return folded.view(np.int64)
 
 
-def _numbers(events: Events, name: str) -> npt.NDArray[np.uint64]:
+def _numbers(events: Events, name: str) -> Any:
     """A column as numbers that are equal where its values are."""
     column = events.rows.column(name)
     if name == SCOPE:

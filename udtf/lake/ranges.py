@@ -1,5 +1,7 @@
 """Ranges of rows put end to end."""
 
+from typing import Any
+
 import numba
 import numpy as np
 import numpy.typing as npt
@@ -17,7 +19,7 @@ def ranges(starts: Int64s, counts: Int64s) -> Int64s:
     return result
 
 
-def gather(column: npt.NDArray[np.generic], starts: Int64s, counts: Int64s) -> npt.NDArray[np.generic]:
+def gather(column: npt.NDArray[Any], starts: Int64s, counts: Int64s) -> npt.NDArray[Any]:
     """The values of ranges of a column of int64 or int32, without Python's lock: what `column[ranges(...)]` gives."""
     out = np.empty(int(counts.sum()), column.dtype)
     _gather(column, starts, counts, out)

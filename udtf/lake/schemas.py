@@ -1,6 +1,6 @@
 """Arrow schemas of the three telemetry tables, as SQL shows them and as ingestion takes them.
 
-`blocks` is ingested with one more column, `payload`, and shown without it.
+`blocks` is ingested with one more column, a list of the block's events, and shown without it.
 """
 
 import pyarrow as pa
@@ -64,6 +64,25 @@ SCOPE = pa.struct(
     ]
 )
 """Where an event comes from in the source: name, module, file and line."""
+
+THREAD_EVENT = pa.struct(
+    [
+        pa.field("ticks", pa.int64(), nullable=False),  # of the process's clock; never decreasing in a stream
+        pa.field("kind", pa.uint8(), nullable=False),  # 0 begin, 1 end
+        pa.field("scope", pa.dictionary(pa.int32(), SCOPE), nullable=False),
+    ]
+)
+"""An event of a thread: the begin or the end of a span. An end repeats the scope of its begin."""
+
+ASYNC_EVENT = pa.struct(
+    [
+        *THREAD_EVENT,
+        pa.field("span_id", pa.int64(), nullable=False),  # unique in the process, greater than 0
+        pa.field("parent_span_id", pa.int64(), nullable=False),  # 0 when there is none
+        pa.field("depth", pa.uint32(), nullable=False),  # number of ancestors
+    ]
+)
+"""An event of an async stream."""
 
 THREAD_TAG = "thread"
 """Tag of a stream that holds the ordered begin and end events of one thread."""

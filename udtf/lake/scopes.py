@@ -73,7 +73,7 @@ def scope_hashes(scope_table: pa.StructArray) -> ScopeHashes:
 
 def text_hashes(texts: pa.StringArray) -> npt.NDArray[np.uint64]:
     """A hash of each text, made as those of scopes are."""
-    hashes = _seeds(np.zeros(len(texts), np.uint32))
+    hashes: npt.NDArray[np.uint64] = _seeds(np.zeros(len(texts), np.uint32))
     _add_text(hashes, *text_buffers(texts))
     _finish(hashes)
     return hashes

@@ -129,7 +129,7 @@ class View:
             for number in range(len(others), len(others) + len(units))
             if self._layout is not None and np.any(self._layout.runs_of(number) >= 0)
         ]
-        self._partitions: dict[tuple[int, int], PartitionRow] = {}
+        self._partitions: dict[StretchKey, PartitionRow] = {}
 
     @property
     def index(self) -> Index | None:
@@ -147,13 +147,13 @@ class View:
         rows = self.sources.metadata.partitions_of(
             self.process.process_id, self.kind.name, [stretch.key.first_segment for stretch in stretches]
         )
-        fresh = {(row.nb_segments, row.first_segment): row for row in rows}
+        fresh = {StretchKey(row.nb_segments, row.first_segment): row for row in rows}
         self._partitions = {
-            tuple(stretch.key): row
+            stretch.key: row
             for stretch in stretches
-            if (row := fresh.get(tuple(stretch.key))) is not None and row.source_hash == source_hash(self.kind, stretch)
+            if (row := fresh.get(stretch.key)) is not None and row.source_hash == source_hash(self.kind, stretch)
         }
-        return [stretch for stretch in stretches if tuple(stretch.key) not in self._partitions]
+        return [stretch for stretch in stretches if stretch.key not in self._partitions]
 
     def materialize(self) -> int:
         """Make the partitions that the range needs and that are missing; returns their number."""
@@ -304,7 +304,7 @@ class View:
 
     def _rows(self, stretch: Stretch, begin: int, end: int, keep: bool) -> Any:
         """Some rows of a partition and its scopes; it is built if there is none, or none that can be read."""
-        row = self._partitions.get(tuple(stretch.key))
+        row = self._partitions.get(stretch.key)
         if row is not None:
             try:
                 return self.sources.partitions.read(row, self.kind.rows.names, begin, end, self.tally, keep=keep)

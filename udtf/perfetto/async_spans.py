@@ -60,8 +60,8 @@ class AsyncTracer:
             if counts[stream] or (last and encoder.is_due):
                 yield stream, int(counts[stream]), encoder.start()
                 rows = slice(bounds[stream], bounds[stream + 1])
-                for piece in encoder.encode(*(column[rows] for column in columns)):
-                    yield stream, 0, piece
+                if counts[stream]:
+                    yield from ((stream, 0, piece) for piece in encoder.encode(*(column[rows] for column in columns)))
                 if last:
                     yield from ((stream, 0, piece) for piece in encoder.finish())
 

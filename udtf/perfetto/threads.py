@@ -53,8 +53,7 @@ class ThreadTracer:
                 self._encoders[thread] = encoder
             yield thread, int(counts[thread]), encoder.start()
             rows = slice(bounds[thread], bounds[thread + 1])
-            for piece in encoder.encode(*(column[rows] for column in columns)):
-                yield thread, 0, piece
+            yield from ((thread, 0, piece) for piece in encoder.encode(*(column[rows] for column in columns)))
             if last:
                 yield from ((thread, 0, piece) for piece in self._encoders.pop(thread).finish())
         if last:

@@ -37,16 +37,7 @@ class AsyncEvents(Kind):
     tag = schemas.ASYNC_TAG
     span_type = "async"
     column = "async_events"
-    event = pa.struct(
-        [
-            pa.field("ticks", pa.int64(), nullable=False),
-            pa.field("kind", pa.uint8(), nullable=False),
-            pa.field("scope", pa.dictionary(pa.int32(), schemas.SCOPE), nullable=False),
-            pa.field("span_id", pa.int64(), nullable=False),
-            pa.field("parent_span_id", pa.int64(), nullable=False),
-            pa.field("depth", pa.uint32(), nullable=False),
-        ]
-    )
+    event = schemas.ASYNC_EVENT
     rows = pa.schema(
         [
             pa.field("event_id", pa.int64(), nullable=False),
@@ -195,8 +186,8 @@ class AsyncRows:
         return overlapping
 
     def take(self, positions: Int64s) -> "AsyncRows":
-        *numbers, block_ids = vars(self).values()
-        return AsyncRows(*(column[positions] for column in numbers), block_ids.take(pa.array(positions)))
+        columns = {name: column[positions] for name, column in vars(self).items() if name != "block_ids"}
+        return AsyncRows(**columns, block_ids=self.block_ids.take(pa.array(positions)))
 
     def spans(self) -> Spans:
         """As spans; every row must be a begin."""

@@ -41,7 +41,7 @@ class Columns(Protocol):
     def overlapping(self, time_range: TimeRange) -> Bools:
         """Which rows a time range shows."""
 
-    def take(self, positions: Int64s) -> "Columns":
+    def take(self, positions: Int64s) -> Any:
         """Some of the rows."""
 
 

@@ -36,13 +36,7 @@ class ThreadSpans(Kind):
     span_type = "thread"
     has_threads = True
     column = "thread_events"
-    event = pa.struct(
-        [
-            pa.field("ticks", pa.int64(), nullable=False),
-            pa.field("kind", pa.uint8(), nullable=False),
-            pa.field("scope", pa.dictionary(pa.int32(), schemas.SCOPE), nullable=False),
-        ]
-    )
+    event = schemas.THREAD_EVENT
     rows = pa.schema(
         [
             pa.field("id", pa.int64(), nullable=False),
@@ -60,7 +54,8 @@ class ThreadSpans(Kind):
 
     def loose(self, events: Events, bounds: Int64s, streams: npt.NDArray[np.int32]) -> Bools:
         other, *_ = match_loose(events.column("kind"), bounds, np.zeros(len(bounds) - 1, np.bool_))
-        return other < 0
+        loose: Bools = other < 0
+        return loose
 
     def count_rows(self, events: Events, bounds: Int64s) -> Int64s:
         begun = np.concatenate(([0], np.cumsum(events.column("kind") == BEGIN)))

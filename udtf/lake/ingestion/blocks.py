@@ -371,10 +371,11 @@ def join_blocks(parts: Sequence[Blocks]) -> Blocks:
         parts[0].kind,
         pa.concat_arrays([part.block_ids for part in parts]),
         pa.concat_arrays([part.stream_ids for part in parts]),
-        *(
-            np.concatenate([getattr(part, name) for part in parts])
-            for name in ("first", "begin_ticks", "end_ticks", "fingerprints", "payload_bytes")
-        ),
+        np.concatenate([part.first for part in parts]),
+        np.concatenate([part.begin_ticks for part in parts]),
+        np.concatenate([part.end_ticks for part in parts]),
+        np.concatenate([part.fingerprints for part in parts]),
+        np.concatenate([part.payload_bytes for part in parts]),
         concatenate([part.events for part in parts]),
         np.concatenate(([0], np.cumsum(np.concatenate([part.nb_events for part in parts])))),
     )

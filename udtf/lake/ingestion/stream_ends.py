@@ -76,7 +76,8 @@ class StreamEnds:
         is_new = ~is_late
         for position in np.flatnonzero(is_late).tolist():
             is_new[position] = _fits(blocks, int(order[position]), lookup)
-        return order[is_new]
+        new: Int64s = order[is_new]
+        return new
 
     def _codes_of(self, stream_ids: Sequence[str]) -> npt.NDArray[np.int64]:
         codes = np.fromiter(

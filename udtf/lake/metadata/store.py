@@ -157,11 +157,13 @@ class MetadataStore:
         Raises:
             NotFound: there is none of this id.
         """
-        return self._one(processes, processes.c.process_id, process_id, f"process {process_id!r}")
+        row: ProcessRow = self._one(processes, processes.c.process_id, process_id, f"process {process_id!r}")
+        return row
 
     def history(self, process_id: str) -> HistoryRow:
         """How far the telemetry of a process has come; raises as `process`."""
-        return self._one(histories, histories.c.process_id, process_id, f"process {process_id!r}")
+        row: HistoryRow = self._one(histories, histories.c.process_id, process_id, f"process {process_id!r}")
+        return row
 
     def stream(self, stream_id: str) -> StreamRow:
         """One stream.
@@ -169,7 +171,8 @@ class MetadataStore:
         Raises:
             NotFound: there is none of this id.
         """
-        return self._one(streams, streams.c.stream_id, stream_id, f"stream {stream_id!r}")
+        row: StreamRow = self._one(streams, streams.c.stream_id, stream_id, f"stream {stream_id!r}")
+        return row
 
     def streams_of(self, process_id: str, stream_id: str | None = None) -> list[StreamRow]:
         """Streams of a process, or one of them, in the order in which they came."""
