@@ -122,9 +122,9 @@ def streams_batch(streams: Sequence[Stream]) -> pa.RecordBatch:
 def blocks_batch(blocks: Sequence[Block]) -> pa.RecordBatch:
     """Rows for the table `blocks`: the events of each block are a list in the column of its kind."""
     columns = {
-        "block_id": pa.array([block.block_id for block in blocks]),
-        "stream_id": pa.array([block.stream_id for block in blocks]),
-        "process_id": pa.array([block.process_id for block in blocks]),
+        "block_id": pa.array([block.block_id for block in blocks], pa.utf8()),
+        "stream_id": pa.array([block.stream_id for block in blocks], pa.utf8()),
+        "process_id": pa.array([block.process_id for block in blocks], pa.utf8()),
         "object_offset": pa.array([block.object_offset for block in blocks], pa.int64()),
     }
     for name, event, is_async in (
@@ -132,8 +132,7 @@ def blocks_batch(blocks: Sequence[Block]) -> pa.RecordBatch:
         ("async_events", schemas.ASYNC_EVENT, True),
     ):
         given = [block.events if (block.events.async_columns is not None) == is_async else None for block in blocks]
-        if any(given):
-            columns[name] = _event_lists(given, event)
+        columns[name] = _event_lists(given, event)
     return pa.record_batch(columns)
 
 
@@ -170,6 +169,8 @@ _STREAMS = _columns(schemas.STREAMS, {"insert_time", "last_update_time"})
 def _event_lists(given: Sequence[Events | None], event: pa.StructType) -> pa.ListArray:
     """A list of events for each block; none for those of another kind."""
     parts = [events for events in given if events is not None]
+    if not parts:
+        return pa.nulls(len(given), pa.list_(event))
     first_scopes = np.cumsum([0, *(len(part.scope_table) for part in parts[:-1])])
     scopes = np.concatenate([part.scopes + first for part, first in zip(parts, first_scopes, strict=True)])
     columns = [

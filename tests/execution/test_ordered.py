@@ -5,9 +5,9 @@ from collections.abc import Iterator
 from functools import partial
 
 import pytest
+from udtf.execution.ordered import run_ordered
 
 from udtf.execution.cancellation import Cancellation, QueryCancelled
-from udtf.execution.ordered import run_ordered
 
 TIMEOUT_S = 60.0
 

@@ -6,6 +6,9 @@ from contextlib import closing
 from typing import Any
 
 import pytest
+from udtf.lake.runs import Run
+from udtf.lake.thread_spans import ThreadSpans
+from udtf.lake.view_set import BuiltPartition
 
 from tests.model import examples
 from tests.model.examples import calls, task_begin, task_end
@@ -18,9 +21,6 @@ from udtf.functions.progress import TraceProgress
 from udtf.lake.block_format import Events
 from udtf.lake.clock import Clock as TickClock
 from udtf.lake.lake import Lake
-from udtf.lake.runs import Run
-from udtf.lake.thread_spans import ThreadSpans
-from udtf.lake.view_set import BuiltPartition
 
 
 class Clock:

@@ -5,8 +5,8 @@ from tempfile import TemporaryDirectory
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
-
 from udtf.lake.block_index import MARGIN_NS, BlockIndex
+
 from udtf.lake.metadata import BlockRow, MetadataStore, ProcessRow, StreamRow
 
 STREAMS = ("a", "b")

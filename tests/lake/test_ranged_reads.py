@@ -8,6 +8,7 @@ import pyarrow as pa
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from udtf.lake.ranged_file import RangedFile, merged
 
 from benchmarks.latency import Trouble, UnreliableNetwork
 from tests.model import examples
@@ -22,7 +23,6 @@ from udtf.lake.lake import Lake
 from udtf.lake.metadata import MetadataStore
 from udtf.lake.objects import LocalFolder, ObjectStore
 from udtf.lake.partition_file import read_footer, read_partition, read_partition_in_ranges, write_partition
-from udtf.lake.ranged_file import RangedFile, merged
 from udtf.lake.settings import CacheSettings, LakeSettings
 
 ALL_IN_RANGES = LakeSettings(caches=CacheSettings(max_file_bytes=0))
