@@ -12,6 +12,7 @@ from flightsrv.cli.gateway import gateway
 from flightsrv.cli.import_chrome import import_chrome
 from flightsrv.cli.processes import processes
 from flightsrv.cli.query import query
+from flightsrv.cli.removal import delete, gc
 from flightsrv.cli.serve import serve
 from flightsrv.cli.token import token
 from flightsrv.cli.trace import trace
@@ -44,4 +45,6 @@ main.add_command(trace)
 main.add_command(query)
 main.add_command(processes)
 main.add_command(import_chrome)
+main.add_command(gc)
+main.add_command(delete)
 main.add_command(demo)

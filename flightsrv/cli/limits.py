@@ -78,7 +78,7 @@ _OPTIONS = [
         "--max-scans",
         type=click.IntRange(1),
         show_default="the number of cores, 2 at least; 32 on a remote store",
-        help="Most threads of a traced process that one query reads and encodes at once.",
+        help="Most partitions that one query reads at once.",
     ),
     click.option(
         "--chunk-bytes",
@@ -121,7 +121,7 @@ _OPTIONS = [
     click.option(
         "--max-cached-file-mib",
         type=click.IntRange(0),
-        help="Keep files up to this size; larger ones are read in ranges, as far as needed.",
+        help="Keep files up to this size.",
     ),
     click.option(
         "--row-cache-mib",
@@ -129,9 +129,9 @@ _OPTIONS = [
         help="Keep so much of decoded rows, of queries that read no more; 64 by default.",
     ),
     click.option(
-        "--summary-cache-mib",
+        "--index-cache-mib",
         type=click.IntRange(0),
-        help="Keep so much of what is known of partitions without opening their files; 32 by default.",
+        help="Keep so much of the indexes of segments; 16 by default.",
     ),
 ]
 
@@ -158,7 +158,7 @@ def limits_of(options: dict[str, Any]) -> Limits:
         "file_bytes": options["file_cache_mib"],
         "max_file_bytes": options["max_cached_file_mib"],
         "row_bytes": options["row_cache_mib"],
-        "summary_bytes": options["summary_cache_mib"],
+        "index_bytes": options["index_cache_mib"],
     }
     given = {name: size * MIB for name, size in sizes.items() if size is not None}
     lake = LakeSettings(

@@ -6,27 +6,14 @@ from typing import Any
 import click
 
 from flightsrv.cli.gateway import host_name_option, perfetto_ui_option
+from flightsrv.cli.lake_options import lake_options
 from flightsrv.cli.limits import limit_options, limits_of
+from flightsrv.cli.removal import Age, max_bytes_of, max_lake_option
 from flightsrv.cli.security import security_of, security_options
 
 
 @click.command(epilog="Example: flightsrv serve --lake ./lake --port 50051")
-@click.option(
-    "--lake",
-    required=True,
-    envvar="FLIGHTSRV_LAKE",
-    show_envvar=True,
-    metavar="DIR_OR_URI",
-    help="Where telemetry is kept: a folder, or a URL such as s3://bucket/prefix.",
-)
-@click.option(
-    "--db",
-    envvar="FLIGHTSRV_DB",
-    show_envvar=True,
-    metavar="URL",
-    help="Metadata database as an SQLAlchemy URL, such as postgresql+psycopg://user@host/name, which several servers "
-    "may share; without it, an SQLite file in the lake's folder.",
-)
+@lake_options
 @click.option(
     "--host",
     default="127.0.0.1",
@@ -62,6 +49,8 @@ from flightsrv.cli.security import security_of, security_options
 )
 @perfetto_ui_option
 @host_name_option
+@click.option("--retention", type=Age(), help="Remove telemetry whose events are older, such as 7d.")
+@max_lake_option
 @security_options
 @limit_options
 @click.option("-v", "--verbose", is_flag=True, help="Log details, too.")
@@ -74,6 +63,8 @@ def serve(
     http_port: int | None,
     perfetto_ui: str,
     host_names: tuple[str, ...],
+    retention: float | None,
+    max_lake_gib: float | None,
     verbose: bool,
     **options: Any,
 ) -> None:
@@ -83,6 +74,7 @@ def serve(
     query. At an address that other machines reach it starts only with --tokens, --tls-client-ca or --insecure.
     """
     from flightsrv.server import lifecycle
+    from flightsrv.server.retention import Retention
 
     logging.basicConfig(format="%(asctime)s %(levelname)s %(message)s", level=logging.INFO)
     if verbose:
@@ -95,6 +87,7 @@ def serve(
         queries=bounds.queries,
         lake=bounds.lake,
         metrics_port=metrics_port,
+        retention=Retention(retention, max_bytes_of(max_lake_gib)),
     )
     if http_port is not None and settings.security.tls is not None:
         raise click.UsageError(

@@ -15,12 +15,12 @@ from flightsrv.server.gate import Gate
 from flightsrv.server.heap import keep_freed_memory
 from flightsrv.server.limits import CallLimits
 from flightsrv.server.metrics_endpoint import MetricsEndpoint
+from flightsrv.server.retention import Retention, RetentionTimer
 from flightsrv.server.service import FlightService
 from flightsrv.server.stalls import StallWatch
 from flightsrv.server.transport import Transport
 from udtf.errors import InvalidArgument
 from udtf.lake.lake import Lake
-from udtf.lake.orphans import tidy
 from udtf.lake.settings import LakeSettings
 from udtf.settings import QuerySettings
 from udtf.sql.engine import QueryEngine
@@ -41,6 +41,7 @@ class ServerSettings:
         lake: how the store, the database and memory are used.
         metrics_port: where metrics are served over HTTP, on the same address as queries; 0 is a free port, None is not
             at all.
+        retention: what the lake keeps.
     """
 
     drain_s: float = 30.0
@@ -50,6 +51,7 @@ class ServerSettings:
     queries: QuerySettings = field(default_factory=QuerySettings)
     lake: LakeSettings = field(default_factory=LakeSettings)
     metrics_port: int | None = None
+    retention: Retention = field(default_factory=Retention)
 
 
 class RunningServer:
@@ -67,11 +69,13 @@ class RunningServer:
             self._metrics = MetricsEndpoint(services.lake.metrics, host, settings.metrics_port)
         keep_freed_memory()
         self._stalls = StallWatch(limits.max_stall_s)
+        self._retention = RetentionTimer(services.lake, settings.retention)
         service = FlightService(services, self.gate, Authentication(security.tokens), self._stalls)
         try:
             self._transport = Transport(service.handler(), host, port, security.tls, limits.max_calls)
         except InvalidArgument:
             self._stalls.close()
+            self._retention.close()
             if self._metrics is not None:
                 self._metrics.close()
             raise
@@ -93,6 +97,7 @@ class RunningServer:
                 return False
         self._transport.stop(self._settings.grace_s)
         self._stalls.close()
+        self._retention.close()
         if self._metrics is not None:
             self._metrics.close()
         self._services.engine.close()
@@ -123,7 +128,6 @@ def start(
     lake = Lake.open(lake_uri, db_url, settings.lake)
     engine = QueryEngine(lake, settings.queries)
     engine.warm_up()
-    threading.Thread(target=tidy, args=(lake.objects, lake.metadata), name="tidy", daemon=True).start()
     try:
         return RunningServer(Services(engine, lake, limits=settings.calls), host, port, settings)
     except InvalidArgument:
