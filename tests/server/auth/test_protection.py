@@ -200,7 +200,7 @@ def test_files_that_do_not_fit_are_refused(authority: Authority, certificate: Pa
 def test_other_machines_are_asked_who_they_are(host: str, tmp_path: Path) -> None:
     """Or else the server does not start, nor does it make a lake."""
     with (
-        pytest.raises(InvalidArgument, match=f"other machines reach {host}, and nobody would ask them who they are"),
+        pytest.raises(InvalidArgument, match=f"other machines can reach {host} without authentication"),
         running_server(str(tmp_path / "lake"), host=host),
     ):
         pass
