@@ -76,8 +76,8 @@ def trace(
         click.echo(f"Warning: {result.lost_events:,} events were lost; the trace shows where.", err=True)
     if result.dropped_spans:
         click.echo(
-            f"Warning: {result.dropped_spans:,} spans were dropped while recording, for lack of memory; the trace shows "
-            "in which threads.",
+            f"Warning: {result.dropped_spans:,} spans were dropped while recording, for lack of memory; the trace "
+            "shows where.",
             err=True,
         )
     if output != STDOUT:

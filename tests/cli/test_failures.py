@@ -108,7 +108,7 @@ def test_a_thread_that_failed_is_a_warning(tmp_path):
     assert result.stderr.splitlines() == [
         r"Warning: thread s1 is missing: block b1 is \x1b[1mcorrupt",
         "Warning: 1,200 events were lost; the trace shows where.",
-        "Warning: 3,400 spans were dropped while recording, for lack of memory; the trace shows in which threads.",
+        "Warning: 3,400 spans were dropped while recording, for lack of memory; the trace shows where.",
     ]
     assert path.read_bytes() == b"first"
 

@@ -39,7 +39,7 @@ class Authentication:
         name, token = _credentials(headers)
         principal = self._tokens.find(token)
         if principal is None or not (name is None or hmac.compare_digest(name.encode(), principal.name.encode())):
-            raise Unauthenticated("the token is unknown, or has another name")
+            raise Unauthenticated("the token is unknown, or belongs to another name")
         return principal
 
     def handshake(self, headers: Headers) -> dict[str, str]:
