@@ -66,19 +66,20 @@ def _links(packed: str) -> str:
 
 
 _OPEN = """
-const ui = open('{ui}');
+const ui = window.open('{ui}');
 const data = document.getElementById('{link_id}').href.split(',')[1];
 const buffer = Uint8Array.from(atob(data), (character) => character.charCodeAt(0)).buffer;
 const asking = setInterval(() => ui.closed ? clearInterval(asking) : ui.postMessage('PING', '*'), 100);
 const hear = (event) => {{
   if (event.source !== ui || event.origin !== '{ui}' || event.data !== 'PONG') return;
   clearInterval(asking);
-  removeEventListener('message', hear);
+  window.removeEventListener('message', hear);
   ui.postMessage({{perfetto: {{buffer, title: 'Trace'}}}}, '{ui}');
 }};
-addEventListener('message', hear)
+window.addEventListener('message', hear)
 """
-"""Asks the Perfetto UI in a new window until it answers, then hands the trace over:
+"""Asks the Perfetto UI in a new window until it answers, then hands the trace over. Names of the window are given as
+such, since a handler sees those of its element and of the document first.
 https://perfetto.dev/docs/visualization/deep-linking-to-perfetto-ui"""
 
 

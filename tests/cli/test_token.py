@@ -70,6 +70,6 @@ def test_a_server_asks_for_a_token(shell: Shell) -> None:
         process.terminate()
         assert process.wait(60) == 0
     assert (refused.returncode, refused.stdout) == (1, "")
-    assert refused.stderr.startswith("Error: this server asks for a token")
+    assert refused.stderr.startswith("Error: this server requires a token")
     assert (answered.returncode, json.loads(answered.stdout)) == (0, [])
     assert token not in log.read_text()

@@ -450,7 +450,7 @@ def test_a_server_that_comes_back(tmp_path: Path, browse: Browse) -> None:
                 pass
             open_process(page, gateway, process_id)
         drag(page, 0.2, 0.4)
-        expect(page.locator(".estimate.error")).to_contain_text("The Flight SQL server is away or busy: ")
+        expect(page.locator(".estimate.error")).to_contain_text("The Flight SQL server is unreachable or busy: ")
         with running_server(lake, port=port):
             while ask(f"{gateway.url}/ready").status == 503:
                 pass

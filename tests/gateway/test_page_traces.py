@@ -229,7 +229,7 @@ def test_a_server_that_dies_half_way(server: RunningServer, conductor: str, brow
             process.kill()
             process.wait()
             expect(page.get_by_role("alert")).to_contain_text(
-                "The trace could not be finished. The Flight SQL server is away or busy: "
+                "The trace could not be finished. The Flight SQL server is unreachable or busy: "
             )
             with interposed(server.url, port=int(url.rpartition(":")[2])) as revived:
                 revived.is_healed = True

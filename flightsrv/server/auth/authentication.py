@@ -15,7 +15,7 @@ from udtf.errors import UdtfError
 
 AUTHORIZATION = "authorization"
 
-_NEEDED = "this server asks for a token, to be sent as call header `authorization: Bearer TOKEN`"
+_NEEDED = "this server requires a token, as call header `authorization: Bearer TOKEN`"
 
 
 class Unauthenticated(UdtfError):

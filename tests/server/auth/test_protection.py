@@ -108,7 +108,7 @@ def test_a_client_that_knows_nothing_of_tls_is_told(encrypted: tuple[RunningServ
 
 def test_tls_alone_lets_nobody_in(encrypted: tuple[RunningServer, str], authority: Authority) -> None:
     """A token is needed as well."""
-    with pytest.raises(Unauthenticated, match="this server asks for a token"):
+    with pytest.raises(Unauthenticated, match="this server requires a token"):
         flightsrv.client.connect(encrypted[0].url, tls=Tls(authority.pair.certificate))
 
 
