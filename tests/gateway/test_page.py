@@ -174,9 +174,12 @@ def test_the_address_changes_once_for_a_drag(gateway: RunningGateway, conductor:
             "window.changes = 0; const really = history.replaceState.bind(history);"
             "history.replaceState = (...all) => { changes += 1; really(...all); }"
         )
+        page.clock.install()
         open_process(page, gateway, conductor)
         before = page.evaluate("() => changes")
+        page.clock.pause_at(time.time() + 60)
         drag(page, 0.1, 0.9, steps=150)
+        page.clock.run_for(1000)
         expect(page.locator(".estimate strong")).to_be_visible()
         assert page.evaluate("() => changes") == before + 1
         assert chosen_range(page)["begin"].startswith("2026-01-01T10:00:01")
@@ -592,6 +595,8 @@ def test_threads_are_filtered_and_sorted(gateway: RunningGateway, conductor: str
             order.select_option(by)
             expect(names).to_have_text(expected)
         field = page.get_by_label("Filter threads")
+        field.fill("102")
+        expect(names).to_have_text(["worker-9"])
         field.fill("WORK 10")
         expect(names).to_have_text(["worker-10"])
         expect(page.locator(".gutter")).to_have_text("1 of 4")
@@ -623,8 +628,9 @@ def test_times_in_every_form(gateway: RunningGateway, client: QueryClient, brows
         begin.fill("")
         begin.press("Enter")
         expect(page.locator(".length")).to_have_text("10 min")
-        open_process(page, gateway, process_id, "?begin=-1s&end=-1h")
+        page.goto(f"{gateway.url}/#/process/{process_id}?begin=-1s&end=-1h")
         expect(page.get_by_text("Begin must not be after end")).to_be_visible()
+        expect(page.get_by_role("button", name="Download")).to_be_disabled()
 
     browse(steps)
 

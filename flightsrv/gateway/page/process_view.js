@@ -48,6 +48,7 @@ class ProcessView {
     this.signal = signal;
     this.life = begin === null ? null : { begin: parseTime(begin), end: parseTime(end) };
     this.range = null;
+    this.isUnreadable = false;
     this.info = null;
     this.spans = {
       thread: this.buildChoice("thread", "Thread spans"),
@@ -212,6 +213,7 @@ class ProcessView {
       for (const [name, field] of Object.entries(this.fields)) {
         field.setAttribute("aria-invalid", error.message.toLowerCase().startsWith(name));
       }
+      this.isUnreadable = true;
       this.showProblem(error.message);
     }
   }
@@ -264,8 +266,8 @@ class ProcessView {
   async loadOpenSpans() {
     try {
       const { open_spans: found } = await getJson(`${this.path}/open_spans`, {}, this.signal);
-      this.timeline.showOpen(new Map(found.map((open) => [open.stream_id, { ...open, begin: parseTime(open.begin) }])));
-      this.arrange();
+      const open = found.map((spans) => [spans.stream_id, { ...spans, begin: parseTime(spans.begin) }]);
+      this.timeline.showOpen(new Map(open), this.threads);
     } catch (error) {
       if (error.name !== "AbortError" && !(error instanceof Problem)) throw error;
     }
@@ -292,6 +294,7 @@ class ProcessView {
 
   /** Something else is chosen now. */
   change() {
+    this.isUnreadable = false;
     this.panel.reset();
     this.panel.enabled = this.spanTypes !== null;
     this.info = null;
@@ -302,7 +305,7 @@ class ProcessView {
 
   /** It has stayed so for a moment: browsers limit how often an address changes, and each estimate costs a query. */
   settle() {
-    if (this.signal.aborted) return;
+    if (this.signal.aborted || this.isUnreadable) return;
     const query = this.range === null ? "" : `?begin=${rfc3339(this.range.begin)}&end=${rfc3339(this.range.end)}`;
     if (!rewrite(`${processAddress(this.process.process_id)}${query}`)) return;
     if (this.spanTypes !== null) this.loadInfo();
@@ -319,7 +322,7 @@ class ProcessView {
       const parameters = { ...rangeParameters(asked), span_types: this.spanTypes };
       const path = `api/perfetto/${encodeURIComponent(this.process.process_id)}/info`;
       const info = await getJson(path, parameters, this.signal);
-      if (asked !== this.range || parameters.span_types !== this.spanTypes) return;
+      if (asked !== this.range || parameters.span_types !== this.spanTypes || this.isUnreadable) return;
       this.info = info;
       this.showEstimate();
     } catch (error) {

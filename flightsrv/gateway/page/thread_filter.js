@@ -27,10 +27,10 @@ export class ThreadFilter {
     this.element = element("span", { class: "filter" }, this.field, element("label", {}, "Sort by ", this.order));
   }
 
-  /** Those of the threads that are to be shown: all words that were typed are in their name or id. */
+  /** Those of the threads that are to be shown: each word that was typed is in their name, or is their id. */
   of(threads) {
     const words = this.field.value.toLowerCase().split(/\s+/).filter(Boolean);
-    const isWanted = ({ name, thread_id: id }) => words.every((word) => `${name} ${id ?? ""}`.toLowerCase().includes(word));
+    const isWanted = ({ name, thread_id: id }) => words.every((word) => word === id || name.toLowerCase().includes(word));
     const [, order] = ORDERS[this.order.value];
     return threads.filter(isWanted).toSorted((one, other) => order(one, other) || byKindAndName(one, other));
   }

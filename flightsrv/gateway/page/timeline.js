@@ -143,9 +143,10 @@ export class Timeline {
     else if (window.end === whole.end) this.window = endingAt(window, this.whole.end);
   }
 
-  /** Spans that have not ended, by stream: { begin, name, nb_spans }. */
-  showOpen(open) {
+  /** Spans that have not ended, by stream: { begin, name, nb_spans }; `threads` are all there are. */
+  showOpen(open, threads) {
     this.open = open;
+    for (const thread of threads) if (this.rowOf.has(thread.stream_id)) this.describe(thread);
     this.draw();
   }
 
