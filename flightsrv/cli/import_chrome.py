@@ -27,13 +27,13 @@ _REQUEST_BYTES = 4 << 20
     metavar="TIME",
     default="1970-01-01T00:00:00Z",
     show_default=True,
-    help="The time that the file calls 0.",
+    help="Time of the timestamp 0 in the file.",
 )
 @server_options
 def import_chrome(file: Path, start_time: str, server: ServerAddress) -> None:
     """Import a Chrome JSON trace, as viztracer and many profilers write it.
 
-    Prints the ids of the processes in it, one a line. Importing a file again changes nothing.
+    Prints the ids of its processes, one per line. Importing a file twice stores it once.
     """
     from flightsrv.chrome import read_chrome_trace
     from flightsrv.client.times import time_ns
@@ -46,6 +46,8 @@ def import_chrome(file: Path, start_time: str, server: ServerAddress) -> None:
         click.echo(line, err=True)
     for process in trace.processes:
         click.echo(process.process_id)
+    if not trace.findings.spans:
+        raise click.ClickException(f"there are no spans in {file}")
 
 
 def _send(trace: "ChromeTrace", client: "QueryClient") -> None:

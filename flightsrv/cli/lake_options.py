@@ -13,7 +13,7 @@ def lake_options(command: Callable[..., None]) -> Callable[..., None]:
         show_envvar=True,
         metavar="URL",
         help="Metadata database as an SQLAlchemy URL, such as postgresql+psycopg://user@host/name, which several "
-        "servers may share; without it, an SQLite file in the lake's folder.",
+        "servers may share. Default: an SQLite file in the lake's folder.",
     )(command)
     return click.option(
         "--lake",
@@ -21,5 +21,5 @@ def lake_options(command: Callable[..., None]) -> Callable[..., None]:
         envvar="FLIGHTSRV_LAKE",
         show_envvar=True,
         metavar="DIR_OR_URI",
-        help="Where telemetry is kept: a folder, or a URL such as s3://bucket/prefix.",
+        help="Where telemetry is stored: a folder, or a URL such as s3://bucket/prefix.",
     )(command)

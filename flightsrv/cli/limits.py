@@ -22,57 +22,55 @@ _OPTIONS = [
         type=click.IntRange(1),
         default=CALLS.max_calls,
         show_default=True,
-        help="Most calls that are answered at once, waiting queries among them; others are sent away.",
+        help="Most calls at once, waiting queries included; further ones are refused.",
     ),
     click.option(
         "--max-queries",
         type=click.IntRange(1),
         default=CALLS.max_queries,
         show_default=True,
-        help="Most queries that run at once; others wait.",
+        help="Most queries that run at once; further ones wait.",
     ),
     click.option(
         "--max-wait-seconds",
         type=click.FloatRange(0),
         default=CALLS.max_wait_s,
         show_default=True,
-        help="How long a query waits for others before it is sent away.",
+        help="Longest time that a query waits to run before it is refused.",
     ),
     click.option(
         "--max-stall-seconds",
         type=click.FloatRange(0, min_open=True),
         default=CALLS.max_stall_s,
         show_default=True,
-        help="How long a call waits for its client to take what was sent, or to send more, before it is ended.",
+        help="Longest time that a client may neither read nor send before its call is ended.",
     ),
     click.option(
         "--max-query-seconds",
         type=click.FloatRange(0, min_open=True),
-        help="How long a query may run, the time included that its client takes to read; without it, for ever.",
+        help="Longest time that a query may run, including the time its client takes to read. Default: no limit.",
     ),
-    click.option(
-        "--max-result-mib", type=click.IntRange(1), help="How large a result may become; without it, without end."
-    ),
+    click.option("--max-result-mib", type=click.IntRange(1), help="Largest result. Default: no limit."),
     click.option(
         "--memory-mib",
         type=click.IntRange(1),
         default=QUERIES.memory_bytes // MIB,
         show_default=True,
-        help="Memory of all queries together that sort, join or aggregate: so many run at once as have room in it.",
+        help="Memory for all queries that sort, join or aggregate; as many run at once as fit into it.",
     ),
     click.option(
         "--query-memory-mib",
         type=click.IntRange(MIN_QUERY_MEMORY_BYTES // MIB),
         default=QUERIES.query_memory_bytes // MIB,
         show_default=True,
-        help="Memory that one of them has.",
+        help="Memory for one such query.",
     ),
     click.option(
         "--query-spill-mib",
         type=click.IntRange(0),
         default=QUERIES.query_spill_bytes // MIB,
         show_default=True,
-        help="Disk that one of them has beyond that, in the folder for temporary files (TMPDIR).",
+        help="Disk space that one such query may use beyond its memory, in the folder for temporary files (TMPDIR).",
     ),
     click.option(
         "--max-scans",
@@ -85,20 +83,20 @@ _OPTIONS = [
         type=click.IntRange(MIN_CHUNK_BYTES, MAX_CHUNK_BYTES),
         default=QUERIES.chunk_bytes,
         show_default=True,
-        help="About how large the chunks of a trace are.",
+        help="Approximate size of the chunks of a trace.",
     ),
     click.option(
         "--max-builds",
         type=click.IntRange(1),
         show_default="the number of cores, 2 at least; 32 on a remote store",
-        help="Most partitions that are materialized at once, for all queries together.",
+        help="Most partitions that all queries together make at once.",
     ),
     click.option(
         "--max-store-requests",
         type=click.IntRange(1),
         default=STORE.max_requests,
         show_default=True,
-        help="Most requests to the object store that are under way at once.",
+        help="Most requests to the object store at once.",
     ),
     click.option(
         "--max-db-connections",
@@ -115,23 +113,21 @@ _OPTIONS = [
         help="Sizes of the caches: standard keeps 500 MiB of files of up to 20 MiB each; traces, for a server that "
         "mostly makes traces of large processes, 1024 and 50.",
     ),
-    click.option(
-        "--file-cache-mib", type=click.IntRange(0), help="Keep so much of partitions' files, whatever --caches says."
-    ),
+    click.option("--file-cache-mib", type=click.IntRange(0), help="Cache for files of partitions; overrides --caches."),
     click.option(
         "--max-cached-file-mib",
         type=click.IntRange(0),
-        help="Keep files up to this size.",
+        help="Largest file to cache.",
     ),
     click.option(
         "--row-cache-mib",
         type=click.IntRange(0),
-        help="Keep so much of decoded rows, of queries that read no more; 64 by default.",
+        help="Cache for decoded rows of small queries. Default: 64.",
     ),
     click.option(
         "--index-cache-mib",
         type=click.IntRange(0),
-        help="Keep so much of the indexes of segments; 16 by default.",
+        help="Cache for indexes of segments. Default: 16.",
     ),
 ]
 

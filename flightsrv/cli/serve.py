@@ -20,7 +20,7 @@ from flightsrv.cli.security import security_of, security_options
     envvar="FLIGHTSRV_HOST",
     show_default=True,
     show_envvar=True,
-    help="Address to listen on; 0.0.0.0 is every one of this machine.",
+    help="Address to listen on; 0.0.0.0 for all addresses of this machine.",
 )
 @click.option(
     "--port",
@@ -29,23 +29,22 @@ from flightsrv.cli.security import security_of, security_options
     envvar="FLIGHTSRV_PORT",
     show_default=True,
     show_envvar=True,
-    help="Port to listen on; 0 is a free one, printed at the start.",
+    help="Port to listen on; 0 for a free one, printed at the start.",
 )
 @click.option(
     "--metrics-port",
     type=click.IntRange(0, 65535),
     envvar="FLIGHTSRV_METRICS_PORT",
     show_envvar=True,
-    help="Serve metrics for Prometheus on this port of the same address, as http://HOST:PORT/metrics; 0 is a free one, "
-    "told in the log. Without it, not at all.",
+    help="Serve Prometheus metrics at http://HOST:PORT/metrics on this port; 0 for a free one, written to the log. "
+    "Default: no metrics endpoint.",
 )
 @click.option(
     "--http-port",
     type=click.IntRange(0, 65535),
     envvar="FLIGHTSRV_HTTP_PORT",
     show_envvar=True,
-    help="Serve traces over HTTP as well, and a page to choose them on, at this port of the same address; 0 is a free "
-    "one, told in the log. Without it, not at all.",
+    help="Serve the page and traces over HTTP on this port; 0 for a free one, written to the log. Default: no page.",
 )
 @perfetto_ui_option
 @host_name_option
@@ -53,7 +52,7 @@ from flightsrv.cli.security import security_of, security_options
 @max_lake_option
 @security_options
 @limit_options
-@click.option("-v", "--verbose", is_flag=True, help="Log details, too.")
+@click.option("-v", "--verbose", is_flag=True, help="Log details.")
 def serve(
     lake: str,
     db: str | None,
@@ -70,8 +69,8 @@ def serve(
 ) -> None:
     """Serve a lake over Flight SQL until SIGTERM or Ctrl-C.
 
-    Prints one line, "listening on grpc://HOST:PORT", when clients may come. The log goes to standard error, one line a
-    query. At an address that other machines reach it starts only with --tokens, --tls-client-ca or --insecure.
+    Prints one line, "listening on grpc://HOST:PORT", when ready. The log, one line per query, goes to standard error.
+    On an address that other machines can reach, --tokens, --tls-client-ca or --insecure is required.
     """
     from flightsrv.server import lifecycle
     from flightsrv.server.retention import Retention

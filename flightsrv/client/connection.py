@@ -11,9 +11,18 @@ from typing import TYPE_CHECKING, Any, Self, TypeAlias
 import pyarrow as pa
 from pyarrow import flight
 
-from flightsrv.client.errors import FlightsrvError, InvalidRequest, ServerFailed, Unavailable, translated_errors
+from flightsrv.client.errors import (
+    FlightsrvError,
+    InvalidRequest,
+    NotFound,
+    ServerFailed,
+    Unavailable,
+    translated_errors,
+)
+from flightsrv.client.inline import Trace
+from flightsrv.client.process_ids import whole_process_id
 from flightsrv.client.streams import QueryStream
-from flightsrv.client.times import Time, rfc3339, time_ns
+from flightsrv.client.times import Time, range_ns, rfc3339
 from flightsrv.client.tls import Tls
 from flightsrv.client.traces import ProgressCallback, TraceResult, TraceStream, trace_statement, write_trace
 from flightsrv.wire.codec import decode, pack, unpack
@@ -76,9 +85,11 @@ class QueryClient:
     Every method raises a `FlightsrvError`, and others only where it says so: `InvalidRequest` for what the caller can
     put right, `Unavailable` when the server is gone, `ServerFailed` for problems of the server. Nothing is tried twice.
 
-    In each method `begin` and `end` limit the time that the query looks at; both ends are included, and without
-    them it looks at the whole life of a process. `timeout_seconds` is how long each of the server's answers may take,
-    that with the rows to its end; after that, the query is stopped, and the error is `Unavailable`.
+    In each method `begin` and `end` limit the time that the query looks at, in any form that `flightsrv.client.times`
+    reads: `begin="-60s"` is the last minute. Both ends are included; without them it looks at the whole life of a
+    process. Of a process id, the first characters are enough where no other process has the same.
+    `timeout_seconds` is how long each of the server's answers may take, that with the rows to its end; after that, the
+    query is stopped, and the error is `Unavailable`.
     """
 
     def __init__(self, url: str, token: str | None = None, tls: Tls | None = None) -> None:
@@ -181,9 +192,20 @@ class QueryClient:
         listed in the stream's `result`; with `strict` it is an error. `progress` is called in the reading thread.
         """
         headers = [(b"trace_progress", b"true"), (b"trace_strict", b"true" if strict else b"false")]
-        statement = trace_statement(process_id, begin, end, span_types)
+        begin, end = range_ns(begin, end)
         options, planning = self._options(headers), self._options(headers, PLAN_TIMEOUT_S)
-        return TraceStream(self._run(CommandStatementQuery(statement), options, planning=planning), progress)
+
+        def run(process_id: str) -> TraceStream:
+            statement = trace_statement(process_id, begin, end, span_types)
+            return TraceStream(self._run(CommandStatementQuery(statement), options, planning=planning), progress)
+
+        try:
+            return run(process_id)
+        except NotFound:
+            whole = whole_process_id(self.query, process_id)
+            if whole is None:
+                raise
+        return run(whole)
 
     def trace(
         self,
@@ -194,12 +216,12 @@ class QueryClient:
         span_types: str = "both",
         strict: bool = False,
         progress: ProgressCallback | None = None,
-    ) -> bytes:
-        """The Perfetto trace of a process; see `trace_chunks`."""
+    ) -> Trace:
+        """The Perfetto trace of a process as bytes, which a notebook shows as a link; see `trace_chunks`."""
         with self.trace_chunks(
             process_id, begin=begin, end=end, span_types=span_types, strict=strict, progress=progress
         ) as chunks:
-            return b"".join(chunks)
+            return Trace(b"".join(chunks), chunks.result)
 
     def trace_to_file(
         self,
@@ -320,11 +342,10 @@ def _descriptor(command: Message) -> flight.FlightDescriptor:
 
 
 def _range_headers(begin: Time | None, end: Time | None) -> _Headers:
-    limits = {"begin": begin, "end": end}
     return [
-        (f"query_range_{name}".encode(), rfc3339(time_ns(limit, name)).encode())
-        for name, limit in limits.items()
-        if limit is not None
+        (f"query_range_{name}".encode(), rfc3339(limit_ns).encode())
+        for name, limit_ns in zip(("begin", "end"), range_ns(begin, end), strict=True)
+        if limit_ns is not None
     ]
 
 

@@ -92,5 +92,5 @@ def _translate(error: Exception) -> FlightsrvError:
         ours = InvalidRequest
     message = _TRANSPORT_SUFFIX.sub("", _TRANSPORT_PREFIX.sub("", text)).strip()
     if message == "CANCELLED":
-        message = "the call was ended: somebody cancelled it, or the server waited too long for this client to go on"
+        message = "the call was cancelled, or this client neither read nor sent for too long"
     return ours(message or f"the server gave no reason ({type(error).__name__})")

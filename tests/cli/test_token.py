@@ -41,7 +41,7 @@ def test_tokens_are_made_listed_and_removed(shell: Shell) -> None:
         (("token", "remove", "x"), "cannot be read: No such file or directory"),
         (("token", "list"), "cannot be read: No such file or directory"),
         (("serve", "--lake", "lake", "--tokens", "nowhere.json"), "cannot be read: No such file or directory"),
-        (("serve", "--lake", "lake", "--host", "0.0.0.0"), "nobody would ask them who they are"),
+        (("serve", "--lake", "lake", "--host", "0.0.0.0"), "other machines can reach 0.0.0.0 without authentication"),
         (("serve", "--lake", "lake", "--tls-cert", "cert.pem"), "--tls-cert and --tls-key go together"),
         (("serve", "--lake", "lake", "--tls-client-ca", "ca.pem"), "--tls-client-ca needs both"),
     ],
@@ -70,6 +70,6 @@ def test_a_server_asks_for_a_token(shell: Shell) -> None:
         process.terminate()
         assert process.wait(60) == 0
     assert (refused.returncode, refused.stdout) == (1, "")
-    assert refused.stderr.startswith("Error: this server asks for a token")
+    assert refused.stderr.startswith("Error: this server requires a token")
     assert (answered.returncode, json.loads(answered.stdout)) == (0, [])
     assert token not in log.read_text()

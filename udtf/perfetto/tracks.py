@@ -11,6 +11,7 @@ from typing import Any
 
 from udtf.perfetto.kernels import SEQUENCE_ID
 from udtf.perfetto.messages import ProcessDescriptor, ThreadDescriptor, Trace, TracePacket, TrackDescriptor
+from udtf.program_name import program_name
 
 _GREATEST_ID = (1 << 31) - 1
 _FIRST_SYNTHETIC_ID = 1 << 30
@@ -21,7 +22,8 @@ _FIRST_SYNTHETIC_ID = 1 << 30
 class ProcessTrack:
     """A process as the trace shows it.
 
-    `pid` is what telemetry says, a positive decimal number if it is of use; `labels` are shown beside the name.
+    `name` is that of the program or its path, which is shown as `program_name` has it. `pid` is what telemetry says, a
+    positive decimal number if it is of use; `labels` are shown beside the name.
     """
 
     process_id: str
@@ -67,7 +69,7 @@ def process_descriptor(process: ProcessTrack) -> bytes:
             uuid=process.uuid,
             process=ProcessDescriptor(
                 pid=process.shown_pid,
-                process_name=process.name,
+                process_name=program_name(process.name, " ".join(process.command_line)),
                 start_timestamp_ns=process.start_ns,
                 cmdline=process.command_line,
                 process_labels=process.labels,
