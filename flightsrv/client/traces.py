@@ -10,6 +10,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
+import pyarrow as pa
+
 from flightsrv.client.errors import ServerFailed
 from flightsrv.client.streams import QueryStream
 from flightsrv.client.times import Time, rfc3339, time_ns
@@ -56,6 +58,8 @@ class TraceProgress:
     dropped_spans: int = 0
 
 
+_CHUNK_TYPES = [pa.int32(), pa.binary()]
+
 ProgressCallback = Callable[[TraceProgress], None]
 
 
@@ -89,6 +93,8 @@ class TraceStream(Iterator[bytes]):
             if message is not None:
                 self._advance(_after_message(self.progress, message))
             first_id = self.progress.chunks + len(self._arrived)
+            if batch.schema.types != _CHUNK_TYPES or any(column.null_count for column in batch.columns):
+                raise ServerFailed(f"the rows of the trace are no chunks, got columns of {batch.schema.types}")
             for offset, (chunk_id, chunk) in enumerate(zip(*batch.columns, strict=True)):
                 if chunk_id.as_py() != first_id + offset:
                     raise ServerFailed(f"chunk {first_id + offset} of the trace is missing, got {chunk_id}")
