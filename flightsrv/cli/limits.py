@@ -6,7 +6,7 @@ from typing import Any
 
 import click
 
-from flightsrv.server.limits import CallLimits
+from flightsrv.server.limits import MAX_PARAMETERS, CallLimits
 from udtf.lake.settings import MIB, TRACE_GENERATION, CacheSettings, DatabaseSettings, LakeSettings, StoreSettings
 from udtf.settings import MAX_CHUNK_BYTES, MIN_CHUNK_BYTES, MIN_QUERY_MEMORY_BYTES, QuerySettings
 
@@ -52,6 +52,20 @@ _OPTIONS = [
     ),
     click.option(
         "--max-result-mib", type=click.IntRange(1), help="How large a result may become; without it, without end."
+    ),
+    click.option(
+        "--max-statement-mib",
+        type=click.IntRange(1, 16),
+        default=CALLS.max_statement_bytes // MIB,
+        show_default=True,
+        help="How long a statement may be, or a Substrait plan.",
+    ),
+    click.option(
+        "--max-parameters",
+        type=click.IntRange(1, MAX_PARAMETERS),
+        default=CALLS.max_parameters,
+        show_default=True,
+        help="Most placeholders in a statement.",
     ),
     click.option(
         "--memory-mib",
@@ -175,6 +189,8 @@ def limits_of(options: dict[str, Any]) -> Limits:
         max_stall_s=options["max_stall_seconds"],
         max_query_s=options["max_query_seconds"],
         max_result_bytes=None if max_result_mib is None else max_result_mib * MIB,
+        max_statement_bytes=options["max_statement_mib"] * MIB,
+        max_parameters=options["max_parameters"],
     )
     queries = QuerySettings(
         max_scans=options["max_scans"],

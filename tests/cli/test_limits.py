@@ -48,6 +48,8 @@ def test_flags_and_environment_say_the_same(served: list[ServerSettings]) -> Non
         "max-stall-seconds": "18",
         "max-query-seconds": "13",
         "max-result-mib": "14",
+        "max-statement-mib": "3",
+        "max-parameters": "19",
         "memory-mib": "150",
         "query-memory-mib": "75",
         "query-spill-mib": "16",
@@ -67,6 +69,8 @@ def test_flags_and_environment_say_the_same(served: list[ServerSettings]) -> Non
         max_stall_s=18.0,
         max_query_s=13.0,
         max_result_bytes=14 * MIB,
+        max_statement_bytes=3 * MIB,
+        max_parameters=19,
     )
     queries = QuerySettings(
         max_scans=3,
