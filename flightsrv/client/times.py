@@ -14,7 +14,8 @@ Time: TypeAlias = datetime | str | int | pa.Scalar
 _EXPECTED = "a datetime, RFC 3339 text, integer nanoseconds or a pyarrow timestamp"
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _FRACTION = re.compile(r"(?<=:\d\d)[.,](\d+)")
-_MIN_NS, _MAX_NS = -(1 << 63), (1 << 63) - 1
+MIN_NS, MAX_NS = -(1 << 63), (1 << 63) - 1
+"""From September 1677 to April 2262: what 64 bits can hold."""
 
 
 def time_ns(time: Time, argument: str) -> int:
@@ -33,8 +34,8 @@ def time_ns(time: Time, argument: str) -> int:
         nanoseconds = time
     else:
         raise InvalidRequest(f"{argument} must be {_EXPECTED}, given: {time!r}")
-    if not _MIN_NS <= nanoseconds <= _MAX_NS:
-        raise InvalidRequest(f"{argument} must lie between the years 1678 and 2262, given: {time!r}")
+    if not MIN_NS <= nanoseconds <= MAX_NS:
+        raise InvalidRequest(f"{argument} must lie between {rfc3339(MIN_NS)} and {rfc3339(MAX_NS)}, given: {time!r}")
     return nanoseconds
 
 

@@ -14,11 +14,7 @@ import pyarrow as pa
 
 from flightsrv.client.errors import ServerFailed
 from flightsrv.client.streams import QueryStream
-from flightsrv.client.times import Time, rfc3339, time_ns
-
-# Wide enough for every span, and well inside of what 64-bit nanoseconds can hold.
-_BEGIN_OF_TIME = "1678-01-01T00:00:00Z"
-_END_OF_TIME = "2262-01-01T00:00:00Z"
+from flightsrv.client.times import MAX_NS, MIN_NS, Time, rfc3339, time_ns
 
 
 @dataclass(frozen=True)
@@ -138,8 +134,8 @@ def trace_statement(process_id: str, begin: Time | None, end: Time | None, span_
     Raises:
         InvalidRequest: a time cannot be understood.
     """
-    begin_text = _BEGIN_OF_TIME if begin is None else rfc3339(time_ns(begin, "begin"))
-    end_text = _END_OF_TIME if end is None else rfc3339(time_ns(end, "end"))
+    begin_text = rfc3339(MIN_NS if begin is None else time_ns(begin, "begin"))
+    end_text = rfc3339(MAX_NS if end is None else time_ns(end, "end"))
     return (
         f"SELECT chunk_id, chunk_data FROM perfetto_trace_chunks({quoted(process_id)}, {quoted(span_types)}, "
         f"TIMESTAMP {quoted(begin_text)}, TIMESTAMP {quoted(end_text)})"

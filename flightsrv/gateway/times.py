@@ -7,9 +7,8 @@ from fastapi import Query
 from pydantic import BaseModel, ConfigDict, Field, StrictInt, StrictStr
 
 from flightsrv.client import InvalidRequest
-from flightsrv.client.times import Time, rfc3339, time_ns
+from flightsrv.client.times import MAX_NS, MIN_NS, Time, rfc3339, time_ns
 
-_LEAST_NS, _LARGEST_NS = -(1 << 63), (1 << 63) - 1
 _EXAMPLE = "2026-01-01T10:00:00.000000000Z"
 
 TimeText = Annotated[str, Field(json_schema_extra={"format": "date-time"}, examples=[_EXAMPLE])]
@@ -47,8 +46,8 @@ def check_order(begin: Time | None, end: Time | None) -> tuple[int, int]:
     Raises:
         InvalidRequest: a time cannot be understood, or the end lies before the begin.
     """
-    begin_ns = _LEAST_NS if begin is None else time_ns(begin, "begin")
-    end_ns = _LARGEST_NS if end is None else time_ns(end, "end")
+    begin_ns = MIN_NS if begin is None else time_ns(begin, "begin")
+    end_ns = MAX_NS if end is None else time_ns(end, "end")
     if begin_ns > end_ns:
         raise InvalidRequest(f"begin must not lie after end, given: {begin} and {end}")
     return begin_ns, end_ns

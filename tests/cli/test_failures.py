@@ -20,6 +20,7 @@ from tests.client.fake_server import Chunk, Message, Wait, serving
         (["query", "SELEC"], "Error: SQL error"),
         (["query", "SELECT 1", "--url", "grpc://127.0.0.1:1"], "Error: no server answers at grpc://127.0.0.1:1: "),
         (["import-chrome", "broken.json"], "Error: the file is not JSON"),
+        (["import-chrome", "early.json", "--start-time", "1969-12-31T23:59:59Z"], "Error: --start-time must not lie"),
         (["import-chrome", "early.json"], "Error: event 0 (phase X): 'ts' must not be negative, given: -1"),
     ],
 )

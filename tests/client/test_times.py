@@ -41,7 +41,7 @@ def test_a_time_is_read_exactly(time, expected_ns):
         (pa.scalar(1, pa.timestamp("ns")), "must have a time zone"),
         ("yesterday", "must be a time as in"),
         ("2026-01-01T10:00:00.0000000001Z", "digits beyond nanoseconds"),
-        ("3000-01-01T00:00:00Z", "between the years 1678 and 2262"),
+        ("3000-01-01T00:00:00Z", r"between 1677-09-21T00:12:43\.145224192Z and 2262-04-11T23:47:16\.854775807Z"),
         (1.5, "must be a datetime"),
         (True, "must be a datetime"),
         (pa.scalar(1), "must be a datetime"),
