@@ -1,11 +1,12 @@
 """Options of a server that bound what it uses at once: threads, requests, connections, memory."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 import click
 
+from flightsrv.connections import ConnectionLimits
 from flightsrv.server.limits import MAX_PARAMETERS, CallLimits
 from udtf.lake.settings import MIB, TRACE_GENERATION, CacheSettings, DatabaseSettings, LakeSettings, StoreSettings
 from udtf.settings import MAX_CHUNK_BYTES, MIN_CHUNK_BYTES, MIN_QUERY_MEMORY_BYTES, QuerySettings
@@ -14,9 +15,35 @@ QUERIES = QuerySettings()
 CALLS = CallLimits()
 STORE = StoreSettings()
 DATABASE = DatabaseSettings()
+CONNECTIONS = ConnectionLimits()
 PRESETS = {"standard": CacheSettings(), "traces": TRACE_GENERATION}
 
+_CONNECTION_OPTIONS = [
+    click.option(
+        "--max-connections",
+        type=click.IntRange(1),
+        default=CONNECTIONS.max_connections,
+        show_default=True,
+        help="Most connections to a port; beyond that, those that have been idle for longest are closed.",
+    ),
+    click.option(
+        "--max-connections-per-peer",
+        type=click.IntRange(1),
+        default=CONNECTIONS.max_per_peer,
+        show_default=True,
+        help="Most of them from one address, as that of a proxy is for all callers behind it.",
+    ),
+]
+
 _OPTIONS = [
+    *_CONNECTION_OPTIONS,
+    click.option(
+        "--max-idle-seconds",
+        type=click.FloatRange(1),
+        default=CONNECTIONS.max_idle_s,
+        show_default=True,
+        help="How long a connection may be without a call; clients make a new one when they need it.",
+    ),
     click.option(
         "--max-calls",
         type=click.IntRange(1),
@@ -154,6 +181,7 @@ _OPTIONS = [
 class Limits:
     """What the options say."""
 
+    connections: ConnectionLimits
     calls: CallLimits
     queries: QuerySettings
     lake: LakeSettings
@@ -161,7 +189,18 @@ class Limits:
 
 def limit_options(command: Callable[..., None]) -> Callable[..., None]:
     """Gives a command the options of this module. It takes them as keywords, and hands them to `limits_of`."""
-    for option in reversed(_OPTIONS):
+    return _with_options(command, _OPTIONS)
+
+
+def connection_options(command: Callable[..., None]) -> Callable[..., None]:
+    """The same for a command that has connections only, and hands them to `connection_limits_of`."""
+    return _with_options(command, _CONNECTION_OPTIONS)
+
+
+def _with_options(
+    command: Callable[..., None], options: Sequence[Callable[[Callable[..., None]], Callable[..., None]]]
+) -> Callable[..., None]:
+    for option in reversed(options):
         command = option(command)
     return command
 
@@ -200,4 +239,14 @@ def limits_of(options: dict[str, Any]) -> Limits:
         query_spill_bytes=options["query_spill_mib"] * MIB,
         max_wait_s=options["max_wait_seconds"],
     )
-    return Limits(calls, queries, lake)
+    connections = replace(connection_limits_of(options), max_idle_s=options["max_idle_seconds"])
+    return Limits(connections, calls, queries, lake)
+
+
+def connection_limits_of(options: dict[str, Any]) -> ConnectionLimits:
+    """The limits that the values of `connection_options` mean."""
+    return replace(
+        CONNECTIONS,
+        max_connections=options["max_connections"],
+        max_per_peer=options["max_connections_per_peer"],
+    )

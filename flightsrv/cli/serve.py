@@ -82,6 +82,7 @@ def serve(
     Prints one line, "listening on grpc://HOST:PORT", when clients may come. The log goes to standard error, one line a
     query. At an address that other machines reach it starts only with --tokens, --tls-client-ca or --insecure.
     """
+    from flightsrv.connections import fitting
     from flightsrv.server import lifecycle
 
     logging.basicConfig(format="%(asctime)s %(levelname)s %(message)s", level=logging.INFO)
@@ -89,7 +90,9 @@ def serve(
         logging.getLogger("flightsrv").setLevel(logging.DEBUG)
         logging.getLogger("udtf").setLevel(logging.DEBUG)
     bounds = limits_of(options)
+    connections = fitting(bounds.connections, nb_ports=1 if http_port is None else 2)
     settings = lifecycle.ServerSettings(
+        connections=connections,
         security=security_of(options),
         calls=bounds.calls,
         queries=bounds.queries,
@@ -105,5 +108,5 @@ def serve(
         return
     from flightsrv.gateway.lifecycle import GatewaySettings, running_gateway
 
-    page = GatewaySettings(host, http_port, perfetto_ui=perfetto_ui, host_names=host_names)
+    page = GatewaySettings(host, http_port, perfetto_ui=perfetto_ui, host_names=host_names, connections=connections)
     lifecycle.serve(lake, db, host, port, settings, beside=lambda url: running_gateway(url, page))

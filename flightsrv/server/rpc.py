@@ -9,6 +9,7 @@ import grpc
 
 from flightsrv.server.auth.authentication import Authentication
 from flightsrv.server.call import Call, Services
+from flightsrv.server.connections import ConnectionWatch
 from flightsrv.server.errors import Status, status_of
 from flightsrv.server.gate import Gate
 from flightsrv.server.headers import Headers
@@ -62,7 +63,15 @@ class Rpc:
 class Reception:
     """Lets RPCs in and sees them out."""
 
-    def __init__(self, services: Services, gate: Gate, authentication: Authentication, stalls: StallWatch) -> None:
+    def __init__(
+        self,
+        services: Services,
+        gate: Gate,
+        authentication: Authentication,
+        stalls: StallWatch,
+        connections: ConnectionWatch,
+    ) -> None:
+        self._connections = connections
         self._services = services
         self._gate = gate
         self._stalls = stalls
@@ -74,6 +83,17 @@ class Reception:
 
         Nothing is read of a client that nobody knows, and no message of more than `max_bytes` is looked into.
         """
+        try:
+            with self._received_rpc(requests, context, max_bytes) as rpc, self._connections.used(context.peer()):
+                yield rpc
+        finally:
+            if not context.is_active():
+                self._connections.left(context.peer())
+
+    @contextmanager
+    def _received_rpc(self, requests: Iterator[bytes], context: grpc.ServicerContext, max_bytes: int) -> Iterator[Rpc]:
+        if not context.is_active():
+            _abort(context, status_of(QueryCancelled("the client has left"), ""))
         headers = _headers(context)
         try:
             principal = self._authentication.principal(headers)

@@ -8,6 +8,7 @@ import grpc
 from flightsrv.server import handlers
 from flightsrv.server.auth.authentication import Authentication
 from flightsrv.server.call import Services
+from flightsrv.server.connections import ConnectionWatch
 from flightsrv.server.errors import NotOffered
 from flightsrv.server.gate import Gate
 from flightsrv.server.limits import MAX_MESSAGE_BYTES
@@ -42,9 +43,16 @@ NAME = "arrow.flight.protocol.FlightService"
 class FlightService:
     """Answers RPCs. To gRPC a message is bytes, which are ours to read and to write."""
 
-    def __init__(self, services: Services, gate: Gate, authentication: Authentication, stalls: StallWatch) -> None:
+    def __init__(
+        self,
+        services: Services,
+        gate: Gate,
+        authentication: Authentication,
+        stalls: StallWatch,
+        connections: ConnectionWatch,
+    ) -> None:
         self._authentication = authentication
-        self._reception = Reception(services, gate, authentication, stalls)
+        self._reception = Reception(services, gate, authentication, stalls, connections)
         self._limits = services.limits
 
     def handler(self) -> grpc.GenericRpcHandler:
