@@ -1,7 +1,10 @@
 """`flightsrv gateway`: traces over HTTP, and the page."""
 
+from typing import Any
+
 import click
 
+from flightsrv.cli.limits import connection_limits_of, connection_options
 from flightsrv.cli.options import ServerAddress, server_options
 
 PERFETTO_UI = "https://ui.perfetto.dev"
@@ -57,6 +60,7 @@ host_name_option = click.option(
     help="Most traces at once; further ones are refused with status 503.",
 )
 @host_name_option
+@connection_options
 def gateway(
     server: ServerAddress,
     host: str,
@@ -64,6 +68,7 @@ def gateway(
     perfetto_ui: str,
     max_traces: int,
     host_names: tuple[str, ...],
+    **options: Any,
 ) -> None:
     """Serve traces over HTTP, and a page to choose them on, until SIGTERM or Ctrl-C.
 
@@ -71,10 +76,18 @@ def gateway(
     """
     import logging
 
+    from flightsrv.connections import fitting
     from flightsrv.gateway.lifecycle import GatewaySettings, serve
 
     logging.basicConfig(format="%(asctime)s %(levelname)s %(message)s", level=logging.INFO)
     settings = GatewaySettings(
-        host, http_port, server.token, perfetto_ui, max_traces, tls=server.tls, host_names=host_names
+        host,
+        http_port,
+        server.token,
+        perfetto_ui,
+        max_traces,
+        tls=server.tls,
+        host_names=host_names,
+        connections=fitting(connection_limits_of(options), nb_ports=1),
     )
     serve(server.url, settings)

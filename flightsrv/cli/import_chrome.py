@@ -36,9 +36,12 @@ def import_chrome(file: Path, start_time: str, server: ServerAddress) -> None:
     Prints the ids of its processes, one per line. Importing a file twice stores it once.
     """
     from flightsrv.chrome import read_chrome_trace
+    from flightsrv.client import InvalidRequest
     from flightsrv.client.times import time_ns
 
     time_zero_ns = time_ns(start_time, "--start-time")
+    if time_zero_ns < 0:
+        raise InvalidRequest(f"--start-time must not lie before 1970, where traces begin, given: {start_time}")
     with server.connect() as client:
         trace = read_chrome_trace(file, time_zero_ns)
         run_interruptibly(lambda: _send(trace, client), client.close)

@@ -1,12 +1,13 @@
 """Options of a server that bound what it uses at once: threads, requests, connections, memory."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 import click
 
-from flightsrv.server.limits import CallLimits
+from flightsrv.connections import ConnectionLimits
+from flightsrv.server.limits import MAX_PARAMETERS, CallLimits
 from udtf.lake.settings import MIB, TRACE_GENERATION, CacheSettings, DatabaseSettings, LakeSettings, StoreSettings
 from udtf.settings import MAX_CHUNK_BYTES, MIN_CHUNK_BYTES, MIN_QUERY_MEMORY_BYTES, QuerySettings
 
@@ -14,9 +15,35 @@ QUERIES = QuerySettings()
 CALLS = CallLimits()
 STORE = StoreSettings()
 DATABASE = DatabaseSettings()
+CONNECTIONS = ConnectionLimits()
 PRESETS = {"standard": CacheSettings(), "traces": TRACE_GENERATION}
 
+_CONNECTION_OPTIONS = [
+    click.option(
+        "--max-connections",
+        type=click.IntRange(1),
+        default=CONNECTIONS.max_connections,
+        show_default=True,
+        help="Most connections to a port; beyond that, those that have been idle for longest are closed.",
+    ),
+    click.option(
+        "--max-connections-per-peer",
+        type=click.IntRange(1),
+        default=CONNECTIONS.max_per_peer,
+        show_default=True,
+        help="Most of them from one address, as that of a proxy is for all callers behind it.",
+    ),
+]
+
 _OPTIONS = [
+    *_CONNECTION_OPTIONS,
+    click.option(
+        "--max-idle-seconds",
+        type=click.FloatRange(1),
+        default=CONNECTIONS.max_idle_s,
+        show_default=True,
+        help="How long a connection may be without a call; clients make a new one when they need it.",
+    ),
     click.option(
         "--max-calls",
         type=click.IntRange(1),
@@ -51,6 +78,20 @@ _OPTIONS = [
         help="Longest time that a query may run, including the time its client takes to read. Default: no limit.",
     ),
     click.option("--max-result-mib", type=click.IntRange(1), help="Largest result. Default: no limit."),
+    click.option(
+        "--max-statement-mib",
+        type=click.IntRange(1, 16),
+        default=CALLS.max_statement_bytes // MIB,
+        show_default=True,
+        help="How long a statement may be, or a Substrait plan.",
+    ),
+    click.option(
+        "--max-parameters",
+        type=click.IntRange(1, MAX_PARAMETERS),
+        default=CALLS.max_parameters,
+        show_default=True,
+        help="Most placeholders in a statement.",
+    ),
     click.option(
         "--memory-mib",
         type=click.IntRange(1),
@@ -136,6 +177,7 @@ _OPTIONS = [
 class Limits:
     """What the options say."""
 
+    connections: ConnectionLimits
     calls: CallLimits
     queries: QuerySettings
     lake: LakeSettings
@@ -143,7 +185,18 @@ class Limits:
 
 def limit_options(command: Callable[..., None]) -> Callable[..., None]:
     """Gives a command the options of this module. It takes them as keywords, and hands them to `limits_of`."""
-    for option in reversed(_OPTIONS):
+    return _with_options(command, _OPTIONS)
+
+
+def connection_options(command: Callable[..., None]) -> Callable[..., None]:
+    """The same for a command that has connections only, and hands them to `connection_limits_of`."""
+    return _with_options(command, _CONNECTION_OPTIONS)
+
+
+def _with_options(
+    command: Callable[..., None], options: Sequence[Callable[[Callable[..., None]], Callable[..., None]]]
+) -> Callable[..., None]:
+    for option in reversed(options):
         command = option(command)
     return command
 
@@ -171,6 +224,8 @@ def limits_of(options: dict[str, Any]) -> Limits:
         max_stall_s=options["max_stall_seconds"],
         max_query_s=options["max_query_seconds"],
         max_result_bytes=None if max_result_mib is None else max_result_mib * MIB,
+        max_statement_bytes=options["max_statement_mib"] * MIB,
+        max_parameters=options["max_parameters"],
     )
     queries = QuerySettings(
         max_scans=options["max_scans"],
@@ -180,4 +235,14 @@ def limits_of(options: dict[str, Any]) -> Limits:
         query_spill_bytes=options["query_spill_mib"] * MIB,
         max_wait_s=options["max_wait_seconds"],
     )
-    return Limits(calls, queries, lake)
+    connections = replace(connection_limits_of(options), max_idle_s=options["max_idle_seconds"])
+    return Limits(connections, calls, queries, lake)
+
+
+def connection_limits_of(options: dict[str, Any]) -> ConnectionLimits:
+    """The limits that the values of `connection_options` mean."""
+    return replace(
+        CONNECTIONS,
+        max_connections=options["max_connections"],
+        max_per_peer=options["max_connections_per_peer"],
+    )

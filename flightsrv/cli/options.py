@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from flightsrv.cli.interrupt import run_interruptibly
+
 if TYPE_CHECKING:
     from flightsrv.client import QueryClient, Tls
 
@@ -46,7 +48,7 @@ class ServerAddress:
         """A connection to the server; raises as `flightsrv.client.connect`."""
         from flightsrv.client import connect
 
-        return connect(self.url, self.token, tls=self.tls)
+        return run_interruptibly(lambda: connect(self.url, self.token, tls=self.tls))
 
 
 def server_options(command: Callable[..., None]) -> Callable[..., None]:

@@ -72,6 +72,7 @@ def serve(
     Prints one line, "listening on grpc://HOST:PORT", when ready. The log, one line per query, goes to standard error.
     On an address that other machines can reach, --tokens, --tls-client-ca or --insecure is required.
     """
+    from flightsrv.connections import fitting
     from flightsrv.server import lifecycle
     from flightsrv.server.retention import Retention
 
@@ -80,7 +81,9 @@ def serve(
         logging.getLogger("flightsrv").setLevel(logging.DEBUG)
         logging.getLogger("udtf").setLevel(logging.DEBUG)
     bounds = limits_of(options)
+    connections = fitting(bounds.connections, nb_ports=1 if http_port is None else 2)
     settings = lifecycle.ServerSettings(
+        connections=connections,
         security=security_of(options),
         calls=bounds.calls,
         queries=bounds.queries,
@@ -97,5 +100,5 @@ def serve(
         return
     from flightsrv.gateway.lifecycle import GatewaySettings, running_gateway
 
-    page = GatewaySettings(host, http_port, perfetto_ui=perfetto_ui, host_names=host_names)
+    page = GatewaySettings(host, http_port, perfetto_ui=perfetto_ui, host_names=host_names, connections=connections)
     lifecycle.serve(lake, db, host, port, settings, beside=lambda url: running_gateway(url, page))

@@ -49,12 +49,12 @@ def token() -> None:
 def add(name: str, roles: tuple[str, ...], processes: tuple[str, ...], file: Path) -> None:
     """Make a token and print it. It cannot be printed again: the file holds a hash. A missing file is created."""
     from flightsrv.server.auth.principal import Principal, Role
-    from flightsrv.server.auth.tokens import Tokens, write_tokens
+    from flightsrv.server.auth.tokens import Tokens, tokens_locked, write_tokens
 
-    tokens = _read(file) if file.exists() else Tokens()
     principal = Principal(name, frozenset(map(Role, roles)), frozenset(processes) or None)
-    tokens, made = tokens.with_new(principal)
-    write_tokens(tokens, file)
+    with tokens_locked(file):
+        tokens, made = (_read(file) if file.exists() else Tokens()).with_new(principal)
+        write_tokens(tokens, file)
     click.echo(made)
 
 
@@ -74,9 +74,10 @@ def list_tokens(file: Path) -> None:
 @_tokens_option
 def remove(name: str, file: Path) -> None:
     """Remove a token."""
-    from flightsrv.server.auth.tokens import write_tokens
+    from flightsrv.server.auth.tokens import tokens_locked, write_tokens
 
-    write_tokens(_read(file).without(name), file)
+    with tokens_locked(file):
+        write_tokens(_read(file).without(name), file)
 
 
 def _read(file: Path) -> "Tokens":

@@ -17,6 +17,7 @@ from flightsrv.client.errors import (
     NotFound,
     ServerFailed,
     Unavailable,
+    expecting_sense,
     translated_errors,
 )
 from flightsrv.client.inline import Trace
@@ -30,6 +31,7 @@ from flightsrv.wire.commands import (
     ActionClosePreparedStatementRequest,
     ActionCreatePreparedStatementRequest,
     ActionCreatePreparedStatementResult,
+    CommandGetSqlInfo,
     CommandPreparedStatementQuery,
     CommandStatementIngest,
     CommandStatementQuery,
@@ -112,15 +114,19 @@ class QueryClient:
 
     def check(self, timeout_seconds: float) -> None:
         """Ask the server for something small; raises as `connect` does."""
+        # Not for its actions or flights, nor for rows by `read_all`: when the server answers CANCELLED to those,
+        # pyarrow interrupts the main thread of the program, from whatever thread they were asked. And not for a
+        # schema, where pyarrow knows no status.
+        command = _descriptor(CommandGetSqlInfo())
         try:
             with translated_errors():
-                list(self._flight.list_actions(self._options([], timeout_seconds)))
+                self._flight.get_flight_info(command, self._options([], timeout_seconds))
         except Unavailable as error:
             # What a server that expects TLS does with a caller who does not know it.
             hint = "; if it speaks TLS, its address begins with grpc+tls://" if "Socket closed" in str(error) else ""
             raise Unavailable(f"no server answers at {self._url}: {error}{hint}") from error
         except InvalidRequest:
-            pass  # it answers, and has no list of actions
+            pass  # it answers, and speaks no Flight SQL
 
     def query(
         self,
@@ -257,7 +263,8 @@ class QueryClient:
         result = self._put(command, rows, self._options([], timeout_seconds))
         if result is None:
             raise ServerFailed(f"the server did not say how many rows it took into {table!r}")
-        return decode(DoPutUpdateResult, result).record_count
+        with expecting_sense():
+            return decode(DoPutUpdateResult, result).record_count
 
     def close(self) -> None:
         """Stop what is running and close the connection; harmless when called again."""
@@ -300,8 +307,10 @@ class QueryClient:
         """Prepare, bind, run; the statement is closed when its stream ends."""
         request = flight.Action("CreatePreparedStatement", pack(ActionCreatePreparedStatementRequest(sql)))
         with translated_errors():
-            (answer,) = self._flight.do_action(request, options)
-        prepared = unpack(answer.body.to_pybytes())
+            answers = list(self._flight.do_action(request, options))
+        with expecting_sense():
+            (answer,) = answers
+            prepared = unpack(answer.body.to_pybytes())
         if not isinstance(prepared, ActionCreatePreparedStatementResult):
             raise ServerFailed("the server did not answer with a prepared statement")
         handle = prepared.prepared_statement_handle
@@ -309,7 +318,8 @@ class QueryClient:
             bound = self._put(CommandPreparedStatementQuery(handle), pa.Table.from_batches([parameters]), options)
             if bound is not None:
                 # A server that keeps no state puts the parameters into a handle of their own.
-                handle = decode(DoPutPreparedStatementResult, bound).prepared_statement_handle or handle
+                with expecting_sense():
+                    handle = decode(DoPutPreparedStatementResult, bound).prepared_statement_handle or handle
             return self._run(CommandPreparedStatementQuery(handle), options, lambda: self._close_prepared(handle))
         except BaseException:
             self._close_prepared(handle)
@@ -331,6 +341,9 @@ class QueryClient:
                 writer.write_table(rows)
                 writer.done_writing()
                 answer = answers.read()
+                # One is expected; the end of the call never comes while there is one that was not read.
+                while answer is not None and answers.read() is not None:
+                    pass
         return None if answer is None else answer.to_pybytes()
 
     def _options(self, headers: _Headers, timeout_seconds: float | None = None) -> flight.FlightCallOptions:

@@ -19,6 +19,8 @@ from contextlib import contextmanager
 import pyarrow as pa
 from pyarrow import flight
 
+from udtf.errors import UdtfError
+
 
 class FlightsrvError(Exception):
     """Root of the errors that this package raises on purpose."""
@@ -83,6 +85,15 @@ def translated_errors() -> Iterator[None]:
         yield
     except (pa.ArrowException, OSError) as error:
         raise _translate(error) from error
+
+
+@contextmanager
+def expecting_sense() -> Iterator[None]:
+    """Within it, an answer is taken apart. Where that fails, it is the server's failure, whatever Python says."""
+    try:
+        yield
+    except (UdtfError, ValueError, TypeError, RecursionError, pa.ArrowException) as error:
+        raise ServerFailed(f"the answer of the server makes no sense: {error}") from error
 
 
 def _translate(error: Exception) -> FlightsrvError:

@@ -23,7 +23,8 @@ Time: TypeAlias = datetime | timedelta | str | int | pa.Scalar
 _EXPECTED = "a datetime, a timedelta, text, integer nanoseconds or a pyarrow timestamp"
 _EXAMPLES = "2026-01-01T10:00:00.5Z, -90s or now-5m"
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-_MIN_NS, _MAX_NS = -(1 << 63), (1 << 63) - 1
+MIN_NS, MAX_NS = -(1 << 63), (1 << 63) - 1
+"""From September 1677 to April 2262: what 64 bits can hold."""
 
 _UNITS_NS = {
     "d": 86_400_000_000_000,
@@ -66,8 +67,8 @@ def time_ns(time: Time, argument: str, *, now_ns: int | None = None, zone: tzinf
         nanoseconds = time
     else:
         raise InvalidRequest(f"{argument} must be {_EXPECTED}, given: {time!r}")
-    if not _MIN_NS <= nanoseconds <= _MAX_NS:
-        raise InvalidRequest(f"{argument} must lie between the years 1678 and 2262, given: {time!r}")
+    if not MIN_NS <= nanoseconds <= MAX_NS:
+        raise InvalidRequest(f"{argument} must lie between {rfc3339(MIN_NS)} and {rfc3339(MAX_NS)}, given: {time!r}")
     return nanoseconds
 
 

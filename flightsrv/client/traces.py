@@ -10,13 +10,11 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
+import pyarrow as pa
+
 from flightsrv.client.errors import ServerFailed
 from flightsrv.client.streams import QueryStream
-from flightsrv.client.times import Time, rfc3339, time_ns
-
-# Wide enough for every span, and well inside of what 64-bit nanoseconds can hold.
-_BEGIN_OF_TIME = "1678-01-01T00:00:00Z"
-_END_OF_TIME = "2262-01-01T00:00:00Z"
+from flightsrv.client.times import MAX_NS, MIN_NS, Time, rfc3339, time_ns
 
 
 @dataclass(frozen=True)
@@ -56,6 +54,8 @@ class TraceProgress:
     dropped_spans: int = 0
 
 
+_CHUNK_TYPES = [pa.int32(), pa.binary()]
+
 ProgressCallback = Callable[[TraceProgress], None]
 
 
@@ -89,6 +89,8 @@ class TraceStream(Iterator[bytes]):
             if message is not None:
                 self._advance(_after_message(self.progress, message))
             first_id = self.progress.chunks + len(self._arrived)
+            if batch.schema.types != _CHUNK_TYPES or any(column.null_count for column in batch.columns):
+                raise ServerFailed(f"the rows of the trace are no chunks, got columns of {batch.schema.types}")
             for offset, (chunk_id, chunk) in enumerate(zip(*batch.columns, strict=True)):
                 if chunk_id.as_py() != first_id + offset:
                     raise ServerFailed(f"chunk {first_id + offset} of the trace is missing, got {chunk_id}")
@@ -132,8 +134,8 @@ def trace_statement(process_id: str, begin: Time | None, end: Time | None, span_
     Raises:
         InvalidRequest: a time cannot be understood.
     """
-    begin_text = _BEGIN_OF_TIME if begin is None else rfc3339(time_ns(begin, "begin"))
-    end_text = _END_OF_TIME if end is None else rfc3339(time_ns(end, "end"))
+    begin_text = rfc3339(MIN_NS if begin is None else time_ns(begin, "begin"))
+    end_text = rfc3339(MAX_NS if end is None else time_ns(end, "end"))
     return (
         f"SELECT chunk_id, chunk_data FROM perfetto_trace_chunks({quoted(process_id)}, {quoted(span_types)}, "
         f"TIMESTAMP {quoted(begin_text)}, TIMESTAMP {quoted(end_text)})"

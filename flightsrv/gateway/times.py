@@ -9,7 +9,6 @@ from pydantic import BaseModel, ConfigDict, Field, StrictInt, StrictStr
 
 from flightsrv.client.times import Time, range_ns, rfc3339
 
-_LEAST_NS, _LARGEST_NS = -(1 << 63), (1 << 63) - 1
 _EXAMPLE = "2026-01-01T10:00:00.000000000Z"
 
 TimeText = Annotated[str, Field(json_schema_extra={"format": "date-time"}, examples=[_EXAMPLE])]

@@ -9,6 +9,9 @@ from flightsrv.server.call import Call
 from flightsrv.server.queries import Answer, Batches, IsCancelled
 from flightsrv.wire.commands import CommandGetCatalogs, CommandGetDbSchemas, CommandGetTables, CommandGetTableTypes
 from flightsrv.wire.message import Message
+from udtf.errors import InvalidArgument
+
+MAX_PATTERN_CHARS = 1000
 
 CATALOGS = pa.schema([pa.field("catalog_name", pa.utf8(), nullable=False)])
 DB_SCHEMAS = pa.schema([pa.field("catalog_name", pa.utf8()), pa.field("db_schema_name", pa.utf8(), nullable=False)])
@@ -97,6 +100,8 @@ def _filtered(tables: pa.Table, catalog: str | None, patterns: Mapping[str, str 
     if catalog is not None:
         tables = tables.filter(pc.equal(tables["catalog_name"], catalog))
     for name, pattern in patterns.items():
+        if pattern is not None and len(pattern) > MAX_PATTERN_CHARS:
+            raise InvalidArgument(f"a pattern has at most {MAX_PATTERN_CHARS} characters, given: {len(pattern)}")
         if pattern is not None:
             tables = tables.filter(pc.match_like(tables[name], pattern))
     return tables

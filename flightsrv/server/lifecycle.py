@@ -8,9 +8,11 @@ from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, field
 
+from flightsrv.connections import ConnectionLimits
 from flightsrv.server.auth.authentication import Authentication
 from flightsrv.server.auth.settings import SecuritySettings
 from flightsrv.server.call import Services
+from flightsrv.server.connections import ConnectionWatch
 from flightsrv.server.gate import Gate
 from flightsrv.server.heap import keep_freed_memory
 from flightsrv.server.limits import CallLimits
@@ -36,6 +38,7 @@ class ServerSettings:
         drain_s: seconds that streams in flight may go on after the server was told to stop.
         grace_s: seconds that they may take to end after that, once they are cancelled.
         security: who may call, and who may read along.
+        connections: limits of the connections to the port of the service.
         calls: limits of queries, as far as the caller's side goes.
         queries: limits and sizes of queries.
         lake: how the store, the database and memory are used.
@@ -47,6 +50,7 @@ class ServerSettings:
     drain_s: float = 30.0
     grace_s: float = 5.0
     security: SecuritySettings = field(default_factory=SecuritySettings)
+    connections: ConnectionLimits = field(default_factory=ConnectionLimits)
     calls: CallLimits = field(default_factory=CallLimits)
     queries: QuerySettings = field(default_factory=QuerySettings)
     lake: LakeSettings = field(default_factory=LakeSettings)
@@ -70,9 +74,13 @@ class RunningServer:
         keep_freed_memory()
         self._stalls = StallWatch(limits.max_stall_s)
         self._retention = RetentionTimer(services.lake, settings.retention)
-        service = FlightService(services, self.gate, Authentication(security.tokens), self._stalls)
+        self._connections = ConnectionWatch(settings.connections)
+        authentication = Authentication(security.tokens)
+        service = FlightService(services, self.gate, authentication, self._stalls, self._connections)
         try:
-            self._transport = Transport(service.handler(), host, port, security.tls, limits.max_calls)
+            self._transport = Transport(
+                service.handler(), host, port, security.tls, limits.max_calls, settings.connections
+            )
         except InvalidArgument:
             self._stalls.close()
             self._retention.close()
@@ -80,6 +88,7 @@ class RunningServer:
                 self._metrics.close()
             raise
         self.port = self._transport.port
+        self._connections.start(self.port)
         self.url = f"{'grpc' if security.tls is None else 'grpc+tls'}://{self._transport.address}"
         self.metrics_url = None if self._metrics is None else self._metrics.url
 
@@ -98,6 +107,7 @@ class RunningServer:
         self._transport.stop(self._settings.grace_s)
         self._stalls.close()
         self._retention.close()
+        self._connections.close()
         if self._metrics is not None:
             self._metrics.close()
         self._services.engine.close()

@@ -11,7 +11,8 @@ from dataclasses import dataclass
 
 import pyarrow as pa
 
-from udtf.errors import InvalidArgument
+from flightsrv.server.limits import MAX_PARAMETERS
+from udtf.errors import InvalidArgument, LimitExceeded
 from udtf.sql.tokens import placeholders
 
 _GLUE = dict.fromkeys(["", *" \t\r\n()[],;:=<>+-*/%|"], "")
@@ -60,11 +61,12 @@ class Statement:
         return joined
 
 
-def parse_statement(sql: str) -> Statement:
+def parse_statement(sql: str, max_parameters: int = MAX_PARAMETERS) -> Statement:
     """Find the placeholders of a statement.
 
     Raises:
         InvalidArgument: both styles in one statement, a placeholder that is neither, or a number left out.
+        LimitExceeded: too many placeholders, or too large a number.
     """
     pieces: list[str] = []
     numbers: list[int] = []
@@ -77,6 +79,8 @@ def parse_statement(sql: str) -> Statement:
             number = int(text[1:]) - 1
         else:
             raise InvalidArgument(f"a parameter is written ? or $1, $2, ..., given: {text[:20]}")
+        if max(number, len(numbers)) >= max_parameters:
+            raise LimitExceeded(f"a statement has at most {max_parameters} placeholders, and numbers up to that")
         styles.add(text[0])
         pieces.append(sql[begin:position])
         numbers.append(number)

@@ -22,7 +22,7 @@ from flightsrv.wire.commands import (
     TicketStatementQuery,
 )
 from flightsrv.wire.message import Message
-from udtf.errors import InvalidArgument
+from udtf.errors import InvalidArgument, LimitExceeded
 from udtf.query_context import QueryContext
 from udtf.sql.engine import Query
 
@@ -76,7 +76,7 @@ def prepared_query(call: Call, command: CommandPreparedStatementQuery) -> Answer
         return query_ticket(call, make_ticket("", call.options, call.query_id, substrait_plan=plan))
     sql = statement_of(handle)
     parameters = call.services.bound.get(handle)
-    unbound = parameters is None and parse_statement(sql).parameter_count > 0
+    unbound = parameters is None and read_statement(call, sql).parameter_count > 0
     return query_ticket(
         call,
         make_ticket(
@@ -99,11 +99,12 @@ def query_ticket(call: Call, ticket: QueryTicket) -> Answer:
     call.run(ticket.query_id)
     context = call.query_context(time_range_of(ticket), ticket.db_schema, strict=ticket.strict)
     if ticket.substrait_plan is not None:
+        check_plan(call, ticket.substrait_plan)
         call.statement = f"Substrait plan of {len(ticket.substrait_plan)} bytes"
         query = call.services.engine.plan_substrait(ticket.substrait_plan, context)
         return Answer(query.schema, ticket, query.batches, ticket.preserve_dictionary)
     call.statement = ticket.sql
-    statement = parse_statement(ticket.sql)
+    statement = read_statement(call, ticket.sql)
     if not statement.parameter_count and ticket.parameters is None:
         query = call.services.engine.plan(ticket.sql, context)
         return Answer(query.schema, ticket, query.batches, ticket.preserve_dictionary)
@@ -117,6 +118,33 @@ def query_ticket(call: Call, ticket: QueryTicket) -> Answer:
     if parameters is None:
         return Answer(open_statement.schema, ticket, _unbound(statement), ticket.preserve_dictionary)
     return _bound_answer(call, ticket, statement, parameters, context, open_statement.schema)
+
+
+def read_statement(call: Call, sql: str) -> Statement:
+    """The statement in a text that is as short as it must be.
+
+    Raises:
+        InvalidArgument: as `parse_statement`.
+        LimitExceeded: it has more bytes or more placeholders than a statement may have.
+    """
+    limits = call.services.limits
+    # The first look costs nothing, whatever was sent.
+    size_bytes = len(sql) if len(sql) > limits.max_statement_bytes else len(sql.encode())
+    _check_size("statement", size_bytes, limits.max_statement_bytes)
+    return parse_statement(sql, limits.max_parameters)
+
+
+def check_plan(call: Call, plan: bytes) -> None:
+    """Raise LimitExceeded if a Substrait plan has more bytes than a statement may have."""
+    _check_size("plan", len(plan), call.services.limits.max_statement_bytes)
+
+
+def _check_size(what: str, size_bytes: int, max_bytes: int) -> None:
+    if size_bytes > max_bytes:
+        raise LimitExceeded(
+            f"the {what} has {size_bytes} bytes or more, this server allows {max_bytes}; "
+            "bind values as parameters, or ask in several statements"
+        )
 
 
 @dataclass(frozen=True)

@@ -22,6 +22,7 @@ from tests.client.fake_server import Chunk, Message, Wait, serving
         (["import-chrome", "broken.json"], "Error: the file is not JSON"),
         (["token", "remove", "nobody", "--tokens", "tokens.json"], "Error: there is no token named 'nobody'"),
         (["token", "list", "--tokens", "missing.json"], "Error: the tokens in missing.json cannot be read"),
+        (["import-chrome", "early.json", "--start-time", "1969-12-31T23:59:59Z"], "Error: --start-time must not lie"),
         (["import-chrome", "early.json"], "Error: event 0 (phase X): 'ts' must not be negative, given: -1"),
     ],
 )

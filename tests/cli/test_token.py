@@ -3,10 +3,12 @@
 import json
 import re
 import subprocess
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 
+from flightsrv.server.auth.tokens import read_tokens
 from tests.cli.conftest import FLIGHTSRV, Shell
 
 
@@ -30,6 +32,22 @@ def test_tokens_are_made_listed_and_removed(shell: Shell) -> None:
     assert shell.lines("token", "remove", "grafana", "--tokens", "tokens.json") == []
     kept = json.loads((shell.folder / "tokens.json").read_text())
     assert [entry["name"] for entry in kept["tokens"]] == ["ops"]
+
+
+def test_changes_at_the_same_time_are_all_made(shell: Shell) -> None:
+    """Each token that was printed works, and each that was removed does not."""
+    old = [shell.lines("token", "add", f"old{n}", "--role", "reader", "--tokens", "tokens.json") for n in range(2)]
+    adding = [("add", f"new{n}", "--role", "writer") for n in range(6)]
+    removing = [("remove", f"old{n}") for n in range(2)]
+    with ThreadPoolExecutor(8) as threads:
+        done = threads.map(lambda change: shell.run("token", *change, "--tokens", "tokens.json"), adding + removing)
+        printed = [(each.returncode, each.stdout.strip(), each.stderr) for each in done]
+    assert [(code, errors) for code, _, errors in printed] == [(0, "")] * 8
+    tokens = read_tokens(shell.folder / "tokens.json")
+    names = [principal and principal.name for principal in map(tokens.find, [token for _, token, _ in printed[:6]])]
+    assert names == [f"new{n}" for n in range(6)]
+    assert [tokens.find(token) for (token,) in old] == [None, None]
+    assert sorted(path.name for path in shell.folder.iterdir()) == ["tokens.json"]
 
 
 @pytest.mark.parametrize(
