@@ -70,7 +70,8 @@ def parse_statement(sql: str) -> Statement:
     numbers: list[int] = []
     styles: set[str] = set()
     begin = 0
-    for position, text in placeholders(sql):
+    for token in placeholders(sql):
+        position, text = token.position, token.text
         if text == "?":
             number = len(numbers)
         elif _NUMBERED.fullmatch(text):
