@@ -12,7 +12,7 @@ import pyarrow as pa
 
 from flightsrv.server.call import Call
 from flightsrv.server.handles import plan_of, statement_of
-from flightsrv.server.parameters import Statement, cast_parameters, parse_statement
+from flightsrv.server.parameters import Statement, cast_parameters, parse_statement, value_at
 from flightsrv.server.refusals import refuse_transaction
 from flightsrv.server.tickets import make_ticket, parameters_of, time_range_of
 from flightsrv.wire.commands import (
@@ -176,7 +176,7 @@ def _bound_answer(
     check_parameters(statement, parameters)
 
     def plan(row: int) -> Query:
-        values = [column[row] for column in parameters.columns]
+        values = [value_at(column, row) for column in parameters.columns]
         return call.services.engine.plan(statement.bound(values), context)
 
     first = plan(0)

@@ -41,8 +41,8 @@ def answer(context: datafusion.SessionContext, sql: str) -> object:
     ("sql", "known"),
     [
         ("SELECT * FROM RANGE(3)", "SELECT * FROM range(3)"),
-        ("SELECT * FROM Range /* ( */ (3), \"range\"(4)", "SELECT * FROM range /* ( */ (3), range(4)"),
-        ("SELECT 'RANGE(', \"RANGE\"(3), RANGE FROM t -- RANGE(", "SELECT 'RANGE(', \"RANGE\"(3), RANGE FROM t -- RANGE("),
+        ('SELECT * FROM Range /* ( */ (3), "range"(4)', "SELECT * FROM range /* ( */ (3), range(4)"),
+        *((sql, sql) for sql in ("SELECT 'RANGE('", 'SELECT "RANGE"(3)', "SELECT RANGE FROM t -- RANGE(")),
         ("SELECT ranges(1), arrange(2)", "SELECT ranges(1), arrange(2)"),
     ],
 )

@@ -11,18 +11,18 @@ from udtf.lake.thread_spans import SpanBatch
 _TEXT = pa.dictionary(pa.int32(), pa.utf8())
 
 SCOPE_FIELDS = [
-    pa.field("hash", pa.uint32(), nullable=False),
+    pa.field("hash", pa.int64(), nullable=False),
     pa.field("name", _TEXT, nullable=False),
     pa.field("target", _TEXT, nullable=False),
     pa.field("filename", _TEXT, nullable=False),
-    pa.field("line", pa.uint32(), nullable=False),
+    pa.field("line", pa.int64(), nullable=False),
 ]
 
 THREAD_SPANS = pa.schema(
     [
         pa.field("id", pa.int64(), nullable=False),
         pa.field("parent", pa.int64(), nullable=False),
-        pa.field("depth", pa.uint32(), nullable=False),
+        pa.field("depth", pa.int64(), nullable=False),
         SCOPE_FIELDS[0],
         pa.field("begin", schemas.TIMESTAMP, nullable=False),
         pa.field("end", schemas.TIMESTAMP),
@@ -42,7 +42,7 @@ def span_batch(spans: SpanBatch) -> pa.RecordBatch:
         [
             pa.array(spans.ids),
             pa.array(spans.parents),
-            pa.array(spans.depths),
+            pa.array(spans.depths, pa.int64()),
             scope_hash,
             timestamps(spans.begins_ns),
             timestamps(spans.ends_ns, mask),
@@ -57,6 +57,6 @@ def scope_columns(table: ScopeTable, codes: npt.NDArray[np.int32]) -> list[pa.Ar
     """The columns of `SCOPE_FIELDS` for rows that name scopes by code."""
     names, targets, filenames, lines = table.scopes.flatten()
     indices = pa.array(codes)
-    hashes = (table.hashes & np.uint64(0xFFFFFFFF)).astype(np.uint32)
+    hashes = (table.hashes & np.uint64(0xFFFFFFFF)).astype(np.int64)
     texts = [pa.DictionaryArray.from_arrays(indices, text) for text in (names, targets, filenames)]
-    return [pa.array(hashes[codes]), *texts, lines.take(indices)]
+    return [pa.array(hashes[codes]), *texts, lines.cast(pa.int64()).take(indices)]

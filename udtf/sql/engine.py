@@ -18,7 +18,7 @@ from udtf.settings import QuerySettings
 from udtf.sql.conversation import Conversation
 from udtf.sql.lake_tables import LakeTables, catalog_of
 from udtf.sql.messages import Plan, Planned
-from udtf.sql.plain_arrays import converted
+from udtf.sql.plain_arrays import converted, without_rows
 from udtf.sql.worker_pool import WorkerPool
 
 __all__ = ["Prepared", "Query", "QueryCancelled", "QueryContext", "QueryEngine"]
@@ -116,7 +116,7 @@ class Query:
         cancellation = self._tables.cancellation
         cancellation.is_cancelled = partial(_is_over, self._engine.workers, is_cancelled)
         scan = self._planned.scan
-        nothing = pa.RecordBatch.from_pylist([], self.schema)
+        nothing = without_rows(self.schema)
         try:
             with closing(self._computed() if scan is None else self._tables.scan(scan)) as batches:
                 yield from (nothing if batch is None else self._conform(batch) for batch in batches)
@@ -136,9 +136,7 @@ class Query:
 
     def _conform(self, batch: pa.RecordBatch) -> pa.RecordBatch:
         """Columns as declared, nullability included."""
-        columns = [
-            converted(column, field.type) for column, field in zip(batch.columns, self.schema, strict=True)
-        ]
+        columns = [converted(column, field.type) for column, field in zip(batch.columns, self.schema, strict=True)]
         return pa.RecordBatch.from_arrays(columns, schema=self.schema)
 
 

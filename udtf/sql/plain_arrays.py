@@ -38,14 +38,31 @@ def converted(array: pa.Array, kind: pa.DataType) -> pa.Array:
         return _nested(array, kind, [], _children(array, kind))
     if pa.types.is_union(kind):
         # A union has no nulls of its own.
-        buffers = [array.type_codes.to_numpy()]
-        if kind.mode == "dense":
-            buffers.append(array.offsets.to_numpy())
-        return pa.Array.from_buffers(kind, len(array), [None, *map(_buffer, buffers)], children=_children(array, kind))
+        buffers = [None, *map(_buffer, _union_buffers(array))]
+        return pa.Array.from_buffers(kind, len(array), buffers, children=_children(array, kind))
     try:
         return array.cast(kind)
     except pa.ArrowInvalid as error:
         raise InvalidArgument(f"a value does not fit into {kind}, the type in which clients get it: {error}") from error
+
+
+def without_rows(schema: pa.Schema) -> pa.RecordBatch:
+    """An empty batch, of whatever types."""
+    return pa.RecordBatch.from_arrays([pa.nulls(0, kind) for kind in schema.types], schema=schema)
+
+
+def value_in_union(union: pa.UnionArray, row: int) -> pa.Scalar:
+    """A value of a union as that of the member that it belongs to, whose type a null has as well."""
+    codes, *offsets = _union_buffers(union)
+    member = union.field(union.type.type_codes.index(codes[row]))
+    return member[int(offsets[0][row]) if offsets else row]
+
+
+def _union_buffers(union: pa.UnionArray) -> list[npt.NDArray[np.generic]]:
+    """Codes of types and, if it is dense, offsets; pyarrow's own attributes do not know where a slice begins."""
+    rows = slice(union.offset, union.offset + len(union))
+    _, *buffers = union.buffers()[: 3 if union.type.mode == "dense" else 2]
+    return [np.frombuffer(given, kind)[rows] for given, kind in zip(buffers, (np.int8, np.int32), strict=False)]
 
 
 def _from_dictionary(array: pa.DictionaryArray, kind: pa.DataType) -> pa.Array:

@@ -26,12 +26,17 @@ def plain_schema(schema: pa.Schema) -> pa.Schema:
 
 def without_dictionaries(kind: pa.DataType) -> pa.DataType:
     """The type with the values of dictionaries in their place."""
-    return _changed(kind, _value_type)
+    return _changed(kind, _without_dictionary)
 
 
 def has_dictionaries(kind: pa.DataType) -> bool:
     """Whether there is a dictionary anywhere in the type."""
     return bool(without_dictionaries(kind) != kind)
+
+
+def value_type(kind: pa.DataType) -> pa.DataType:
+    """The type of the values alone, however they are encoded: without views, run ends, dictionaries and extensions."""
+    return _changed(kind, _value_type)
 
 
 def check_readable(schema: pa.Schema) -> None:
@@ -46,16 +51,7 @@ def check_readable(schema: pa.Schema) -> None:
 
 
 def _plain(kind: pa.DataType) -> pa.DataType:
-    if pa.types.is_string_view(kind):
-        return pa.utf8()
-    if pa.types.is_binary_view(kind):
-        return pa.binary()
-    if pa.types.is_list_view(kind):
-        return pa.list_(kind.value_field)
-    if pa.types.is_large_list_view(kind):
-        return pa.large_list(kind.value_field)
-    if pa.types.is_run_end_encoded(kind):
-        return _plain(kind.value_type)
+    kind = _without_view(kind)
     if pa.types.is_unsigned_integer(kind):
         return pa.int64()
     if pa.types.is_decimal32(kind) or pa.types.is_decimal64(kind):
@@ -66,6 +62,30 @@ def _plain(kind: pa.DataType) -> pa.DataType:
 
 
 def _value_type(kind: pa.DataType) -> pa.DataType:
+    if isinstance(kind, pa.Bool8Type):
+        return pa.bool_()
+    if isinstance(kind, pa.BaseExtensionType):
+        return _value_type(kind.storage_type)
+    if pa.types.is_dictionary(kind):
+        return _value_type(kind.value_type)
+    return _without_view(kind)
+
+
+def _without_view(kind: pa.DataType) -> pa.DataType:
+    if pa.types.is_string_view(kind):
+        return pa.utf8()
+    if pa.types.is_binary_view(kind):
+        return pa.binary()
+    if pa.types.is_list_view(kind):
+        return pa.list_(kind.value_field)
+    if pa.types.is_large_list_view(kind):
+        return pa.large_list(kind.value_field)
+    if pa.types.is_run_end_encoded(kind):
+        return _without_view(kind.value_type)
+    return kind
+
+
+def _without_dictionary(kind: pa.DataType) -> pa.DataType:
     while pa.types.is_dictionary(kind):
         kind = kind.value_type
     return kind

@@ -1,4 +1,5 @@
-"""As much of the lexer of DataFusion's SQL as it takes to tell placeholders, words and brackets from text and comments."""
+"""As much of the lexer of DataFusion's SQL as it takes to tell placeholders, words and brackets from text, quoted names
+and comments."""
 
 import re
 from collections.abc import Iterator

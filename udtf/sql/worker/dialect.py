@@ -109,6 +109,8 @@ def check_ordered_aggregates(sql: str) -> None:
             called.append(_folded(previous))
         elif token.text == ")" and called:
             called.pop()
+        elif (previous.text.lower(), token.text.lower()) != ("order", "by"):
+            continue
         elif called and called[-1] in UNORDERED_AGGREGATES:
-            if (previous.text.lower(), token.text.lower()) == ("order", "by"):
-                raise InvalidArgument(f"{called[-1]} takes no ORDER BY, on which its result does not depend; leave it out")
+            name = called[-1]
+            raise InvalidArgument(f"{name} takes no ORDER BY, on which its result does not depend; leave it out")

@@ -10,19 +10,22 @@ PROPERTIES = pa.map_(pa.utf8(), pa.utf8())
 
 def property_get(properties: pa.MapArray, keys: pa.StringArray) -> pa.StringArray:
     """The value of a property by its key, for each row: null where there is none, or where the properties are null."""
-    lengths = pc.list_value_length(properties).fill_null(0).to_numpy()
-    entries = properties.flatten()
-    rows = np.repeat(np.arange(len(properties)), lengths)
-    is_wanted = pc.equal(entries.field(0), keys.take(pa.array(rows))).fill_null(False).to_numpy(zero_copy_only=False)
+    offsets = properties.offsets.to_numpy()
+    first, nb_entries = offsets[0], offsets[-1] - offsets[0]
+    rows = np.repeat(np.arange(len(properties)), np.diff(offsets))
+    wanted = keys.take(pa.array(rows))
+    is_wanted = pc.equal(properties.keys.slice(first, nb_entries), wanted).fill_null(False)
+    matches = np.flatnonzero(is_wanted.to_numpy(zero_copy_only=False))[::-1]  # of two with one key, the first counts
     found = np.full(len(properties), -1)
-    matches = np.flatnonzero(is_wanted)[::-1]  # of two with one key, the first counts
-    found[rows[matches]] = matches
-    return entries.field(1).take(pa.array(found, mask=found < 0))
+    found[rows[matches]] = first + matches
+    is_missing = (found < 0) | properties.is_null().to_numpy(zero_copy_only=False)
+    return properties.items.take(pa.array(found, mask=is_missing))
 
 
 def properties_length(properties: pa.MapArray) -> pa.Int32Array:
     """How many properties there are, for each row; null where the properties are null."""
-    return pc.list_value_length(properties)
+    lengths = np.diff(properties.offsets.to_numpy())
+    return pa.array(lengths, mask=properties.is_null().to_numpy(zero_copy_only=False))
 
 
 SCALAR_FUNCTIONS: tuple[ScalarUDF, ...] = (

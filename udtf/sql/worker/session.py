@@ -200,7 +200,7 @@ _ERRORS_OF_STATEMENTS = (Exception, ValueError, NotImplementedError, pa.ArrowInv
 _SIGN_OF_A_LIMIT_IN_A_JOIN = "partition not used yet"
 """A join without memory for one of its inputs has it made once more, which panics."""
 
-_PYTHON_ERROR = re.compile(r"Python error PyErr \{.*?, value: \w+\((.*?)\), traceback: .*\}", re.DOTALL)
+_PYTHON_ERROR = re.compile(r"(?:Python error )?PyErr \{.*?, value: \w+\((.*?)\), traceback: .*\}", re.DOTALL)
 
 
 def _operator(plan: datafusion.ExecutionPlan) -> str:
