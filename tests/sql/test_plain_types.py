@@ -118,6 +118,6 @@ def test_numbers_that_do_not_fit_are_refused() -> None:
 def test_types_that_python_cannot_read_are_refused(kind: str) -> None:
     """By the name of the column; other intervals can be read."""
     frame = datafusion.SessionContext().sql(f"SELECT arrow_cast(NULL, '{kind}') AS since, NULL::interval AS other")
-    with pytest.raises(InvalidArgument, match="column 'since' has type .*interval"):
+    with pytest.raises(InvalidArgument, match=r"column 'since' has type .*interval"):
         check_readable(frame.schema())
     check_readable(pa.schema([frame.schema().field("other")]))

@@ -20,7 +20,7 @@ from udtf.sql.messages import Plan, Planned
 from udtf.sql.panics import EnginePanic, panics_as_errors
 from udtf.sql.plain_arrays import converted
 from udtf.sql.plain_types import check_readable, plain_schema
-from udtf.sql.tables import Catalog, SessionLimits, Tables, TableScan
+from udtf.sql.tables import Catalog, SessionLimits, Tables, TableScan, with_table_of_columns
 from udtf.sql.worker import placeholders, substrait
 from udtf.sql.worker.arguments import bind_arguments, placeholder_types
 from udtf.sql.worker.dialect import (
@@ -63,7 +63,8 @@ class Session:
         # There is no other way to say so, and to name a folder would undo it.
         self._context.sql(f"SET datafusion.runtime.max_temp_directory_size = '{limits.spill_bytes // MIB}M'")
         for name, schema in catalog.tables.items():
-            self._context.register_table(name, datafusion.Table(ServerTable(name, schema, tables, self._scans)))
+            table = ServerTable(name, with_table_of_columns(schema, name), tables, self._scans)
+            self._context.register_table(name, datafusion.Table(table))
         for function in SCALAR_FUNCTIONS:
             self._context.register_udf(function)
         self._functions = (*ENGINE_FUNCTIONS, *catalog.functions)
