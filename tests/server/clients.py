@@ -93,7 +93,7 @@ class PyarrowClient:
         with flight.connect(self.url) as client:
             options = call_options(headers)
             prepared, refusal = _outcome(lambda: self._prepare(client, sql, options))
-            planned, error = _outcome(lambda: client.get_schema(descriptor(CommandStatementQuery(sql)), options))
+            planned, error = _outcome(lambda: client.get_flight_info(descriptor(CommandStatementQuery(sql)), options))
             assert (type(refusal), _without_id(refusal)) == (type(error), _without_id(error))
             if error is not None:
                 raise error

@@ -30,7 +30,8 @@ def as_properties(column: pa.Array, name: str = "properties") -> pa.MapArray:
         return _of_pairs(column, column.offsets, column.keys, column.items, name)
     if (pa.types.is_list(kind) or pa.types.is_large_list(kind)) and _is_pair(kind.value_type):
         # A null pair has a null key.
-        return _of_pairs(column, column.offsets, *column.values.flatten(), name)
+        keys, values = column.values.flatten()
+        return _of_pairs(column, column.offsets, keys, values, name)
     if pa.types.is_struct(kind):
         return _of_fields(column, name)
     raise InvalidTelemetry(

@@ -1,6 +1,6 @@
 """Clients that are not among our dependencies, installed into folders of their own and kept there between runs.
 
-They come from the registries of npm and Python, and from Maven's. A test whose client cannot be had is skipped, and says
+They come from the registries of npm and Python, and from Maven. A test whose client cannot be had is skipped, and says
 why; one in Java is skipped only where there is no JDK.
 """
 

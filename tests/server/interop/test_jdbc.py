@@ -56,8 +56,9 @@ def test_columns_are_described(jdbc: Jdbc, table: str, schema: Any) -> None:
     assert time["TYPE_NAME"] == "TIMESTAMP"
 
 
-def test_columns_of_results_are_described(jdbc: Jdbc) -> None:
-    """With the table that they come from, and the digits of numbers."""
+def test_columns_of_results_are_described(jdbc: Jdbc, recording: Recording) -> None:
+    """With the table that they come from, and the digits of numbers. (Of a result without rows the driver tells each
+    column twice.)"""
     told = jdbc.request(
         ask="described", sql="SELECT exe, start_ticks AS s, 1.5::decimal(5, 2) AS d FROM processes LIMIT 1"
     )
