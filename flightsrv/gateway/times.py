@@ -7,7 +7,7 @@ import pyarrow as pa
 from fastapi import Query
 from pydantic import BaseModel, ConfigDict, Field, StrictInt, StrictStr
 
-from flightsrv.client.times import Time, range_ns, rfc3339
+from flightsrv.client.times import MAX_NS, MIN_NS, Time, range_ns, rfc3339
 
 _EXAMPLE = "2026-01-01T10:00:00.000000000Z"
 
@@ -53,5 +53,5 @@ def utc_range(begin: Time | None, end: Time | None) -> tuple[int | None, int | N
 def range_parameters(begin: Time | None, end: Time | None) -> list[pa.Scalar]:
     """Both as parameters of a query; for None, the least and the largest time. Raises as `utc_range` does."""
     begin_ns, end_ns = utc_range(begin, end)
-    limits = (_LEAST_NS if begin_ns is None else begin_ns, _LARGEST_NS if end_ns is None else end_ns)
+    limits = (MIN_NS if begin_ns is None else begin_ns, MAX_NS if end_ns is None else end_ns)
     return [pa.scalar(limit_ns, pa.timestamp("ns", "UTC")) for limit_ns in limits]

@@ -11,8 +11,9 @@ from dataclasses import dataclass
 import pyarrow as pa
 
 from flightsrv.server.call import Call
+from flightsrv.server.column_metadata import with_column_metadata
 from flightsrv.server.handles import plan_of, statement_of
-from flightsrv.server.parameters import Statement, cast_parameters, parse_statement
+from flightsrv.server.parameters import Statement, cast_parameters, parse_statement, value_at
 from flightsrv.server.refusals import refuse_transaction
 from flightsrv.server.tickets import make_ticket, parameters_of, time_range_of
 from flightsrv.wire.commands import (
@@ -102,12 +103,12 @@ def query_ticket(call: Call, ticket: QueryTicket) -> Answer:
         check_plan(call, ticket.substrait_plan)
         call.statement = f"Substrait plan of {len(ticket.substrait_plan)} bytes"
         query = call.services.engine.plan_substrait(ticket.substrait_plan, context)
-        return Answer(query.schema, ticket, query.batches, ticket.preserve_dictionary)
+        return Answer(with_column_metadata(query.schema), ticket, query.batches, ticket.preserve_dictionary)
     call.statement = ticket.sql
     statement = read_statement(call, ticket.sql)
     if not statement.parameter_count and ticket.parameters is None:
         query = call.services.engine.plan(ticket.sql, context)
-        return Answer(query.schema, ticket, query.batches, ticket.preserve_dictionary)
+        return Answer(with_column_metadata(query.schema), ticket, query.batches, ticket.preserve_dictionary)
     open_statement = plan_open(call, statement, context)
     parameters = parameters_of(ticket)
     if parameters is None and ticket.prepared_statement_handle is not None:
@@ -169,7 +170,7 @@ def plan_open(call: Call, statement: Statement, context: QueryContext) -> OpenSt
     if untyped:
         with suppress(InvalidArgument):
             prepared = call.services.engine.prepare(statement.numbered(as_text=untyped), context)
-    return OpenStatement(prepared.schema, parameters)
+    return OpenStatement(with_column_metadata(prepared.schema), parameters)
 
 
 def check_parameters(statement: Statement, parameters: pa.Table) -> None:
@@ -204,14 +205,14 @@ def _bound_answer(
     check_parameters(statement, parameters)
 
     def plan(row: int) -> Query:
-        values = [column[row] for column in parameters.columns]
+        values = [value_at(column, row) for column in parameters.columns]
         return call.services.engine.plan(statement.bound(values), context)
 
     first = plan(0)
     schema = pa.schema(
         [
             bound.with_name(field.name).with_nullable(field.nullable or bound.nullable)
-            for field, bound in zip(open_schema, first.schema, strict=True)
+            for field, bound in zip(open_schema, with_column_metadata(first.schema), strict=True)
         ]
     )
 
