@@ -151,7 +151,7 @@ def _base_time_ns(values: Mapping[str, Any], findings: Findings) -> int:
     said = values.get(_BASE_TIME, of_viztracer.get(_BASE_TIME) if isinstance(of_viztracer, dict) else None)
     if said is None:
         return 0
-    if isinstance(said, int) and 0 <= said < _LATEST_ZERO_NS:
+    if isinstance(said, int) and not isinstance(said, bool) and 0 <= said < _LATEST_ZERO_NS:
         return said
     findings.unusable_base_time = repr(said)[:60]
     return 0

@@ -24,7 +24,7 @@ _TOKEN = re.compile(r"[^\s,]")
 _AFTER_SEPARATORS = re.compile(r"[\s,]*+")
 _AFTER_SPACE = re.compile(r"\s*+")
 _OBJECT = re.compile(r'\{\s*"')
-_LIST_OF_EVENTS = re.compile(r'"traceEvents"\s{0,16}:\s{0,16}\[')
+_LIST_OR_OBJECT = re.compile(r'\{\s*"|"traceEvents"\s{0,16}:\s{0,16}\[')
 _BEYOND_THE_END = re.compile(r"[^\s\0]")
 _GOES_ON = re.compile(r"\s*+[,\]]")
 _END_OF_SCALAR = re.compile(r"[,}]")
@@ -109,6 +109,10 @@ class Document:
                 if may_be_open and self._is_more_behind():
                     continue
                 return
+            if window.text[window.position] == "[":
+                self._damaged("a list in the list of events", window.place)
+                window.position += 1
+                continue
             try:
                 element, end = _scan(window.text, window.position)
             except lenient.NOT_JSON as error:
@@ -119,11 +123,16 @@ class Document:
                     if window.text[window.position] != "{":
                         raise lenient.NotUnderstood
                     element, end = lenient.read_object(window.text, window.position, _scan)
+                    if "ph" not in element:
+                        raise lenient.NotUnderstood
                 except lenient.NotUnderstood:
                     self.is_cut |= not self._skip_damage(_reason(error))
                     continue
             if end == len(window.text) and window.more():
                 continue  # a number may go on
+            if isinstance(element, dict) and "traceEvents" in element:
+                self._skip_damage("a whole trace in the list of events")
+                continue
             window.position = end
             yield element
         self.is_cut |= not may_be_open
@@ -144,8 +153,11 @@ class Document:
                 self._skip_value()
             else:
                 self._damaged("the name of a value is missing", window.place)
-                if not window.find(_LIST_OF_EVENTS):
+                if not self._find_more():
                     break
+                if window.text[window.position] == "{":
+                    lists += 1
+                    yield from self._list_of_events(may_be_open=False)
         if not lists and window.position == len(window.text):
             raise ChromeTraceError(self._why_nothing("it ends before its list of events"))
         if not lists:
@@ -168,9 +180,11 @@ class Document:
                 key, end = _scan(text, start)
                 colon = _AFTER_SPACE.match(text, end).end()  # type: ignore[union-attr]
                 value = _AFTER_SPACE.match(text, colon + 1).end()  # type: ignore[union-attr]
+                if not isinstance(key, str) or text[colon : colon + 1] not in (":", ""):
+                    return None
                 if value < len(text):
                     window.position = value
-                    return key if isinstance(key, str) and text[colon] == ":" else None
+                    return key
             except lenient.NOT_JSON as error:
                 if not self._is_unfinished(error):
                     return None
@@ -242,6 +256,16 @@ class Document:
             window.ensure(_LARGE_EVENT)
             if self._is_event(window.position):
                 self._damaged(reason, place)
+                return True
+            window.position += 1
+        return False
+
+    def _find_more(self) -> bool:
+        """Move the position to the next list of events, or to the next event that is whole; false without either."""
+        window = self._window
+        while window.find(_LIST_OR_OBJECT):
+            window.ensure(_LARGE_EVENT)
+            if window.text[window.position] == '"' or self._is_event(window.position):
                 return True
             window.position += 1
         return False

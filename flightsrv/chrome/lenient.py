@@ -21,8 +21,8 @@ _END = re.compile(r"[\s,]*+\}")
 _WHOLE_STRING = re.compile(_STRING, re.DOTALL)
 _BARE = re.compile(r'[^\s,{}\[\]"]++')
 _AFTER_VALUE = re.compile(r"\s*+(?=[,}])")
-_BRACES = re.compile(rf"{_STRING}|[{{}}]", re.DOTALL)
-_BRACKETS = re.compile(rf"{_STRING}|[\[\]]", re.DOTALL)
+_BRACES = re.compile(rf'{_STRING}|["{{}}]', re.DOTALL)
+_BRACKETS = re.compile(rf'{_STRING}|["\[\]]', re.DOTALL)
 _ESCAPED = re.compile(r'\\(["\\/])')
 
 
@@ -64,6 +64,8 @@ def skip(text: str, start: int) -> int | None:
     depth = 0
     for found in (_BRACES if opening == "{" else _BRACKETS).finditer(text, start):
         mark = found[0]
+        if mark == '"':
+            return None  # of a string without an end, in which nothing is a brace
         if mark[0] != '"':
             depth += 1 if mark == opening else -1
             if not depth:
@@ -89,7 +91,9 @@ def _value(text: str, start: int, scan: Scan, inner: bool) -> tuple[Any, int]:
             raise NotUnderstood
         if text[start] == "{" and not inner:
             with suppress(NotUnderstood):
-                return read_object(text, start, scan, inner=True)
+                value, end = read_object(text, start, scan, inner=True)
+                # Where a bracket is missing, a list in it may seem to end far behind.
+                return (value if end == end_of_value else None), end_of_value
         return None, end_of_value
     if (string := _WHOLE_STRING.match(text, start)) and _AFTER_VALUE.match(text, string.end()):
         return _string(string[0], scan), string.end()
