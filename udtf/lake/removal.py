@@ -1,7 +1,7 @@
 """Telemetry out of the lake: what is too old, what is asked to go, and objects that no row names.
 
-Rows go first, in a transaction that notes their objects as garbage; then the objects, then the notes. A crash in between
-leaves notes, and the next removal goes on with them. Of a process that still runs, the oldest segments go, in whole
+Rows go first, in a transaction that notes their objects as garbage; then the objects, then the notes. A crash in
+between leaves notes, and the next removal goes on with them. Of a process that still runs, the oldest segments go, in whole
 stretches; what they left open stays known, so that the spans that go on after them are still exact.
 """
 
@@ -72,8 +72,8 @@ class Removal:
         return removed
 
     def down_to(self, max_bytes: int) -> Removed:
-        """Remove the oldest telemetry until the lake takes no more than so many bytes in the object store. Partitions go
-        with the telemetry that they were made from."""
+        """Remove the oldest telemetry until the lake takes no more than so many bytes in the object store. Partitions
+        go with the telemetry that they were made from."""
         processes: list[str] = []
         parts: dict[str, int] = {}
         before = now = self._metadata.lake_bytes()
@@ -114,7 +114,7 @@ class Removal:
         return deleted
 
     def tidy(self) -> None:
-        """As `delete_orphans`, for a thread of a server that starts: failures are logged, the next start tries again."""
+        """As `delete_orphans`, for a server that starts: failures are logged, and the next start tries again."""
         try:
             deleted = self.collect_garbage() + self.delete_orphans()
         except Exception as error:  # a server runs as well without it
