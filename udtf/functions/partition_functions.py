@@ -7,8 +7,7 @@ from typing import Any
 import pyarrow as pa
 
 from udtf.functions.parameter import Parameter
-from udtf.functions.table_function import Query, Rows, TableFunction, kind_chosen
-from udtf.functions.telemetry_tables import rows_to_batch
+from udtf.functions.table_function import Query, Rows, TableFunction, kind_chosen, rows_to_batch
 from udtf.lake import schemas
 from udtf.time_range import TimeRange
 from udtf.views.catalog import KINDS

@@ -1,7 +1,7 @@
 """What a table and a table function are to the rest of `udtf`, with nothing of DataFusion in it."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -22,10 +22,14 @@ from udtf.views.kind import Kind
 
 @dataclass(frozen=True)
 class Rows:
-    """A table as planned: nothing is read before `batches` is called and iterated. Batches carry the schema."""
+    """A table as planned: nothing is read before `batches` is called and iterated. Batches carry the schema.
+
+    `with_columns`, where there is one, gives the same rows with the columns that are named, at least.
+    """
 
     schema: pa.Schema
     batches: Callable[[], Iterator[pa.RecordBatch]]
+    with_columns: Callable[[Collection[str]], Iterator[pa.RecordBatch]] | None = None
 
 
 @dataclass(frozen=True)
@@ -99,3 +103,14 @@ def kind_chosen(view_set: str) -> Kind:
         InvalidArgument: there is none of this name.
     """
     return kind_named(choose("view_set", view_set, tuple(kind.name for kind in KINDS)))
+
+
+def rows_to_batch(rows: Sequence[Any], schema: pa.Schema) -> pa.RecordBatch:
+    """Metadata rows, objects with an attribute per column, as a record batch."""
+    columns = []
+    for column in schema:
+        values = [getattr(row, column.name) for row in rows]
+        if pa.types.is_map(column.type):
+            values = [sorted(value.items()) for value in values]
+        columns.append(pa.array(values, column.type))
+    return pa.record_batch(columns, schema=schema)

@@ -143,6 +143,11 @@ class MetadataStore:
         statement = self._select(streams).where(streams.c.stream_id.in_(list(stream_ids)))
         return {stream.stream_id: stream for stream in self._rows(statement, StreamRow)}
 
+    def processes_of_ids(self, process_ids: Collection[str]) -> dict[str, ProcessRow]:
+        """Stored processes of these ids."""
+        statement = self._select(processes).where(processes.c.process_id.in_(list(process_ids)))
+        return {process.process_id: process for process in self._rows(statement, ProcessRow)}
+
     def known_process_ids(self, process_ids: Collection[str]) -> set[str]:
         """Which of these processes are stored."""
         statement = self._select(processes, processes.c.process_id).where(processes.c.process_id.in_(list(process_ids)))
