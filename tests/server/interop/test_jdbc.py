@@ -88,6 +88,13 @@ def test_large_hashes_are_positive(jdbc: Jdbc, recording: Recording) -> None:
     assert all(0 <= row["hash"] < 1 << 32 for row in rows)
 
 
+def test_times_are_bound_as_text(jdbc: Jdbc, recording: Recording) -> None:
+    """For the driver binds milliseconds as nanoseconds."""
+    sql = "SELECT count(*) > 0 AS found FROM processes WHERE start_time > CAST(CAST(? AS VARCHAR) AS TIMESTAMP)"
+    assert jdbc.ask(sql, ["2025-01-01"]) == [{"found": True}]
+    assert jdbc.ask(sql, ["2200-01-01"]) == [{"found": False}]
+
+
 @pytest.mark.parametrize(
     ("expression", "value"),
     [
