@@ -52,8 +52,8 @@ def test_columns_are_described(jdbc: Jdbc, table: str, schema: Any) -> None:
     for field in schema:
         assert columns[field.name]["IS_NULLABLE"] == ("YES" if field.nullable else "NO")
         assert columns[field.name]["IS_AUTOINCREMENT"] == "NO"
-    (time,) = (row for name, row in columns.items() if name == "insert_time")
-    assert time["TYPE_NAME"] == "TIMESTAMP"
+    assert columns["insert_time"]["TYPE_NAME"] == "TIMESTAMP"
+    assert columns["insert_time"]["REMARKS"].startswith("when the ")
 
 
 def test_columns_of_results_are_described(jdbc: Jdbc, recording: Recording) -> None:
