@@ -28,6 +28,10 @@ MIB = 1 << 20
 _READ_ONLY = datafusion.SQLOptions().with_allow_ddl(False).with_allow_dml(False).with_allow_statements(False)
 
 
+class SystemRefused(Exception):
+    """The system let no temporary file be written, for want of room mostly."""
+
+
 class Session:
     """For one statement at a time, and any number of them one after the other.
 
@@ -86,6 +90,7 @@ class Session:
 
         Raises:
             MemoryError: it needs more memory or disk than it may have.
+            SystemRefused: its temporary files cannot be written.
             InvalidArgument: it failed on the rows that there are.
             EnginePanic: DataFusion broke off.
         """
@@ -128,6 +133,8 @@ class Session:
         message = readable(str(error))
         if _SIGN_OF_A_LIMIT.search(message):
             return MemoryError(message)
+        if _SIGN_OF_THE_SYSTEM.search(message):
+            return SystemRefused(message)
         return error if isinstance(error, InvalidArgument) else InvalidArgument(message)
 
     def _callable(self, name: str, parameters: Sequence[Parameter]) -> Callable[..., ServerTable]:
@@ -148,6 +155,8 @@ class Session:
 
 
 _SIGN_OF_A_LIMIT = re.compile(r"(^|\ncaused by\n)(\w[\w ]*: )?(Resources exhausted|Not enough memory)")
+_SIGN_OF_THE_SYSTEM = re.compile(r"\(os error \d+\)\s*$")
+"""A statement opens no files but temporary ones."""
 _SIGN_OF_A_LIMIT_IN_A_JOIN = "partition not used yet"
 """A join without memory for one of its inputs has it made once more, which panics."""
 
