@@ -136,9 +136,7 @@ def main(seconds: float) -> None:
         ):
             client.query(STATEMENT)
             (http_port,) = re.findall(r"page on \S+:(\d+)", log.read_text())
-            print(
-                f"{'harm':20} {'before':>10} {'meanwhile':>10} {'after':>10}  failed  lines of the log that are no query"
-            )
+            print(f"{'harm':20} {'before':>10} {'meanwhile':>10} {'after':>10}  failed  log lines but for queries")
             for harm in HARMS:
                 lines = _other_lines(log)
                 before_ms, _ = median_ms(client, seconds)
