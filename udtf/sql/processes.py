@@ -48,8 +48,8 @@ class Process:
 
     @property
     def has_crashed(self) -> bool:
-        """Whether it ended for what it did itself, by a stack without room for instance; otherwise somebody ended it,
-        or there was no room for it. To be asked once it is buried."""
+        """Whether it ended for what it did itself, by a stack without room for instance; otherwise it was ended from
+        outside, or could not begin. To be asked once it is buried."""
         return self._exit_code is not None and -self._exit_code in _CRASHES
 
     @property
