@@ -226,13 +226,6 @@ def test_a_worker_that_dies_while_it_plans_fails_its_statement_only(
     assert works(engine)
 
 
-def test_a_statement_that_nests_too_deeply_is_told_so(engine: QueryEngine) -> None:
-    """It ends its process."""
-    with pytest.raises(InvalidArgument, match="as one does that nests too deeply"):
-        engine.plan("SELECT " + "+".join(["1"] * 20_000))
-    assert works(engine)
-
-
 def test_no_room_for_temporary_files_is_not_the_fault_of_the_caller(tmp_path: Path) -> None:
     """But a matter of the moment."""
     settings = QuerySettings(memory_bytes=64 * MIB, query_memory_bytes=64 * MIB)
