@@ -161,7 +161,7 @@ def test_a_server_that_answers_no_more_is_not_waited_for(scripted: Scripted, mon
 
 
 def test_a_gateway_whose_server_does_not_answer_ends_when_told(scripted: Scripted) -> None:
-    """Though a thread of it waits; the request is cut off."""
+    """Though a thread of it waits; the request fails."""
     fake, _ = scripted(Wait())
     command = [*FLIGHTSRV, "gateway", "--url", fake.url, "--http-port", "0"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True) as process:
@@ -173,5 +173,4 @@ def test_a_gateway_whose_server_does_not_answer_ends_when_told(scripted: Scripte
             process.terminate()
             # The thread would wait for a minute more.
             assert process.wait(45) == 0
-            with pytest.raises((http.client.HTTPException, ConnectionError)):
-                asking.result(60)
+            assert asking.result(60).status in (500, 503)
