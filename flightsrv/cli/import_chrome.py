@@ -44,14 +44,15 @@ def import_chrome(file: Path, start_time: str | None, server: ServerAddress) -> 
     time_zero_ns = None if start_time is None else time_ns(start_time, "--start-time")
     with server.connect() as client:
         trace = read_chrome_trace(file, time_zero_ns)
-        run_interruptibly(lambda: _send(trace, client), client.close)
+        run_interruptibly(lambda: send(trace, client), client.close)
     for line in trace.findings.describe():
         click.echo(line, err=True)
     for process in trace.processes:
         click.echo(process.process_id)
 
 
-def _send(trace: "ChromeTrace", client: "QueryClient") -> None:
+def send(trace: "ChromeTrace", client: "QueryClient") -> None:
+    """Send all telemetry of a file, in as many requests as a server takes."""
     from flightsrv.telemetry import blocks_batch, processes_batch, streams_batch
 
     for processes in _parts(trace.processes):
