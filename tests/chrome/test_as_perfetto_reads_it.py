@@ -1,7 +1,6 @@
 """What Perfetto's own trace processor finds in a Chrome JSON trace is imported, span by span, damaged or not."""
 
 import json
-import signal
 import subprocess
 import sys
 from collections import Counter, defaultdict
@@ -14,10 +13,11 @@ from flightsrv.chrome import ChromeTrace, ChromeTraceError, read_chrome_trace
 from tests.chrome.spans_of import async_spans, thread_spans
 from tests.support.trace_processor import NODE, TraceProcessor, TraceProcessorError
 
-_SPANS = """
-    SELECT ts, dur, CASE WHEN name GLOB '*[^ -~]*' THEN NULL ELSE name END AS name FROM slice WHERE dur >= -1
+_SPANS = r"""
+    SELECT ts, dur, CASE WHEN name GLOB '*[^ -~]*' OR name GLOB '*\*' THEN NULL ELSE name END AS name
+    FROM slice WHERE dur >= -1
 """
-"""A name that is no plain text is not compared, and a length below 0 is none."""
+"""A name that is no plain text, or has escapes that Perfetto leaves, is not compared; a length below 0 is none."""
 _LATEST_NS = 1 << 62
 
 
@@ -122,9 +122,7 @@ def test_what_perfetto_reads_is_imported(tmp_path: Path, trace_processor: TraceP
         assert isinstance(duration, int)
         if begin + duration >= _LATEST_NS:
             continue
-        alike = [
-            each for each, own in found[begin] if name is None or own == name or not own.isprintable() or "\\" in own
-        ]
+        alike = [each for each, own in found[begin] if name in (None, own)]
         assert alike, (row, data)
         if duration != -1 and not out_of_order:
             assert duration in alike, (row, data)
@@ -142,7 +140,7 @@ def is_read_alike(trace_processor: TraceProcessor, path: Path) -> ChromeTrace:
 NODE_PROGRAM = """
 const fs = require('fs');
 for (let i = 0; i < 50; i++) fs.readFileSync(__filename);
-setTimeout(() => { console.log('done'); setInterval(() => {}, 1000); }, 50);
+setTimeout(() => {}, 50);
 """
 CATEGORIES = "v8,node.fs.sync,node.async_hooks,node.environment"
 
@@ -151,10 +149,7 @@ def test_a_trace_of_node_is_read_alike(tmp_path: Path, trace_processor: TracePro
     """Complete events and async ones, in an object. Instants, which Perfetto shows as spans, are left out."""
     (tmp_path / "program.js").write_text(NODE_PROGRAM)
     command = [NODE, "--trace-event-categories", CATEGORIES, "program.js"]
-    with subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.PIPE) as process:
-        assert process.stdout is not None
-        assert process.stdout.readline() == b"done\n"
-        process.send_signal(signal.SIGINT)  # after which it writes the end of its file
+    subprocess.run(command, cwd=tmp_path, check=True)
     path = tmp_path / "node_trace.1.log"
     document = json.loads(path.read_text())
     document["traceEvents"] = [event for event in document["traceEvents"] if event["ph"] not in "nIiR"]
@@ -173,17 +168,12 @@ def test_a_trace_of_node_is_read_alike(tmp_path: Path, trace_processor: TracePro
     )
 
 
-def test_a_trace_of_viztracer_is_read_alike_and_has_its_time(tmp_path: Path, trace_processor: TraceProcessor) -> None:
-    """It says when its time begins, and that is not 1970."""
+def test_a_trace_of_viztracer_is_read_alike(tmp_path: Path, trace_processor: TraceProcessor) -> None:
+    """Complete events in the order of their ends. Lengths are rounded otherwise: Perfetto computes with floats."""
     (tmp_path / "program.py").write_text("import json\nfor _ in range(5): json.dumps([1, {}])\n")
     command = [sys.executable, "-m", "viztracer", "--quiet", "-o", "result.json", "program.py"]
     subprocess.run(command, cwd=tmp_path, check=True)
     path = tmp_path / "result.json"
-    trace = read_chrome_trace(path)
-    base_ns = json.loads(path.read_text())["viztracer_metadata"]["baseTimeNanoseconds"]
-    assert trace.time_zero_ns == base_ns
-    assert trace.processes[0].start_time_ns > base_ns > 1_700_000_000_000_000_000
     rows = trace_processor.load(path.read_bytes()).query("SELECT ts, name FROM slice")
-    assert Counter((begin, name) for begin, _, name in spans_of(trace)) == Counter(
-        (row["ts"], row["name"]) for row in rows
-    )
+    found = Counter((begin, name) for begin, _, name in spans_of(read_chrome_trace(path)))
+    assert found == Counter((row["ts"], row["name"]) for row in rows)

@@ -63,7 +63,7 @@ BOTH = ",\n".join(EVENTS)
             f"[{EVENTS[0]},{ODD[:-1]},{EVENTS[1]}]",
             [
                 "1 place in the file not JSON, what is there left out "
-                "(first: Expecting property name enclosed in double quotes, behind 62 characters)."
+                "(first: Expecting property name enclosed in double quotes, behind 61 characters)."
             ],
         ),
     ],
