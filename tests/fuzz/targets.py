@@ -1,5 +1,6 @@
 """What is fed with bytes. Each lets through the errors by which it refuses them; all others are found."""
 
+import gzip
 import json
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
@@ -106,7 +107,10 @@ def read_a_chrome_trace(data: bytes) -> None:
     path = Path(_FOLDER.name, "trace.json")
     path.write_bytes(data)
     with suppress(ChromeTraceError):
-        list(read_chrome_trace(path).blocks())
+        trace = read_chrome_trace(path)
+        for block in trace.blocks():
+            decode_block(block.payload)
+        assert all(trace.findings.describe())
 
 
 def _uploaded(*batches: pa.RecordBatch) -> bytes:
@@ -144,6 +148,12 @@ TARGETS: Mapping[str, Target] = {
     ),
     "credentials": Target(read_credentials, [f"Bearer {_TOKEN}".encode(), b"Basic cmVhZGVyOng="]),
     "chrome": Target(
-        read_a_chrome_trace, [json.dumps(_CHROME).encode(), b'[{"ph":"M","name":"thread_name","args":{"name":"x"}}']
+        read_a_chrome_trace,
+        [
+            json.dumps(_CHROME).encode(),
+            b'[{"ph":"M","name":"thread_name","args":{"name":"x"}}',
+            b'{"m":{"a":[nan]},"traceEvents":[{"ph":"X","ts":1,"dur":inf,"args":{"a":0x1,"b":"\\p"}},{"ph":"B","ts":2,}',
+            gzip.compress(json.dumps(_CHROME).encode()),
+        ],
     ),
 }
