@@ -61,6 +61,11 @@ class Workbench:
             yield Path(folder)
 
 
+def count_files(lake: Path) -> int:
+    """How many a lake has, its database with them."""
+    return sum(path.is_file() for path in lake.rglob("*"))
+
+
 @cache
 def _version() -> str:
     """Known by the code that makes a lake: a change of it makes another one."""

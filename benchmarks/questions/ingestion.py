@@ -11,9 +11,8 @@ Syncs are counted in one more run, which is not timed, because counting takes ti
 import statistics
 from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
 
-from benchmarks.lakes import Workbench
+from benchmarks.lakes import Workbench, count_files
 from benchmarks.recordings import Live
 from benchmarks.results import Budget, Result
 from benchmarks.senders import acknowledged, lost_events, senders
@@ -67,13 +66,13 @@ def _run(bench: Workbench, live: Live, seconds: float, *, count_syncs: bool = Fa
             flightsrv_server(lake, warm_up=False) as server,
             senders(server.url, SENDERS, live, seconds) as waiting,
         ):
-            files, store, cpu_s = _files(lake), server.store_use(), server.cpu_seconds()
+            files, store, cpu_s = count_files(lake), server.store_use(), server.cpu_seconds()
             with counted_syncs(server.pids() if count_syncs else []) as syncs:
                 waiting.begin()
                 sent = waiting.sent()
             cpu_s = server.cpu_seconds() - cpu_s
             requests = (server.store_use() - store).requests
-            files = _files(lake) - files
+            files = count_files(lake) - files
             if lost := lost_events(server, sent, live):
                 raise WrongTrace(f"{lost} events were acknowledged that are not in the lake")
     uploads = acknowledged(sent)
@@ -85,7 +84,3 @@ def _run(bench: Workbench, live: Live, seconds: float, *, count_syncs: bool = Fa
         files=files / uploads,
         syncs=None if syncs.count is None else syncs.count / uploads,
     )
-
-
-def _files(lake: Path) -> int:
-    return sum(path.is_file() for path in lake.rglob("*"))

@@ -9,10 +9,9 @@ syncs are counted in one more cold run, which is not timed, because counting tak
 """
 
 from collections.abc import Iterator, Sequence
-from pathlib import Path
 
 from benchmarks.counting_server import statements
-from benchmarks.lakes import Workbench
+from benchmarks.lakes import Workbench, count_files
 from benchmarks.recordings import HOUR, Live, Window
 from benchmarks.results import Budget, Result
 from benchmarks.servers import TimedTrace, check_equal, flightsrv_server, median_cpu_ms, serving
@@ -61,20 +60,16 @@ def _counted(bench: Workbench, live: Live) -> Result:
         count = lake.with_name("statements")
         module = ["benchmarks.counting_server", str(count)]
         with serving(module, ["--lake", str(lake)], lake.with_name("server.log")) as server:
-            files, statements_before, store_before = _files(lake), statements(count), server.store_use()
+            files, statements_before, store_before = count_files(lake), statements(count), server.store_use()
             with counted_syncs(server.pids()) as syncs:
                 trace = server.trace(live.process_id, live.minute)
             statements_after = statements(count)
             store = server.store_use() - store_before
             details = {
                 "statements": statements_after - statements_before,
-                "files written": _files(lake) - files,
+                "files written": count_files(lake) - files,
                 **({} if syncs.count is None else {"syncs": syncs.count}),
                 "bytes read per byte shown": store.read_bytes / trace.size_bytes,
                 "bytes written per byte shown": store.written_bytes / trace.size_bytes,
             }
     return Result("minute of an hour, cold, requests to the store", "requests", Budget(100), (store.requests,), details)
-
-
-def _files(lake: Path) -> int:
-    return sum(path.is_file() for path in lake.rglob("*"))
