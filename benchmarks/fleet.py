@@ -5,7 +5,7 @@ second. Meanwhile the last minute of one process after the other is looked at, e
 senders are done, so is that of processes that were not looked at before, for comparison.
 
 Two programs send for all processes, on the same machine. An upload whose time has passed is sent as soon as the one
-before it is acknowledged, but not after the end: what is missing from 100 % was not sent, because the server was too
+before it is acknowledged, but not long after the end: what is missing from 100 % was not sent, because the server was too
 slow for it. Afterwards SQL has to show all events that were acknowledged, and exactly the spans of some processes.
 """
 
@@ -18,7 +18,7 @@ from benchmarks.lakes import Workbench
 from benchmarks.recordings import FLUSH_S, Live, Window
 from benchmarks.results import Budget, Result
 from benchmarks.sender import Sent
-from benchmarks.senders import acknowledged, lost_events, senders
+from benchmarks.senders import SenderFailed, acknowledged, lost_events, senders
 from benchmarks.servers import Server, flightsrv_server
 from flightsrv.client import Unavailable
 
@@ -71,6 +71,8 @@ def measure_fleet(bench: Workbench, fleet: Fleet, look_every_s: float = LOOK_EVE
         lost = lost_events(server, sent, live)
         _check_some(server, sent, live)
     uploads = acknowledged(sent)
+    if uploads == 0:
+        raise SenderFailed(f"no upload was acknowledged in {fleet.seconds} s")
     due = sum(each.due for each in sent)
     late_ms = sorted(ms for each in sent for ms in each.late_ms)
     yield Result(

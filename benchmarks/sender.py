@@ -25,6 +25,12 @@ READY = "ready"
 PAUSE_S = 0.1
 """Before an upload is sent again that the server had no room for."""
 
+GRACE_S = 10.0
+"""By the clock, an upload that is due before the end is still sent so long after it."""
+
+GIVE_UP_S = 60.0
+"""Without a clock, an upload that was begun before the end is acknowledged so long after it, or the sender fails."""
+
 _TEMPLATE = "template"
 
 
@@ -75,8 +81,7 @@ class Sender:
 
     Args:
         name: what the ids of its processes begin with.
-        seconds: how long it sends, from the moment when it is told to. By the clock, what is due by then may come so
-            late as the next upload would.
+        seconds: how long it sends, from the moment when it is told to.
     """
 
     def __init__(self, url: str, live: Live, name: str, seconds: float) -> None:
@@ -102,30 +107,37 @@ class Sender:
             with self._lock:
                 self._sent.due += len(due)
             start_ns = time.time_ns() + round((self._begin_s + first_s - time.monotonic()) * 1e9)
-            with flightsrv.client.connect(self._url) as client:
+            with self._connect() as client:
                 process = self._introduce(client, number, start_ns)
                 for due_s, upload in due:
                     time.sleep(max(0.0, self._begin_s + due_s - time.monotonic()))
-                    if not self._send(client, process, upload):
+                    if not self._send_blocks(client, process, upload):
                         break
                     with self._lock:
                         self._sent.late_ms.append((time.monotonic() - self._begin_s - due_s) * 1e3)
 
-        return self._run(send, processes, grace_s=FLUSH_S)
+        return self._run(send, processes, GRACE_S)
 
     def send_fast(self) -> Sent:
-        """One process after the other sends all uploads, one after the other."""
+        """One process after the other sends all uploads, one after the other; one upload at least.
+
+        Raises:
+            TimeoutError: the server took none for `GIVE_UP_S` seconds.
+        """
 
         def send(_: int) -> None:
             number = 0
-            with flightsrv.client.connect(self._url) as client:
-                while time.monotonic() < self._end_s:
+            with self._connect() as client:
+                while True:
                     process = self._introduce(client, number, uploads.START_NS)
-                    number += 1
                     for upload in self._blocks:
-                        self._send(client, process, upload)
+                        if not self._send_blocks(client, process, upload):
+                            raise TimeoutError(f"the server took no upload for {GIVE_UP_S} s")
+                        if time.monotonic() >= self._begin_s + self._seconds:
+                            return
+                    number += 1
 
-        return self._run(send, 1, grace_s=0)
+        return self._run(send, 1, GIVE_UP_S)
 
     def _run(self, send: Callable[[int], None], processes: int, grace_s: float) -> Sent:
         self._begin_s = time.monotonic()
@@ -137,19 +149,40 @@ class Sender:
         self._sent.cpu_seconds = time.process_time() - begin_cpu_s
         return self._sent
 
+    def _connect(self) -> QueryClient:
+        """To a server that may be busy with others."""
+        while True:
+            try:
+                return flightsrv.client.connect(self._url)
+            except Unavailable:
+                if time.monotonic() >= self._end_s:
+                    raise
+                time.sleep(PAUSE_S)
+
     def _introduce(self, client: QueryClient, number: int, start_ns: int) -> SentProcess:
         process = SentProcess(f"{self._name}-{number}", start_ns)
         streams = uploads.thread_streams(process.process_id, self._threads)
-        for table, batch in uploads.introduction(process.process_id, streams, start_ns):
-            client.ingest(table, batch)
+        for upload in uploads.introduction(process.process_id, streams, start_ns):
+            self._send(client, upload)
         with self._lock:
             self._sent.processes.append(process)
         return process
 
-    def _send(self, client: QueryClient, process: SentProcess, upload: Upload) -> bool:
-        """Send an upload until it is acknowledged; returns False if that was not begun before the end."""
-        table, batch = uploads.of_process(upload, _TEMPLATE, process.process_id)
-        while (begin_s := time.monotonic()) < self._end_s:
+    def _send_blocks(self, client: QueryClient, process: SentProcess, upload: Upload) -> bool:
+        """As `_send`, under the name of a process."""
+        renamed = uploads.of_process(upload, _TEMPLATE, process.process_id)
+        begin_s = time.monotonic()
+        if not self._send(client, renamed):
+            return False
+        with self._lock:
+            process.acknowledged += 1
+            self._sent.ack_ms.append((time.monotonic() - begin_s) * 1e3)
+        return True
+
+    def _send(self, client: QueryClient, upload: Upload) -> bool:
+        """Send an upload until it is acknowledged; returns False if the end came first."""
+        table, batch = upload
+        while time.monotonic() < self._end_s:
             try:
                 client.ingest(table, batch)
             except Unavailable:
@@ -157,9 +190,6 @@ class Sender:
                     self._sent.repeated += 1
                 time.sleep(PAUSE_S)
             else:
-                with self._lock:
-                    process.acknowledged += 1
-                    self._sent.ack_ms.append((time.monotonic() - begin_s) * 1e3)
                 return True
         return False
 
