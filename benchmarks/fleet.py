@@ -5,8 +5,8 @@ second. Meanwhile the last minute of one process after the other is looked at, e
 senders are done, so is that of processes that were not looked at before, for comparison.
 
 Two programs send for all processes, on the same machine. An upload whose time has passed is sent as soon as the one
-before it is acknowledged, but not long after the end: what is missing from 100 % was not sent, because the server was too
-slow for it. Afterwards SQL has to show all events that were acknowledged, and exactly the spans of some processes.
+before it is acknowledged, but not long after the end: what is missing from 100 % was not sent, because the server was
+too slow for it. Afterwards SQL has to show all events that were acknowledged, and exactly the spans of some processes.
 """
 
 import time
