@@ -39,9 +39,9 @@ class Workbench:
             lakes.mkdir(parents=True, exist_ok=True)
             for outdated in lakes.glob(f"{recording.process_id}.*"):
                 shutil.rmtree(outdated)
-            unfinished = Path(tempfile.mkdtemp(prefix=".unfinished-", dir=lakes))
-            _make(unfinished, recording)
-            unfinished.rename(folder)
+            with tempfile.TemporaryDirectory(prefix=".unfinished-", dir=lakes) as unfinished:
+                _make(Path(unfinished) / "lake", recording)
+                (Path(unfinished) / "lake").rename(folder)
         return folder
 
     @contextmanager
