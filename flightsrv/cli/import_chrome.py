@@ -35,8 +35,8 @@ _Row = TypeVar("_Row")
 def import_chrome(file: Path, start_time: str | None, server: ServerAddress) -> None:
     """Import a Chrome JSON trace, as viztracer and many profilers write it.
 
-    Prints the ids of its processes, one per line, which `flightsrv trace` takes. What of the file cannot be used is left
-    out and counted. Importing a file twice stores it once.
+    Prints the ids of its processes, one per line, which `flightsrv trace` takes. What of the file cannot be used is
+    left out and counted. Importing a file twice stores it once.
     """
     from flightsrv.chrome import read_chrome_trace
     from flightsrv.client import InvalidRequest
