@@ -33,7 +33,9 @@ def own_lake(place: Place) -> Iterator[Lake]:
 def process(own_lake: Lake) -> Process:
     process = examples.process(*(examples.thread(*calls(10), name=f"t{number}") for number in range(3)))
     ingest_process(own_lake, process)
-    ingest_blocks(own_lake, [block for stream in process.streams for block in cut(stream, [10])])
+    blocks = [block for stream in process.streams for block in cut(stream, [10])]
+    for upload in (blocks[::2], blocks[1::2]):
+        ingest_blocks(own_lake, upload)
     return process
 
 
@@ -44,7 +46,7 @@ def counts(reader: Reader) -> dict[tuple[str, ...], float]:
 
 
 def test_a_trace_is_counted_where_it_went(own_lake: Lake, process: Process) -> None:
-    """Cold it builds a partition a thread from two blocks each; warm it reads none and finds all in the caches."""
+    """Cold it builds a partition of all threads from two segments; warm it reads none and finds all in the caches."""
     reader = Reader.of(own_lake)
     reader.trace_bytes(process.process_id, "both", WHOLE_LIFE)
     cold = counts(reader)

@@ -20,7 +20,7 @@ def test_only_old_files_without_a_row_are_deleted(place: Place, lake: Lake) -> N
     ingest_process(lake, process)
     ingest_blocks(lake, [block for stream in process.streams for block in cut(stream, [9])])
     expected = Reader.of(lake).trace_bytes(process.process_id, "both", WHOLE_LIFE)
-    partitions, blobs = place.parquet_files(), place.blobs()
+    partitions, blobs = place.parquet_files(), place.segments()
     for key in ORPHANS:
         lake.objects.put(key, b"bytes", durable=False)
 
@@ -28,7 +28,7 @@ def test_only_old_files_without_a_row_are_deleted(place: Place, lake: Lake) -> N
     assert set(lake.objects.written_at("views")) == {*partitions, *ORPHANS}
     assert delete_orphans(lake.objects, lake.metadata, time.time() + MIN_AGE_S + 60) == len(ORPHANS)
     assert sorted(lake.objects.written_at("views")) == partitions
-    assert place.blobs() == blobs
+    assert place.segments() == blobs
     assert Reader.of(lake).trace_bytes(process.process_id, "both", WHOLE_LIFE) == expected
 
 
