@@ -61,7 +61,7 @@ class Block:
     stream_id: str
     process_id: str
     object_offset: int
-    events: Events = field(repr=False)
+    events: Events = field(repr=False, compare=False)
 
     @property
     def nb_objects(self) -> int:

@@ -13,7 +13,7 @@ class QuerySettings:
     """Limits and sizes.
 
     Attributes:
-        max_scans: most threads of a traced process that one query reads and encodes at once; by default as suits the
+        max_scans: most partitions that one query reads at once; by default as suits the
             store (`Lake.concurrency`).
         chunk_bytes: about how large the chunks of a trace are.
         memory_bytes: memory of all queries together that sort, join or aggregate. As many of them run at once as have

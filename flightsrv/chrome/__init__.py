@@ -1,10 +1,12 @@
 """Chrome JSON traces, as viztracer and many profilers write them, made into telemetry.
 
-`document` reads the file, `spans` the events in it, `nesting` puts the spans of a thread into a proper order.
+`window` reads the file a part at a time, `document` the events in it (`lenient` those that are not quite JSON), `spans`
+what they say (`texts` names and ids), `nesting` puts the spans of a thread into a proper order, `convert` makes
+telemetry of them, and `findings` tells what came through and what did not.
 """
 
 from flightsrv.chrome.convert import ChromeTrace, read_chrome_trace
 from flightsrv.chrome.document import ChromeTraceError
-from flightsrv.chrome.spans import Findings
+from flightsrv.chrome.findings import Findings
 
 __all__ = ["ChromeTrace", "ChromeTraceError", "Findings", "read_chrome_trace"]

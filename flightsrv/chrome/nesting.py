@@ -1,14 +1,17 @@
 """From spans in any order to sequences of begin and end events that match as parentheses."""
 
 from array import array
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from udtf.lake.block_format import BEGIN, END
+from udtf.lake.block_format import BEGIN, END, Scope
 
+_ROWS_AT_ONCE = 8192
 UNFINISHED = (1 << 63) - 1
 """Stands for the end of a span that has none; later than every time that can be recorded."""
 
@@ -26,11 +29,10 @@ class EventColumns:
         self.kinds.append(kind)
         self.scopes.append(scope)
 
-    def in_time_order(self) -> Iterator[tuple[int, int, int]]:
+    def in_time_order(self) -> Iterator[tuple[int, ...]]:
         """(ticks, kind, scope) by time, those of one time as they were appended."""
         order = np.argsort(self.ticks, kind="stable")
-        columns = (np.asarray(column)[order].tolist() for column in (self.ticks, self.kinds, self.scopes))
-        return zip(*columns, strict=True)
+        return rows(*(np.asarray(column)[order] for column in (self.ticks, self.kinds, self.scopes)))
 
 
 @dataclass(frozen=True)
@@ -47,23 +49,51 @@ class SpanColumns:
         self.scopes.append(scope)
 
 
-def match_marks(marks: EventColumns) -> tuple[EventColumns, int]:
-    """Begins and ends by time, each end closing the span that was opened last.
+@dataclass(frozen=True)
+class Matched:
+    """Events that match as parentheses, and how the ends came about.
 
-    Returns the events, and the number of ends left out because nothing was open.
+    `unmatched_ends` closed nothing and are left out; `ended_early` spans had no end of their own when one around them
+    ended, and end with it.
+    """
+
+    events: EventColumns
+    unmatched_ends: int
+    ended_early: int
+
+
+def match_marks(marks: EventColumns, scopes: Sequence[Scope]) -> Matched:
+    """Begins and ends by time. An end closes the innermost open span that it fits, and what is open inside of it.
+
+    It fits spans of its name and of its target, or all if it has none. One that fits no open span closes nothing.
     """
     matched = EventColumns()
     open_scopes: list[int] = []
-    unmatched_ends = 0
+    open_names: Counter[str] = Counter()
+    unmatched_ends = ended_early = 0
     for ticks, kind, scope in marks.in_time_order():
+        name, target = scopes[scope][:2]
         if kind == BEGIN:
             open_scopes.append(scope)
+            open_names[name] += 1
             matched.append(ticks, BEGIN, scope)
-        elif open_scopes:
-            matched.append(ticks, END, open_scopes.pop())
-        else:
+            continue
+        place = len(open_scopes) - 1 if not name or open_names[name] else -1
+        while place >= 0 and not _fits(name, target, scopes[open_scopes[place]]):
+            place -= 1
+        if place < 0:
             unmatched_ends += 1
-    return matched, unmatched_ends
+            continue
+        ended_early += len(open_scopes) - place - 1
+        while len(open_scopes) > place:
+            ended = open_scopes.pop()
+            open_names[scopes[ended].name] -= 1
+            matched.append(ticks, END, ended)
+    return Matched(matched, unmatched_ends, ended_early)
+
+
+def _fits(name: str, target: str, scope: Scope) -> bool:
+    return name in ("", scope.name) and target in ("", scope.target)
 
 
 def add_matched(spans: SpanColumns, matched: EventColumns) -> None:
@@ -87,7 +117,7 @@ def nest(spans: SpanColumns) -> list[EventColumns]:
     begins, ends, scopes = (np.asarray(column) for column in (spans.begins, spans.ends, spans.scopes))
     order: npt.NDArray[np.intp] = np.lexsort((-ends, begins))
     lanes = [_Lane()]
-    for begin, end, scope in zip(begins[order].tolist(), ends[order].tolist(), scopes[order].tolist(), strict=True):
+    for begin, end, scope in rows(begins[order], ends[order], scopes[order]):
         for lane in lanes:
             if lane.take(begin, end, scope):
                 break
@@ -95,6 +125,12 @@ def nest(spans: SpanColumns) -> list[EventColumns]:
             lanes.append(_Lane())
             lanes[-1].take(begin, end, scope)
     return [lane.finish() for lane in lanes]
+
+
+def rows(*columns: npt.NDArray[Any]) -> Iterator[tuple[int, ...]]:
+    """The rows of columns as plain integers, of which only some thousands exist at once."""
+    for start in range(0, len(columns[0]), _ROWS_AT_ONCE):
+        yield from zip(*(column[start : start + _ROWS_AT_ONCE].tolist() for column in columns), strict=True)
 
 
 class _Lane:

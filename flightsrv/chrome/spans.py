@@ -5,8 +5,8 @@ carry no span; they are counted. Times are microseconds in the file, nanoseconds
 """
 
 import re
-from array import array
-from collections import Counter, defaultdict
+from collections import defaultdict
+from collections.abc import Iterable
 from contextlib import suppress
 from dataclasses import dataclass, field
 from decimal import Decimal
@@ -15,13 +15,40 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from flightsrv.chrome.document import ChromeTraceError
+from flightsrv.chrome.async_spans import AsyncColumns, AsyncMarks, Key
+from flightsrv.chrome.findings import Findings
 from flightsrv.chrome.nesting import UNFINISHED, EventColumns, SpanColumns, add_matched, match_marks, nest
+from flightsrv.chrome.texts import fit, id_of, text_of
 from udtf.lake.block_format import BEGIN, END, Scope
+
+_EARLIEST_NS = -24 * 60 * 60 * 1_000_000_000
+_LATEST_NS = 1 << 62
+"""Leaves room for a time zero of as much: the sum fits into 64 bits."""
+_MOST_DIGITS = 18
+_TOO_FAR = "its time is a day or more before, or 146 years or more after, what the file calls 0"
 
 _SOURCE_IN_NAME = re.compile(r" \((?P<filename>.+):(?P<line>\d{1,9})\)$")
 _FILENAME_ARGS = ("filename", "file", "src_file")
 _LINE_ARGS = ("line", "lineno", "src_line")
+_OTHER_KINDS = {
+    phase: kind
+    for kind, phases in {
+        "counter": "C",
+        "instant": "iIRn",
+        "async step": "Tp",
+        "flow": "stf",
+        "sample": "P",
+        "object": "NOD",
+        "memory dump": "vV",
+        "clock": "c",
+        "context": "()",
+    }.items()
+    for phase in phases
+}
+
+
+class _UnusableError(Exception):
+    """The event cannot be used; the message says why, without what stands in it."""
 
 
 @dataclass
@@ -33,25 +60,9 @@ class ThreadSpans:
     marks: EventColumns = field(default_factory=EventColumns)
 
 
-@dataclass(frozen=True)
-class AsyncColumns:
-    """Async events by time; an end repeats the ids of its begin."""
-
-    events: EventColumns = field(default_factory=EventColumns)
-    span_ids: "array[int]" = field(default_factory=lambda: array("q"))
-    parent_span_ids: "array[int]" = field(default_factory=lambda: array("q"))
-    depths: "array[int]" = field(default_factory=lambda: array("I"))
-
-    def append(self, ticks: int, kind: int, span: "_AsyncSpan") -> None:
-        self.events.append(ticks, kind, span.scope)
-        self.span_ids.append(span.span_id)
-        self.parent_span_ids.append(span.parent_span_id)
-        self.depths.append(span.depth)
-
-
 @dataclass
 class ProcessSpans:
-    """What the file says of one process; threads by their id as written."""
+    """What the file says of one process; threads by their id as text."""
 
     name: str | None = None
     labels: str | None = None
@@ -59,89 +70,64 @@ class ProcessSpans:
     async_columns: AsyncColumns = field(default_factory=AsyncColumns)
 
 
-@dataclass
-class Findings:
-    """What a user should know about an import, as counts."""
-
-    spans: int = 0
-    unfinished: int = 0
-    unmatched_ends: int = 0
-    overlapping: int = 0
-    with_arguments: int = 0
-    ignored: Counter[str] = field(default_factory=Counter)
-    """Events that carry no span, by phase."""
-
-
-@dataclass(frozen=True)
-class _AsyncMark:
-    ticks: int
-    kind: int
-    key: tuple[str, ...]
-    pid: str
-    scope: int
-
-
-@dataclass(frozen=True)
-class _AsyncSpan:
-    pid: str
-    scope: int
-    span_id: int
-    parent_span_id: int
-    depth: int
-
-
 class SpanReader:
     """Takes the events of one file one after the other.
 
-    `processes` are by process id as written, in the order of the file; codes of scopes are into `scopes`.
+    `processes` are by process id as text, in the order of the file; codes of scopes are into `scopes`.
     """
 
     def __init__(self) -> None:
         self.processes: dict[str, ProcessSpans] = defaultdict(ProcessSpans)
         self.findings = Findings()
+        self.scopes: list[Scope] = []
         self._scope_codes: dict[Scope, int] = {}
         self._seen_scopes: dict[tuple[Any, ...], int] = {}
-        self._async_marks: list[_AsyncMark] = []
+        self._seen_threads: dict[tuple[Any, Any], ThreadSpans] = {}
+        self._async_marks = AsyncMarks()
 
-    @property
-    def scopes(self) -> list[Scope]:
-        return list(self._scope_codes)
-
-    def read(self, events: list[Any]) -> None:
-        """Take all events of the file.
-
-        Raises:
-            ChromeTraceError: an event that carries a span has no usable time.
-        """
+    def read(self, events: Iterable[Any]) -> None:
+        """Take all events of the file. What cannot be used is counted and left out."""
         for index, event in enumerate(events):
-            phase = event.get("ph") if isinstance(event, dict) else None
+            if event == {}:
+                continue  # stands behind the last comma in many files
             try:
-                match phase:
-                    case "X":
-                        self._read_complete(event)
-                    case "B" | "E":
-                        self._read_mark(event, BEGIN if phase == "B" else END)
-                    case "b" | "e" | "S" | "F":
-                        self._read_async(event, phase)
-                    case "M":
-                        self._read_metadata(event)
-                    case _:
-                        self.findings.ignored[str(phase)] += 1
-            except (ValueError, ArithmeticError) as error:
-                raise ChromeTraceError(f"event {index} (phase {phase}): {error}") from error
-        self._match_async()
+                self._read(event)
+            except _UnusableError as error:
+                self.findings.leave_out(str(error), _in_words(index, event))
+        async_columns, unmatched_ends = self._async_marks.match(self.scopes)
+        self.findings.unmatched_ends += unmatched_ends
+        for pid, columns in async_columns.items():
+            self.processes[pid].async_columns = columns
+            self._counted(columns.events)
 
     def sequences(self, thread: ThreadSpans) -> list[EventColumns]:
         """The thread's events; more than one sequence when complete spans overlap in part."""
-        matched, unmatched_ends = match_marks(thread.marks)
-        self.findings.unmatched_ends += unmatched_ends
+        matched = match_marks(thread.marks, self.scopes)
+        self.findings.unmatched_ends += matched.unmatched_ends
+        self.findings.ended_early += matched.ended_early
         if not thread.complete.begins:
             # The order of the file says more about equal times than times do.
-            return [self._counted(matched)]
-        add_matched(thread.complete, matched)
+            return [self._counted(matched.events)]
+        add_matched(thread.complete, matched.events)
         first, *overlapping = (self._counted(events) for events in nest(thread.complete))
         self.findings.overlapping += sum(events.kinds.count(BEGIN) for events in overlapping)
         return [first, *overlapping]
+
+    def _read(self, event: Any) -> None:
+        phase = event.get("ph") if isinstance(event, dict) else None
+        match phase:
+            case "X":
+                self._read_complete(event)
+            case "B" | "E":
+                self._read_mark(event, BEGIN if phase == "B" else END)
+            case "b" | "e" | "S" | "F":
+                self._read_async(event, phase)
+            case "M":
+                self._read_metadata(event)
+            case str():
+                self.findings.other_kinds[_OTHER_KINDS.get(phase) or f"unknown ({fit(phase[:10])!r})"] += 1
+            case _:
+                raise _UnusableError("it is no object with a phase, 'ph'")
 
     def _counted(self, events: EventColumns) -> EventColumns:
         begun, ended = events.kinds.count(BEGIN), events.kinds.count(END)
@@ -151,23 +137,25 @@ class SpanReader:
 
     def _read_complete(self, event: dict[str, Any]) -> None:
         begin_us = _microseconds(event, "ts")
-        end_ns = UNFINISHED
+        begin_ns, end_ns = _nanoseconds(begin_us), UNFINISHED
         if "dur" in event:
             duration_us = _microseconds(event, "dur")
+            if duration_us < 0:
+                raise _UnusableError("its duration, 'dur', is below 0")
             # The sum is rounded, not its parts, so that rounding never makes nested spans overlap.
             end_ns = _nanoseconds(begin_us + duration_us)
-        self._thread(event).complete.append(_nanoseconds(begin_us), end_ns, self._scope(event))
+        self._thread(event).complete.append(begin_ns, end_ns, self._scope(event))
 
     def _read_mark(self, event: dict[str, Any], kind: int) -> None:
-        scope = self._scope(event) if kind == BEGIN else 0
-        self._thread(event).marks.append(_nanoseconds(_microseconds(event, "ts")), kind, scope)
+        ticks = _nanoseconds(_microseconds(event, "ts"))
+        self._thread(event).marks.append(ticks, kind, self._scope(event))
 
     def _read_async(self, event: dict[str, Any], phase: str) -> None:
-        kind = BEGIN if phase in "bS" else END
-        scope = self._scope(event) if kind == BEGIN else 0
         ticks = _nanoseconds(_microseconds(event, "ts"))
-        self._async_marks.append(_AsyncMark(ticks, kind, _async_key(event, phase), _pid(event), scope))
-        self.processes[_pid(event)]  # a process is there from its first event on
+        pid = _pid(event)
+        self.processes[pid]  # in the order of the file
+        kind = BEGIN if phase in "bS" else END
+        self._async_marks.append(ticks, kind, self._scope(event), _async_key(event, phase, pid), pid)
 
     def _read_metadata(self, event: dict[str, Any]) -> None:
         args = event.get("args")
@@ -175,47 +163,31 @@ class SpanReader:
             return
         match event.get("name"):
             case "process_name":
-                self.processes[_pid(event)].name = _encodable(_text(args.get("name")))
+                self.processes[_pid(event)].name = self._fit(text_of(args.get("name")))
             case "process_labels":
-                self.processes[_pid(event)].labels = _encodable(_text(args.get("labels")))
+                self.processes[_pid(event)].labels = self._fit(text_of(args.get("labels")))
             case "thread_name":
-                self._thread(event).name = _encodable(_text(args.get("name")))
-
-    def _match_async(self) -> None:
-        """By time, each end closing what its key opened last; a span's parent is open under the same key."""
-        open_spans: dict[tuple[str, ...], list[_AsyncSpan]] = defaultdict(list)
-        next_span_id = 1
-        for mark in sorted(self._async_marks, key=lambda mark: mark.ticks):
-            stack = open_spans[mark.key]
-            if mark.kind == BEGIN:
-                parent = stack[-1] if stack and stack[-1].pid == mark.pid else None
-                span = _AsyncSpan(
-                    mark.pid,
-                    mark.scope,
-                    next_span_id,
-                    parent.span_id if parent else 0,
-                    parent.depth + 1 if parent else 0,
-                )
-                next_span_id += 1
-                stack.append(span)
-            elif stack:
-                span = stack.pop()
-            else:
-                self.findings.unmatched_ends += 1
-                continue
-            # The end of a global id may come from another process; it belongs where the span began.
-            self.processes[span.pid].async_columns.append(mark.ticks, mark.kind, span)
-        for process in self.processes.values():
-            self._counted(process.async_columns.events)
+                self._thread(event).name = self._fit(text_of(args.get("name")))
 
     def _thread(self, event: dict[str, Any]) -> ThreadSpans:
+        """The thread of the event. Most events are of one that is known: its ids are looked at only when it is new."""
+        key = event.get("pid"), event.get("tid")
+        try:
+            return self._seen_threads[key]
+        except KeyError:
+            thread = self._seen_threads[key] = self._new_thread(event)
+        except TypeError:  # ids that are lists or objects
+            thread = self._new_thread(event)
+        return thread
+
+    def _new_thread(self, event: dict[str, Any]) -> ThreadSpans:
         pid = _pid(event)
         tid = event.get("tid")
-        return self.processes[pid].threads[pid if tid is None else _encodable(_text(tid))]
+        return self.processes[pid].threads[pid if tid is None else id_of(tid)]
 
     def _scope(self, event: dict[str, Any]) -> int:
         """The code of the event's scope. Most events repeat one: its text is looked at only when it is new."""
-        name, category, args = _text(event.get("name")), _text(event.get("cat")), event.get("args")
+        name, category, args = text_of(event.get("name")), text_of(event.get("cat")), event.get("args")
         source = None
         if args:
             self.findings.with_arguments += 1
@@ -224,9 +196,17 @@ class SpanReader:
         code = self._seen_scopes.get(key)
         if code is None:
             filename, line = source or _source_of_name(name)
-            scope = Scope(_encodable(name), _encodable(category), _encodable(filename), line)
-            code = self._seen_scopes[key] = self._scope_codes.setdefault(scope, len(self._scope_codes))
+            scope = Scope(self._fit(name), self._fit(category), self._fit(filename), line)
+            code = self._scope_codes.setdefault(scope, len(self.scopes))
+            if code == len(self.scopes):
+                self.scopes.append(scope)
+            self._seen_scopes[key] = code
         return code
+
+    def _fit(self, text: str) -> str:
+        fitting = fit(text)
+        self.findings.altered_texts += fitting != text
+        return fitting
 
 
 def as_arrays(
@@ -241,35 +221,36 @@ def _microseconds(event: dict[str, Any], key: str) -> int | Decimal:
     if isinstance(value, str):
         with suppress(ArithmeticError):
             value = Decimal(value)
-    if type(value) is not int and not (type(value) is Decimal and value.is_finite()):
-        raise ValueError(f"{key!r} must be a number of microseconds, given: {value!r}")
-    if value < 0:
-        raise ValueError(f"{key!r} must not be negative, given: {value}")
-    return value
+    if type(value) is Decimal and value.is_finite():
+        if value.adjusted() > _MOST_DIGITS:  # before it is computed with, which takes long for 1e999999
+            raise _UnusableError(_TOO_FAR)
+        return value
+    if type(value) is int:
+        return value
+    raise _UnusableError(f"{key!r} is no number of microseconds")
 
 
 def _nanoseconds(microseconds: int | Decimal) -> int:
-    nanoseconds = microseconds * 1000
-    if nanoseconds >= UNFINISHED:
-        raise ValueError(f"a time of {microseconds} microseconds does not fit into 64-bit nanoseconds")
-    return round(nanoseconds)
+    nanoseconds = round(microseconds * 1000)
+    if not _EARLIEST_NS < nanoseconds < _LATEST_NS:
+        raise _UnusableError(_TOO_FAR)
+    return nanoseconds
 
 
-def _async_key(event: dict[str, Any], phase: str) -> tuple[str, ...]:
-    """What the begin and the end of an async span have in common."""
-    category, scope, pid = _text(event.get("cat")), _text(event.get("scope")), _pid(event)
+def _async_key(event: dict[str, Any], phase: str, pid: str) -> Key:
+    category, scope = text_of(event.get("cat")), text_of(event.get("scope"))
     if phase in "SF":
-        return ("by name", pid, category, _text(event.get("id")), _text(event.get("name")))
+        return ("by name", pid, category, text_of(event.get("id")), text_of(event.get("name")))
     id2 = event.get("id2")
     if isinstance(id2, dict) and "global" in id2:
-        return ("global", category, scope, _text(id2["global"]))
+        return ("global", category, scope, text_of(id2["global"]))
     local_id = id2.get("local") if isinstance(id2, dict) else event.get("id")
-    return ("local", pid, category, scope, _text(local_id))
+    return ("local", pid, category, scope, text_of(local_id))
 
 
 def _pid(event: dict[str, Any]) -> str:
     pid = event.get("pid")
-    return "0" if pid is None else _encodable(_text(pid))
+    return "0" if pid is None else id_of(pid)
 
 
 def _source_of_args(args: Any) -> tuple[str, int] | None:
@@ -286,12 +267,7 @@ def _source_of_name(name: str) -> tuple[str, int]:
     return (source["filename"], int(source["line"])) if source else ("", 0)
 
 
-def _text(value: Any) -> str:
-    return value if isinstance(value, str) else "" if value is None else str(value)
-
-
-def _encodable(text: str) -> str:
-    """JSON may hold halves of surrogate pairs, which no UTF-8 text can."""
-    if text.isascii():
-        return text
-    return text.encode("utf-8", "replace").decode("utf-8")
+def _in_words(index: int, event: Any) -> str:
+    """An event, so that it can be found in the file."""
+    name = event.get("name") if isinstance(event, dict) else event
+    return f"event {index}" if name is None else f"event {index}, {fit(text_of(name))[:60]!r}"

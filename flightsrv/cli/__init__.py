@@ -12,6 +12,7 @@ from flightsrv.cli.gateway import gateway
 from flightsrv.cli.import_chrome import import_chrome
 from flightsrv.cli.processes import processes
 from flightsrv.cli.query import query
+from flightsrv.cli.removal import delete, gc
 from flightsrv.cli.serve import serve
 from flightsrv.cli.token import token
 from flightsrv.cli.trace import trace
@@ -25,9 +26,10 @@ from flightsrv.cli.trace import trace
 def main() -> None:
     """Look into running programs: Perfetto traces on demand, over Arrow Flight SQL.
 
-    Options can be set by environment variables as well: FLIGHTSRV_URL, FLIGHTSRV_TOKEN, FLIGHTSRV_LAKE,
-    FLIGHTSRV_DB, FLIGHTSRV_HOST, FLIGHTSRV_PORT, FLIGHTSRV_FORMAT, and FLIGHTSRV_<COMMAND>_<OPTION> for the
-    others.
+    Options can also be set by environment variables: FLIGHTSRV_URL, FLIGHTSRV_TOKEN, FLIGHTSRV_LAKE, FLIGHTSRV_DB,
+    FLIGHTSRV_HOST, FLIGHTSRV_PORT, FLIGHTSRV_FORMAT, and FLIGHTSRV_<COMMAND>_<OPTION> for the others.
+
+    Exit codes: 0 success, 1 failure, 2 wrong usage, 130 interrupted by Ctrl-C.
 
     \b
     Example, from nothing to a trace in the viewer:
@@ -44,4 +46,6 @@ main.add_command(trace)
 main.add_command(query)
 main.add_command(processes)
 main.add_command(import_chrome)
+main.add_command(gc)
+main.add_command(delete)
 main.add_command(demo)

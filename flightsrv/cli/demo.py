@@ -17,22 +17,22 @@ _FILE = click.Path(dir_okay=False, path_type=Path)
     type=_FILE,
     default="demo.pftrace",
     show_default=True,
-    help="Where to write the trace.",
+    help="Output file.",
 )
 @click.option(
     "--lake",
     type=click.Path(file_okay=False, path_type=Path),
-    help="Folder of the lake, which stays; without it, a temporary one.",
+    help="Folder of the lake. Default: a temporary one, which is removed at the end.",
 )
 @click.option(
     "--spans",
     type=click.IntRange(1),
     default=120_000,
     show_default=True,
-    help="How much to record: the program works until it has at least this many spans.",
+    help="Number of spans to record, at least.",
 )
-@click.option("--keep-serving", is_flag=True, help="Go on serving, until Ctrl-C.")
-@click.option("--ledger", type=_FILE, help="Keep what was recorded in this file, too, to compare it with the trace.")
+@click.option("--keep-serving", is_flag=True, help="Keep the server running until Ctrl-C.")
+@click.option("--ledger", type=_FILE, help="Also write what was recorded to this file, to compare it with the trace.")
 def demo(output: Path, lake: Path | None, spans: int, keep_serving: bool, ledger: Path | None) -> None:
     """Record a real program of more than fifty threads, and write its trace.
 

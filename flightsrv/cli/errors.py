@@ -1,5 +1,9 @@
 """What a user sees when a command fails: one line on stderr, never a traceback."""
 
+import os
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import click
@@ -13,16 +17,47 @@ INTERRUPTED = 130
 class CommandGroup(click.Group):
     """Commands whose errors become one line on stderr and exit code 1; usage errors have exit code 2."""
 
+    def main(self, *args: Any, **kwargs: Any) -> Any:
+        try:
+            return super().main(*args, **kwargs)
+        finally:
+            _drop_unwritable_output()
+
+    def make_context(self, *args: Any, **kwargs: Any) -> click.Context:
+        # Here `--help` and `--version` are printed.
+        with _one_line():
+            return super().make_context(*args, **kwargs)
+
     def invoke(self, ctx: click.Context) -> Any:
         try:
-            return super().invoke(ctx)
-        except (click.ClickException, click.exceptions.Exit, click.Abort, BrokenPipeError):
-            raise
+            with _one_line():
+                result = super().invoke(ctx)
+                if sys.stdout is not None:
+                    sys.stdout.flush()  # here a failure is still an error
+                return result
         except KeyboardInterrupt:
             click.echo("Interrupted.", err=True)
             ctx.exit(INTERRUPTED)
-        except Exception as error:
-            raise click.ClickException(printable(" ".join(_message(error).split()))) from error
+
+
+@contextmanager
+def _one_line() -> Iterator[None]:
+    """Within it, errors become those that click shows in one line."""
+    try:
+        yield
+    except (click.ClickException, click.exceptions.Exit, click.Abort, BrokenPipeError):
+        raise
+    except Exception as error:
+        raise click.ClickException(printable(" ".join(_message(error).split()))) from error
+
+
+def _drop_unwritable_output() -> None:
+    """What could not be written and has been told of: Python would try again at the exit, and change the exit code."""
+    try:
+        if sys.stdout is not None:
+            sys.stdout.flush()
+    except OSError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _message(error: Exception) -> str:

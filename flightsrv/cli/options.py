@@ -3,27 +3,27 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import wraps
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
 import click
 
+from flightsrv.cli.interrupt import run_interruptibly
+
 if TYPE_CHECKING:
     from flightsrv.client import QueryClient, Tls
-
-Command = TypeVar("Command", bound=Callable[..., Any])
 
 DEFAULT_URL = "grpc://127.0.0.1:50051"
 
 _TLS_OPTIONS: dict[str, dict[str, Any]] = {
     "tls-ca": {
         "metavar": "FILE",
-        "help": "Certificates that the server's must be signed by, in PEM; without it, those that the system trusts.",
+        "help": "Certificates that the server's must be signed by (PEM). Default: those of the system.",
     },
     "tls-client-cert": {
         "metavar": "FILE",
-        "help": "Certificate to show to a server that asks for one, in PEM; its key is --tls-client-key.",
+        "help": "Client certificate (PEM), for servers that require one.",
     },
-    "tls-client-key": {"metavar": "FILE", "help": "Key of --tls-client-cert, in PEM."},
+    "tls-client-key": {"metavar": "FILE", "help": "Key of --tls-client-cert (PEM)."},
 }
 
 
@@ -48,7 +48,7 @@ class ServerAddress:
         """A connection to the server; raises as `flightsrv.client.connect`."""
         from flightsrv.client import connect
 
-        return connect(self.url, self.token, tls=self.tls)
+        return run_interruptibly(lambda: connect(self.url, self.token, tls=self.tls))
 
 
 def server_options(command: Callable[..., None]) -> Callable[..., None]:
@@ -79,7 +79,7 @@ def server_options(command: Callable[..., None]) -> Callable[..., None]:
         envvar="FLIGHTSRV_TOKEN",
         show_envvar=True,
         metavar="TOKEN",
-        help="Bearer token, if the server wants one.",
+        help="Bearer token, if the server requires one.",
     )
     tls_options = [
         click.option(f"--{name}", envvar=f"FLIGHTSRV_{name.upper().replace('-', '_')}", show_envvar=True, **about)
@@ -91,12 +91,36 @@ def server_options(command: Callable[..., None]) -> Callable[..., None]:
     return decorated
 
 
-def range_options(command: Command) -> Command:
-    """`--begin` and `--end`: which time to look at."""
-    begin = click.option(
-        "--begin",
-        metavar="TIME",
-        help="Begin of the time to look at, as in 2026-01-01T10:00:00.5Z; without it, everything before the end.",
-    )
-    end = click.option("--end", metavar="TIME", help="End of it, included; without it, everything after the begin.")
-    return begin(end(command))
+def range_options(command: Callable[..., None]) -> Callable[..., None]:
+    """`--begin`, `--end`, `--last`: which time to look at. The command takes it as `begin` and `end`, in nanoseconds
+    since the Unix epoch or None."""
+
+    @wraps(command)
+    def with_range(begin: str | None, end: str | None, last: str | None, **others: Any) -> None:
+        from flightsrv.client import InvalidRequest
+        from flightsrv.client.times import duration_ns, range_ns
+
+        if last is not None and (begin is not None or end is not None):
+            raise click.UsageError("--last does not go with --begin or --end.")
+        try:
+            if last is not None:
+                begin = f"-{duration_ns(last, '--last')}ns"
+            begin_ns, end_ns = range_ns(begin, end)
+        except InvalidRequest as error:
+            raise click.UsageError(str(error)) from error
+        command(begin=begin_ns, end=end_ns, **others)
+
+    options = [
+        click.option(
+            "--begin",
+            metavar="TIME",
+            help="Begin of the time range: 2026-01-01T10:00:00Z, 2026-01-01T12:00:00+02:00, '2026-01-01 10:00:00.5' "
+            "(local time), -90s, -1h30m or now-5m. Default: no limit.",
+        ),
+        click.option("--end", metavar="TIME", help="End of the time range, included. Default: no limit."),
+        click.option("--last", metavar="DURATION", help="The same as --begin -DURATION, as in --last 60s."),
+    ]
+    decorated: Callable[..., None] = with_range
+    for option in reversed(options):
+        decorated = option(decorated)
+    return decorated

@@ -28,8 +28,8 @@ TABLE_SQL = f"""
 @format_option
 @server_options
 def processes(form: str, server: ServerAddress) -> None:
-    """List the processes that the server knows, those that started last at the end.
+    """List the processes on the server, the most recently started last.
 
-    The table tells them apart; other forms have all that is known of them.
+    The table has the main columns; the other formats have all properties.
     """
     run_query(TABLE_SQL if form == "table" else SQL, None, None, form, server)

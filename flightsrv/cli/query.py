@@ -14,7 +14,7 @@ format_option = click.option(
     default="table",
     envvar="FLIGHTSRV_FORMAT",
     show_default=True,
-    help="table for people; csv; json, an array with one row a line; arrow, an IPC stream.",
+    help="table; csv; json, an array with one row per line; arrow, an IPC stream.",
 )
 
 
@@ -23,15 +23,15 @@ format_option = click.option(
 @range_options
 @format_option
 @server_options
-def query(sql: str, begin: str | None, end: str | None, form: str, server: ServerAddress) -> None:
+def query(sql: str, begin: int | None, end: int | None, form: str, server: ServerAddress) -> None:
     """Run a SQL query and print its rows on standard output.
 
-    --begin and --end limit the spans that views and process_spans show.
+    --begin, --end and --last limit the spans that views and process_spans show.
     """
     run_query(sql, begin, end, form, server)
 
 
-def run_query(sql: str, begin: str | None, end: str | None, form: str, server: ServerAddress) -> None:
+def run_query(sql: str, begin: int | None, end: int | None, form: str, server: ServerAddress) -> None:
     """Print the rows of a query in one of the `FORMATS`."""
     from flightsrv.cli.rows import write_rows
 

@@ -1,4 +1,4 @@
-"""Options of a server that say who may call it, and who may read along."""
+"""Options of a server for authentication and encryption."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -15,21 +15,21 @@ _OPTIONS = [
     click.option(
         "--tokens",
         type=_FILE,
-        help="Ask callers for a token, one of those in this file, which `flightsrv token add` makes. Changes of it "
-        "hold a second later.",
+        help="Require one of the tokens in this file, which `flightsrv token add` writes. Changes of the file take "
+        "effect within a second.",
     ),
-    click.option("--tls-cert", type=_FILE, help="Encrypt, and show clients this certificate, in PEM."),
-    click.option("--tls-key", type=_FILE, help="Key of --tls-cert, in PEM."),
+    click.option("--tls-cert", type=_FILE, help="Encrypt with this certificate (PEM)."),
+    click.option("--tls-key", type=_FILE, help="Key of --tls-cert (PEM)."),
     click.option(
         "--tls-client-ca",
         type=_FILE,
-        help="Ask clients for a certificate that is signed by one of these, in PEM. Without --tokens, whoever has one "
-        "may do everything.",
+        help="Require a client certificate signed by one of these (PEM). Without --tokens, clients that have one may "
+        "do everything.",
     ),
     click.option(
         "--insecure",
         is_flag=True,
-        help="Listen for other machines without asking anybody who they are. Everybody may do everything.",
+        help="Allow other machines to connect without authentication. Every client may do everything.",
     ),
 ]
 

@@ -6,34 +6,21 @@ from typing import Any
 import click
 
 from flightsrv.cli.gateway import host_name_option, perfetto_ui_option
+from flightsrv.cli.lake_options import lake_options
 from flightsrv.cli.limits import limit_options, limits_of
+from flightsrv.cli.removal import Age, max_bytes_of, max_lake_option
 from flightsrv.cli.security import security_of, security_options
 
 
 @click.command(epilog="Example: flightsrv serve --lake ./lake --port 50051")
-@click.option(
-    "--lake",
-    required=True,
-    envvar="FLIGHTSRV_LAKE",
-    show_envvar=True,
-    metavar="DIR_OR_URI",
-    help="Where telemetry is kept: a folder, or a URL such as s3://bucket/prefix.",
-)
-@click.option(
-    "--db",
-    envvar="FLIGHTSRV_DB",
-    show_envvar=True,
-    metavar="URL",
-    help="Metadata database as an SQLAlchemy URL, such as postgresql+psycopg://user@host/name, which several servers "
-    "may share; without it, an SQLite file in the lake's folder.",
-)
+@lake_options
 @click.option(
     "--host",
     default="127.0.0.1",
     envvar="FLIGHTSRV_HOST",
     show_default=True,
     show_envvar=True,
-    help="Address to listen on; 0.0.0.0 is every one of this machine.",
+    help="Address to listen on; 0.0.0.0 for all addresses of this machine.",
 )
 @click.option(
     "--port",
@@ -42,29 +29,30 @@ from flightsrv.cli.security import security_of, security_options
     envvar="FLIGHTSRV_PORT",
     show_default=True,
     show_envvar=True,
-    help="Port to listen on; 0 is a free one, printed at the start.",
+    help="Port to listen on; 0 for a free one, printed at the start.",
 )
 @click.option(
     "--metrics-port",
     type=click.IntRange(0, 65535),
     envvar="FLIGHTSRV_METRICS_PORT",
     show_envvar=True,
-    help="Serve metrics for Prometheus on this port of the same address, as http://HOST:PORT/metrics; 0 is a free one, "
-    "told in the log. Without it, not at all.",
+    help="Serve Prometheus metrics at http://HOST:PORT/metrics on this port; 0 for a free one, written to the log. "
+    "Default: no metrics endpoint.",
 )
 @click.option(
     "--http-port",
     type=click.IntRange(0, 65535),
     envvar="FLIGHTSRV_HTTP_PORT",
     show_envvar=True,
-    help="Serve traces over HTTP as well, and a page to choose them on, at this port of the same address; 0 is a free "
-    "one, told in the log. Without it, not at all.",
+    help="Serve the page and traces over HTTP on this port; 0 for a free one, written to the log. Default: no page.",
 )
 @perfetto_ui_option
 @host_name_option
+@click.option("--retention", type=Age(), help="Remove telemetry whose events are older, such as 7d.")
+@max_lake_option
 @security_options
 @limit_options
-@click.option("-v", "--verbose", is_flag=True, help="Log details, too.")
+@click.option("-v", "--verbose", is_flag=True, help="Log details.")
 def serve(
     lake: str,
     db: str | None,
@@ -74,27 +62,34 @@ def serve(
     http_port: int | None,
     perfetto_ui: str,
     host_names: tuple[str, ...],
+    retention: float | None,
+    max_lake_gib: float | None,
     verbose: bool,
     **options: Any,
 ) -> None:
     """Serve a lake over Flight SQL until SIGTERM or Ctrl-C.
 
-    Prints one line, "listening on grpc://HOST:PORT", when clients may come. The log goes to standard error, one line a
-    query. At an address that other machines reach it starts only with --tokens, --tls-client-ca or --insecure.
+    Prints one line, "listening on grpc://HOST:PORT", when ready. The log, one line per query, goes to standard error.
+    On an address that other machines can reach, --tokens, --tls-client-ca or --insecure is required.
     """
+    from flightsrv.connections import fitting
     from flightsrv.server import lifecycle
+    from flightsrv.server.retention import Retention
 
     logging.basicConfig(format="%(asctime)s %(levelname)s %(message)s", level=logging.INFO)
     if verbose:
         logging.getLogger("flightsrv").setLevel(logging.DEBUG)
         logging.getLogger("udtf").setLevel(logging.DEBUG)
     bounds = limits_of(options)
+    connections = fitting(bounds.connections, nb_ports=1 if http_port is None else 2)
     settings = lifecycle.ServerSettings(
+        connections=connections,
         security=security_of(options),
         calls=bounds.calls,
         queries=bounds.queries,
         lake=bounds.lake,
         metrics_port=metrics_port,
+        retention=Retention(retention, max_bytes_of(max_lake_gib)),
     )
     if http_port is not None and settings.security.tls is not None:
         raise click.UsageError(
@@ -105,5 +100,5 @@ def serve(
         return
     from flightsrv.gateway.lifecycle import GatewaySettings, running_gateway
 
-    page = GatewaySettings(host, http_port, perfetto_ui=perfetto_ui, host_names=host_names)
+    page = GatewaySettings(host, http_port, perfetto_ui=perfetto_ui, host_names=host_names, connections=connections)
     lifecycle.serve(lake, db, host, port, settings, beside=lambda url: running_gateway(url, page))

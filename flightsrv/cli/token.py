@@ -1,4 +1,4 @@
-"""`flightsrv token`: the tokens that a server knows its callers by."""
+"""`flightsrv token`: the tokens that a server accepts."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -15,15 +15,15 @@ _tokens_option = click.option(
     required=True,
     envvar="FLIGHTSRV_SERVE_TOKENS",
     show_envvar=True,
-    help="The file of tokens, as for `flightsrv serve`.",
+    help="File of tokens, as for `flightsrv serve`.",
 )
 
 
 @click.group(epilog="Example: flightsrv token add grafana --role reader --tokens tokens.json")
 def token() -> None:
-    """Make, list and remove the tokens that a server knows its callers by.
+    """Make, list and remove the tokens that a server accepts.
 
-    A running server learns of changes within a second.
+    Changes take effect in a running server within a second.
     """
 
 
@@ -35,32 +35,33 @@ def token() -> None:
     type=click.Choice(["reader", "writer", "admin"]),
     multiple=True,
     required=True,
-    help="What it is good for: reader runs statements, writer sends telemetry, admin does everything. May be repeated.",
+    help="What the token allows: reader runs statements, writer sends telemetry, admin does everything. May be "
+    "repeated.",
 )
 @click.option(
     "--process",
     "processes",
     multiple=True,
     metavar="PROCESS_ID",
-    help="A process that it is limited to: for its owner there are no others. May be repeated.",
+    help="Limit the token to this process. May be repeated. Default: all processes.",
 )
 @_tokens_option
 def add(name: str, roles: tuple[str, ...], processes: tuple[str, ...], file: Path) -> None:
-    """Make a token and print it, once: the file has no more than a hash of it. The file is made if there is none."""
+    """Make a token and print it. It cannot be printed again: the file holds a hash. A missing file is created."""
     from flightsrv.server.auth.principal import Principal, Role
-    from flightsrv.server.auth.tokens import Tokens, write_tokens
+    from flightsrv.server.auth.tokens import Tokens, tokens_locked, write_tokens
 
-    tokens = _read(file) if file.exists() else Tokens()
     principal = Principal(name, frozenset(map(Role, roles)), frozenset(processes) or None)
-    tokens, made = tokens.with_new(principal)
-    write_tokens(tokens, file)
+    with tokens_locked(file):
+        tokens, made = (_read(file) if file.exists() else Tokens()).with_new(principal)
+        write_tokens(tokens, file)
     click.echo(made)
 
 
 @token.command("list")
 @_tokens_option
 def list_tokens(file: Path) -> None:
-    """List the tokens, one a line: name, roles, and the processes that it is limited to."""
+    """List the tokens, one per line: name, roles, processes."""
     for entry in _read(file).entries:
         principal = entry.principal
         processes = principal.visible_processes
@@ -73,9 +74,10 @@ def list_tokens(file: Path) -> None:
 @_tokens_option
 def remove(name: str, file: Path) -> None:
     """Remove a token."""
-    from flightsrv.server.auth.tokens import write_tokens
+    from flightsrv.server.auth.tokens import tokens_locked, write_tokens
 
-    write_tokens(_read(file).without(name), file)
+    with tokens_locked(file):
+        write_tokens(_read(file).without(name), file)
 
 
 def _read(file: Path) -> "Tokens":

@@ -5,6 +5,7 @@
     with flightsrv.client.connect("grpc://127.0.0.1:50051") as client:
         print(client.processes())
         client.trace_to_file(process_id, "minute.pftrace", begin="2026-01-01T10:00:00Z", end="2026-01-01T10:01:00Z")
+        client.trace(process_id, begin="-60s")  # the last minute; a notebook shows a link that opens it
 
 It lives beside other Flight SQL packages in one process: nothing here registers protobuf messages globally.
 """
@@ -20,6 +21,7 @@ from flightsrv.client.errors import (
     Unauthenticated,
     Unavailable,
 )
+from flightsrv.client.inline import Trace
 from flightsrv.client.streams import QueryStream
 from flightsrv.client.tls import Tls
 from flightsrv.client.traces import FailedThread, TraceProgress, TraceResult, TraceStream
@@ -35,6 +37,7 @@ __all__ = [
     "QueryStream",
     "ServerFailed",
     "Tls",
+    "Trace",
     "TraceProgress",
     "TraceResult",
     "TraceStream",

@@ -11,9 +11,19 @@ from typing import TYPE_CHECKING, Any, Self, TypeAlias
 import pyarrow as pa
 from pyarrow import flight
 
-from flightsrv.client.errors import FlightsrvError, InvalidRequest, ServerFailed, Unavailable, translated_errors
+from flightsrv.client.errors import (
+    FlightsrvError,
+    InvalidRequest,
+    NotFound,
+    ServerFailed,
+    Unavailable,
+    expecting_sense,
+    translated_errors,
+)
+from flightsrv.client.inline import Trace
+from flightsrv.client.process_ids import whole_process_id
 from flightsrv.client.streams import QueryStream
-from flightsrv.client.times import Time, rfc3339, time_ns
+from flightsrv.client.times import Time, range_ns, rfc3339
 from flightsrv.client.tls import Tls
 from flightsrv.client.traces import ProgressCallback, TraceResult, TraceStream, trace_statement, write_trace
 from flightsrv.wire.codec import decode, pack, unpack
@@ -21,6 +31,7 @@ from flightsrv.wire.commands import (
     ActionClosePreparedStatementRequest,
     ActionCreatePreparedStatementRequest,
     ActionCreatePreparedStatementResult,
+    CommandGetSqlInfo,
     CommandPreparedStatementQuery,
     CommandStatementIngest,
     CommandStatementQuery,
@@ -76,9 +87,11 @@ class QueryClient:
     Every method raises a `FlightsrvError`, and others only where it says so: `InvalidRequest` for what the caller can
     put right, `Unavailable` when the server is gone, `ServerFailed` for problems of the server. Nothing is tried twice.
 
-    In each method `begin` and `end` limit the time that the query looks at; both ends are included, and without
-    them it looks at the whole life of a process. `timeout_seconds` is how long each of the server's answers may take,
-    that with the rows to its end; after that, the query is stopped, and the error is `Unavailable`.
+    In each method `begin` and `end` limit the time that the query looks at, in any form that `flightsrv.client.times`
+    reads: `begin="-60s"` is the last minute. Both ends are included; without them it looks at the whole life of a
+    process. Of a process id, the first characters are enough where no other process has the same.
+    `timeout_seconds` is how long each of the server's answers may take, that with the rows to its end; after that, the
+    query is stopped, and the error is `Unavailable`.
     """
 
     def __init__(self, url: str, token: str | None = None, tls: Tls | None = None) -> None:
@@ -101,15 +114,19 @@ class QueryClient:
 
     def check(self, timeout_seconds: float) -> None:
         """Ask the server for something small; raises as `connect` does."""
+        # Not for its actions or flights, nor for rows by `read_all`: when the server answers CANCELLED to those,
+        # pyarrow interrupts the main thread of the program, from whatever thread they were asked. And not for a
+        # schema, where pyarrow knows no status.
+        command = _descriptor(CommandGetSqlInfo())
         try:
             with translated_errors():
-                list(self._flight.list_actions(self._options([], timeout_seconds)))
+                self._flight.get_flight_info(command, self._options([], timeout_seconds))
         except Unavailable as error:
             # What a server that expects TLS does with a caller who does not know it.
             hint = "; if it speaks TLS, its address begins with grpc+tls://" if "Socket closed" in str(error) else ""
             raise Unavailable(f"no server answers at {self._url}: {error}{hint}") from error
         except InvalidRequest:
-            pass  # it answers, and has no list of actions
+            pass  # it answers, and speaks no Flight SQL
 
     def query(
         self,
@@ -181,9 +198,20 @@ class QueryClient:
         listed in the stream's `result`; with `strict` it is an error. `progress` is called in the reading thread.
         """
         headers = [(b"trace_progress", b"true"), (b"trace_strict", b"true" if strict else b"false")]
-        statement = trace_statement(process_id, begin, end, span_types)
+        begin, end = range_ns(begin, end)
         options, planning = self._options(headers), self._options(headers, PLAN_TIMEOUT_S)
-        return TraceStream(self._run(CommandStatementQuery(statement), options, planning=planning), progress)
+
+        def run(process_id: str) -> TraceStream:
+            statement = trace_statement(process_id, begin, end, span_types)
+            return TraceStream(self._run(CommandStatementQuery(statement), options, planning=planning), progress)
+
+        try:
+            return run(process_id)
+        except NotFound:
+            whole = whole_process_id(self.query, process_id)
+            if whole is None:
+                raise
+        return run(whole)
 
     def trace(
         self,
@@ -194,12 +222,12 @@ class QueryClient:
         span_types: str = "both",
         strict: bool = False,
         progress: ProgressCallback | None = None,
-    ) -> bytes:
-        """The Perfetto trace of a process; see `trace_chunks`."""
+    ) -> Trace:
+        """The Perfetto trace of a process as bytes, which a notebook shows as a link; see `trace_chunks`."""
         with self.trace_chunks(
             process_id, begin=begin, end=end, span_types=span_types, strict=strict, progress=progress
         ) as chunks:
-            return b"".join(chunks)
+            return Trace(b"".join(chunks), chunks.result)
 
     def trace_to_file(
         self,
@@ -235,7 +263,8 @@ class QueryClient:
         result = self._put(command, rows, self._options([], timeout_seconds))
         if result is None:
             raise ServerFailed(f"the server did not say how many rows it took into {table!r}")
-        return decode(DoPutUpdateResult, result).record_count
+        with expecting_sense():
+            return decode(DoPutUpdateResult, result).record_count
 
     def close(self) -> None:
         """Stop what is running and close the connection; harmless when called again."""
@@ -278,8 +307,10 @@ class QueryClient:
         """Prepare, bind, run; the statement is closed when its stream ends."""
         request = flight.Action("CreatePreparedStatement", pack(ActionCreatePreparedStatementRequest(sql)))
         with translated_errors():
-            (answer,) = self._flight.do_action(request, options)
-        prepared = unpack(answer.body.to_pybytes())
+            answers = list(self._flight.do_action(request, options))
+        with expecting_sense():
+            (answer,) = answers
+            prepared = unpack(answer.body.to_pybytes())
         if not isinstance(prepared, ActionCreatePreparedStatementResult):
             raise ServerFailed("the server did not answer with a prepared statement")
         handle = prepared.prepared_statement_handle
@@ -287,7 +318,8 @@ class QueryClient:
             bound = self._put(CommandPreparedStatementQuery(handle), pa.Table.from_batches([parameters]), options)
             if bound is not None:
                 # A server that keeps no state puts the parameters into a handle of their own.
-                handle = decode(DoPutPreparedStatementResult, bound).prepared_statement_handle or handle
+                with expecting_sense():
+                    handle = decode(DoPutPreparedStatementResult, bound).prepared_statement_handle or handle
             return self._run(CommandPreparedStatementQuery(handle), options, lambda: self._close_prepared(handle))
         except BaseException:
             self._close_prepared(handle)
@@ -309,6 +341,9 @@ class QueryClient:
                 writer.write_table(rows)
                 writer.done_writing()
                 answer = answers.read()
+                # One is expected; the end of the call never comes while there is one that was not read.
+                while answer is not None and answers.read() is not None:
+                    pass
         return None if answer is None else answer.to_pybytes()
 
     def _options(self, headers: _Headers, timeout_seconds: float | None = None) -> flight.FlightCallOptions:
@@ -320,11 +355,10 @@ def _descriptor(command: Message) -> flight.FlightDescriptor:
 
 
 def _range_headers(begin: Time | None, end: Time | None) -> _Headers:
-    limits = {"begin": begin, "end": end}
     return [
-        (f"query_range_{name}".encode(), rfc3339(time_ns(limit, name)).encode())
-        for name, limit in limits.items()
-        if limit is not None
+        (f"query_range_{name}".encode(), rfc3339(limit_ns).encode())
+        for name, limit_ns in zip(("begin", "end"), range_ns(begin, end), strict=True)
+        if limit_ns is not None
     ]
 
 

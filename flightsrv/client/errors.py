@@ -19,6 +19,8 @@ from contextlib import contextmanager
 import pyarrow as pa
 from pyarrow import flight
 
+from udtf.errors import UdtfError
+
 
 class FlightsrvError(Exception):
     """Root of the errors that this package raises on purpose."""
@@ -85,6 +87,15 @@ def translated_errors() -> Iterator[None]:
         raise _translate(error) from error
 
 
+@contextmanager
+def expecting_sense() -> Iterator[None]:
+    """Within it, an answer is taken apart. Where that fails, it is the server's failure, whatever Python says."""
+    try:
+        yield
+    except (UdtfError, ValueError, TypeError, RecursionError, pa.ArrowException) as error:
+        raise ServerFailed(f"the answer of the server makes no sense: {error}") from error
+
+
 def _translate(error: Exception) -> FlightsrvError:
     text = error.args[0] if error.args and isinstance(error.args[0], str) else str(error)
     ours = next((ours for theirs, ours in _TRANSLATIONS if isinstance(error, theirs)), ServerFailed)
@@ -92,5 +103,5 @@ def _translate(error: Exception) -> FlightsrvError:
         ours = InvalidRequest
     message = _TRANSPORT_SUFFIX.sub("", _TRANSPORT_PREFIX.sub("", text)).strip()
     if message == "CANCELLED":
-        message = "the call was ended: somebody cancelled it, or the server waited too long for this client to go on"
+        message = "the call was cancelled, or this client neither read nor sent for too long"
     return ours(message or f"the server gave no reason ({type(error).__name__})")

@@ -9,7 +9,7 @@ from typing import Any, Self
 import pyarrow as pa
 from pyarrow import flight
 
-from flightsrv.client.errors import translated_errors
+from flightsrv.client.errors import expecting_sense, translated_errors
 
 
 class QueryStream(Iterator[pa.RecordBatch]):
@@ -32,7 +32,8 @@ class QueryStream(Iterator[pa.RecordBatch]):
 
     @property
     def schema(self) -> pa.Schema:
-        return self._reader.schema
+        with expecting_sense():
+            return self._reader.schema
 
     def __next__(self) -> pa.RecordBatch:
         while True:
@@ -51,10 +52,11 @@ class QueryStream(Iterator[pa.RecordBatch]):
         try:
             with translated_errors():
                 chunk = self._reader.read_chunk()
+            with expecting_sense():
+                message = None if chunk.app_metadata is None else json.loads(chunk.app_metadata.to_pybytes())
         except BaseException:
             self._end()
             raise
-        message = None if chunk.app_metadata is None else json.loads(chunk.app_metadata.to_pybytes())
         return chunk.data, message
 
     def cancel(self) -> None:

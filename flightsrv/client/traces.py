@@ -4,19 +4,17 @@ import errno
 import os
 import uuid
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
+import pyarrow as pa
+
 from flightsrv.client.errors import ServerFailed
 from flightsrv.client.streams import QueryStream
-from flightsrv.client.times import Time, rfc3339, time_ns
-
-# Wide enough for every span, and well inside of what 64-bit nanoseconds can hold.
-_BEGIN_OF_TIME = "1678-01-01T00:00:00Z"
-_END_OF_TIME = "2262-01-01T00:00:00Z"
+from flightsrv.client.times import MAX_NS, MIN_NS, Time, rfc3339, time_ns
 
 
 @dataclass(frozen=True)
@@ -56,6 +54,8 @@ class TraceProgress:
     dropped_spans: int = 0
 
 
+_CHUNK_TYPES = [pa.int32(), pa.binary()]
+
 ProgressCallback = Callable[[TraceProgress], None]
 
 
@@ -89,6 +89,8 @@ class TraceStream(Iterator[bytes]):
             if message is not None:
                 self._advance(_after_message(self.progress, message))
             first_id = self.progress.chunks + len(self._arrived)
+            if batch.schema.types != _CHUNK_TYPES or any(column.null_count for column in batch.columns):
+                raise ServerFailed(f"the rows of the trace are no chunks, got columns of {batch.schema.types}")
             for offset, (chunk_id, chunk) in enumerate(zip(*batch.columns, strict=True)):
                 if chunk_id.as_py() != first_id + offset:
                     raise ServerFailed(f"chunk {first_id + offset} of the trace is missing, got {chunk_id}")
@@ -126,14 +128,58 @@ class TraceStream(Iterator[bytes]):
                 self._on_progress(progress)
 
 
+class TraceSequence(Iterator[bytes]):
+    """The chunks of several traces, one trace behind the other, which together are a trace.
+
+    Each is asked for when the one before is exhausted. Raises, while reading, what the traces raise.
+    """
+
+    def __init__(self, traces: Iterable[TraceStream]) -> None:
+        self._traces = iter(traces)
+        self._read: list[TraceStream] = []
+
+    @property
+    def result(self) -> TraceResult:
+        """What has come so far; of all traces once everything is read."""
+        results = [trace.result for trace in self._read]
+        return TraceResult(
+            sum(result.size_bytes for result in results),
+            sum(result.chunks for result in results),
+            tuple(thread for result in results for thread in result.failed_threads),
+            sum(result.lost_events for result in results),
+            sum(result.dropped_spans for result in results),
+            sum(result.nb_spans for result in results),
+        )
+
+    def __next__(self) -> bytes:
+        while True:
+            if self._read and (chunk := next(self._read[-1], None)) is not None:
+                return chunk
+            self.close()
+            self._read.append(next(self._traces))
+
+    def close(self) -> None:
+        """Stop the server's work on the trace that is being read; harmless when called again."""
+        if self._read:
+            self._read[-1].close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self.close()
+
+
 def trace_statement(process_id: str, begin: Time | None, end: Time | None, span_types: str) -> str:
     """The SQL statement that answers with a trace.
 
     Raises:
         InvalidRequest: a time cannot be understood.
     """
-    begin_text = _BEGIN_OF_TIME if begin is None else rfc3339(time_ns(begin, "begin"))
-    end_text = _END_OF_TIME if end is None else rfc3339(time_ns(end, "end"))
+    begin_text = rfc3339(MIN_NS if begin is None else time_ns(begin, "begin"))
+    end_text = rfc3339(MAX_NS if end is None else time_ns(end, "end"))
     return (
         f"SELECT chunk_id, chunk_data FROM perfetto_trace_chunks({quoted(process_id)}, {quoted(span_types)}, "
         f"TIMESTAMP {quoted(begin_text)}, TIMESTAMP {quoted(end_text)})"
@@ -145,7 +191,7 @@ def quoted(text: str) -> str:
     return "'" + text.replace("'", "''") + "'"
 
 
-def write_trace(stream: TraceStream, path: str | os.PathLike[str]) -> TraceResult:
+def write_trace(stream: TraceStream | TraceSequence, path: str | os.PathLike[str]) -> TraceResult:
     """Write a trace to a file that appears under its name only when it is whole.
 
     A path that names something other than a file, such as a pipe, is written to directly.

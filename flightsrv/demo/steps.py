@@ -74,7 +74,8 @@ def run_demo(options: DemoOptions, tell: Tell) -> None:
             if options.keep_serving:
                 tell(f"\nStill serving at {server.url}, until Ctrl-C. Try, for example:")
                 tell(f"  flightsrv processes --url {server.url}")
-                server.process.wait()
+                if server.process.wait() != 0:
+                    raise DemoFailed("the server ended by itself")
 
 
 def _folder(lake: Path | None) -> "tempfile.TemporaryDirectory[str] | nullcontext[str]":
@@ -117,9 +118,9 @@ def _write_trace(client: QueryClient, process_id: str, output: Path, tell: Tell)
     threads, spans = content["threads"], content["spans"]
     tell(f"The server has {threads} threads and {spans:,} spans, in {content['blocks']} blocks")
     with _timed() as cold:
-        result = client.trace_to_file(process_id, output)
+        result = client.trace_to_file(process_id, output, strict=True)
     with _timed() as warm:
-        client.trace(process_id)
+        client.trace(process_id, strict=True)
     tell(f"  cold trace {cold}, from the blocks as they came")
     tell(f"  warm trace {warm}, from the Parquet partitions that the first one made")
     tell(f"  {output}: {result.size_bytes / 1e6:.1f} MB, {result.size_bytes / spans:.1f} bytes a span")

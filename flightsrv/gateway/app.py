@@ -23,8 +23,10 @@ from flightsrv.gateway.head import AnswerHead
 from flightsrv.gateway.headers import AddHeaders
 from flightsrv.gateway.health import health_router
 from flightsrv.gateway.metrics import GatewayMetrics, MeasureRequests
-from flightsrv.gateway.perfetto_ui import BUNDLED, BUNDLED_PATH, BUNDLED_URL, BundledUi
+from flightsrv.gateway.open_spans import open_spans_router
+from flightsrv.gateway.perfetto_ui import BUNDLED, BUNDLED_PATH, BUNDLED_URL, BundledUi, has_bundled_ui
 from flightsrv.gateway.processes import processes_router
+from flightsrv.gateway.ranges import ranges_router
 from flightsrv.gateway.reading import TraceReader
 from flightsrv.gateway.threads import threads_router
 from flightsrv.gateway.traces import traces_router
@@ -40,6 +42,7 @@ class PageSettings(BaseModel):
     """What the page has to know."""
 
     perfetto_ui: Annotated[str, Field(description="Where the Perfetto UI is opened; relative to the page.")]
+    bundled_ui: Annotated[str | None, Field(description="The copy that the gateway serves itself, if it has one.")]
     version: str
 
 
@@ -89,11 +92,15 @@ def create_app(
     callers = Callers(client)
     app.include_router(processes_router(callers))
     app.include_router(threads_router(callers))
+    app.include_router(open_spans_router(callers))
+    app.include_router(ranges_router())
     app.include_router(traces_router(callers, TraceReader(max_traces), metrics))
     app.include_router(health_router(client, metrics))
-    settings = PageSettings(perfetto_ui=perfetto_ui, version=__version__)
-    if perfetto_ui == BUNDLED:
+    settings = PageSettings(perfetto_ui=perfetto_ui, bundled_ui=None, version=__version__)
+    if perfetto_ui == BUNDLED or has_bundled_ui():
         app.mount(BUNDLED_PATH, BundledUi())
+        settings.bundled_ui = BUNDLED_URL
+    if perfetto_ui == BUNDLED:
         settings.perfetto_ui = BUNDLED_URL
 
     @app.get("/api/settings", tags=["page"])

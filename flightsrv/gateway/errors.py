@@ -47,16 +47,16 @@ _STATUS: dict[type[FlightsrvError], int] = {
 }
 
 _PHRASES = {
-    400: "What was asked has no meaning",
+    400: "An argument is wrong",
     404: "There is no such process",
     413: "The body is too large",
     422: "The request is malformed",
 }
 _SERVER_PHRASES = {
-    401: "The Flight SQL server asks who calls",
-    403: "The Flight SQL server does not let the caller do this",
+    401: "The Flight SQL server requires a token",
+    403: "The token does not allow this, or the request comes from a page of another site",
     502: "The Flight SQL server failed",
-    503: "The Flight SQL server cannot be reached, or is busy",
+    503: "The Flight SQL server is unreachable or busy",
 }
 _HEADERS = {
     # A browser asks for the name of a token, and for the token as password.
@@ -77,8 +77,8 @@ def status_of(error: FlightsrvError) -> int:
 
 
 def words_of(error: FlightsrvError) -> str:
-    """What it says, to somebody who knows of no connections behind the gateway."""
-    return f"the Flight SQL server is away or busy: {error}" if isinstance(error, Unavailable) else str(error)
+    """Its message, for a caller of the gateway, whose own connection is fine."""
+    return f"the Flight SQL server is unreachable or busy: {error}" if isinstance(error, Unavailable) else str(error)
 
 
 def problem(status: int, message: str, headers: Mapping[str, str] | None = None) -> JSONResponse:
@@ -106,7 +106,7 @@ def install_error_handlers(app: FastAPI) -> None:
     async def of_ours(request: Request, _: Exception) -> Response:
         # The framework logs it with its traceback after this.
         log.error("%s %s failed", request.method, request.url.path)
-        return problem(500, "the gateway failed; its log says why")
+        return problem(500, "internal error in the gateway; see its log")
 
 
 def _what_is_wrong(detail: Mapping[str, Any]) -> str:

@@ -100,10 +100,10 @@ class _Kind:
 
 
 def trace_info(
-    client: QueryClient, process_id: str, begin: str | None, end: str | None, span_types: SpanTypes
+    client: QueryClient, process_id: str, begin_ns: int | None, end_ns: int | None, span_types: SpanTypes
 ) -> TraceInfo:
     """What there is, by metadata alone: no span is read. A process that is unknown has nothing."""
-    parameters = [process_id, *range_parameters(begin, end)]
+    parameters = [process_id, *range_parameters(begin_ns, end_ns)]
     kinds = {row.pop("kind"): _Kind(**row) for row in query_rows(client, _EVENTS, parameters)}
     made = {row["kind"]: row["events"] for row in query_rows(client, _MATERIALIZED, parameters)}
     threads, async_streams = kinds.get("thread", _Kind()), kinds.get("async", _Kind())

@@ -1,10 +1,10 @@
-"""Requests that a browser makes for a page of somebody else are refused.
+"""Requests that a browser makes for a page of another site are refused.
 
 Browsers reach what their owner reaches, and any page may make them ask. Two things tell such requests from those of
 our page and of programs:
 
 - the header `Host` has the name that the page was loaded from, also where its owner has pointed that name at this
-  machine meanwhile (DNS rebinding). Nobody can point an address, or `localhost`, anywhere else.
+  machine meanwhile (DNS rebinding). An address, or `localhost`, cannot be pointed elsewhere.
 - the headers `Sec-Fetch-...` say that another site's page asks (https://www.w3.org/TR/fetch-metadata/). Its links may
   lead here; its scripts, forms, pictures and frames may not.
 """
@@ -26,7 +26,7 @@ class RefuseOtherSites:
     """Middleware that answers in place of the app."""
 
     def __init__(self, app: ASGIApp, host_names: Collection[str] | None) -> None:
-        """`host_names` is who the gateway may be called beside addresses and `localhost`; None is anything."""
+        """`host_names` are allowed beside addresses and `localhost`; None allows any."""
         self._app = app
         self._host_names = None if host_names is None else {name.lower() for name in host_names}
 
@@ -36,9 +36,9 @@ class RefuseOtherSites:
             headers = Headers(scope=scope)
             host = headers.get("host")
             if host is not None and not self._is_ours(host):
-                answer = problem(421, f"nobody answers here as {host!r}; the option --host-name of the gateway lets it")
+                answer = problem(421, f"the host name {host!r} is not allowed; --host-name of the gateway allows it")
             elif _is_of_another_site(scope["method"], headers):
-                answer = problem(403, "another site's page asks for this, which it may only link to")
+                answer = problem(403, "requests from pages of other sites are refused; they may only link here")
         await answer(scope, receive, send)
 
     def _is_ours(self, host: str) -> bool:
@@ -52,7 +52,7 @@ class RefuseOtherSites:
 
 
 def is_local(host: str) -> bool:
-    """Whether only this machine reaches who listens there."""
+    """Whether only this machine can connect to a server that listens there."""
     address = _address(host)
     return host == "localhost" if address is None else address.is_loopback
 

@@ -1,19 +1,19 @@
 """Start and stop of a gateway: a socket, a connection to the server, and an HTTP server in a thread."""
 
 import logging
+import os
 import signal
-import socket
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
-
-import uvicorn
+from dataclasses import dataclass, field
 
 from flightsrv.client import InvalidRequest, QueryClient, Tls
+from flightsrv.connections import ConnectionLimits
 from flightsrv.gateway.app import create_app
 from flightsrv.gateway.guards import is_local
 from flightsrv.gateway.perfetto_ui import PUBLIC_UI
+from flightsrv.http_server import HttpServer
 
 log = logging.getLogger(__name__)
 
@@ -31,6 +31,7 @@ class GatewaySettings:
         drain_s: seconds that requests in flight may go on after the gateway was told to stop.
         host_names: names by which browsers may call the gateway. Where there are none, any will do, unless it listens
             for this machine alone: then it goes by addresses and `localhost`.
+        connections: limits of the connections to the port.
     """
 
     host: str = "127.0.0.1"
@@ -41,6 +42,7 @@ class GatewaySettings:
     drain_s: float = 5.0
     tls: Tls | None = None
     host_names: tuple[str, ...] = ()
+    connections: ConnectionLimits = field(default_factory=ConnectionLimits)
 
     @property
     def expected_names(self) -> tuple[str, ...] | None:
@@ -56,32 +58,22 @@ class RunningGateway:
         self._client = QueryClient(server_url, settings.token, settings.tls)
         try:
             app = create_app(self._client, settings.perfetto_ui, settings.max_traces, settings.expected_names)
-            self._socket = _listen(settings.host, settings.port)
+            self._server = HttpServer(app, settings.host, settings.port, settings.connections, settings.drain_s)
         except InvalidRequest:
             self._client.close()
             raise
-        config = uvicorn.Config(
-            app,
-            http="h11",
-            ws="none",
-            lifespan="off",
-            access_log=False,
-            log_config=None,
-            server_header=False,
-            timeout_graceful_shutdown=max(1, round(settings.drain_s)),
-        )
-        self._server = uvicorn.Server(config)
-        self._thread = threading.Thread(target=self._server.run, args=([self._socket],), name="gateway", daemon=True)
-        self._thread.start()
-        host = f"[{settings.host}]" if ":" in settings.host else settings.host
-        self.url = f"http://{host}:{self._socket.getsockname()[1]}"
+        except OSError as e:
+            self._client.close()
+            raise InvalidRequest(
+                f"cannot listen on {settings.host}:{settings.port}: {e.strerror}; the port may be taken"
+            ) from e
+        self.url = self._server.url
 
-    def stop(self) -> None:
-        """Refuse new requests, let those in flight finish for a while, then cancel them."""
-        self._server.should_exit = True
-        self._thread.join()
+    def stop(self) -> bool:
+        """As `HttpServer.stop`."""
+        is_stopped = self._server.stop()
         self._client.close()
-        self._socket.close()
+        return is_stopped
 
 
 @contextmanager
@@ -92,7 +84,8 @@ def running_gateway(server_url: str, settings: GatewaySettings) -> Iterator[Runn
     try:
         yield gateway
     finally:
-        gateway.stop()
+        if not gateway.stop():
+            log.error("requests to the page did not end")
 
 
 def serve(server_url: str, settings: GatewaySettings) -> None:
@@ -110,12 +103,7 @@ def serve(server_url: str, settings: GatewaySettings) -> None:
     print(f"listening on {gateway.url}", flush=True)
     told_to_stop.wait()
     log.info("stopping: requests in flight may finish")
-    gateway.stop()
-
-
-def _listen(host: str, port: int) -> socket.socket:
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    try:
-        return socket.create_server((host, port), family=family, backlog=2048)
-    except OSError as e:
-        raise InvalidRequest(f"cannot listen on {host}:{port}: {e.strerror}; the port may be taken") from e
+    if not gateway.stop():
+        # A request that waits for a server which does not answer would keep the process.
+        log.error("requests in flight did not end; leaving without them")
+        os._exit(1)

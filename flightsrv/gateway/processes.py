@@ -12,6 +12,7 @@ from flightsrv.gateway.errors import problems
 from flightsrv.gateway.parameters import known_parameters_only
 from flightsrv.gateway.rows import query_rows
 from flightsrv.gateway.times import TimeText
+from udtf.program_name import program_name
 
 ProcessId = Annotated[
     str,
@@ -36,9 +37,10 @@ _SEARCHED = """
 
 
 class Process(BaseModel):
-    """One run of a program."""
+    """One run of a program; `program` is its name in a word, from `exe` and the command line."""
 
     process_id: str
+    program: str
     exe: str | None
     username: str | None
     realname: str | None
@@ -66,22 +68,24 @@ def processes_router(callers: Callers) -> APIRouter:
     @router.get("", responses=problems(400, 422))
     def list_processes(
         client: Caller,
-        search: Annotated[str, Query(max_length=200, description="Words that are all in the process's texts.")] = "",
+        search: Annotated[
+            str,
+            Query(max_length=200, description="Words that are all in the process's texts, or `property=value`."),
+        ] = "",
         sort: SortColumn = "start_time",
         order: Literal["asc", "desc"] = "desc",
         limit: Annotated[int, Query(ge=1, le=1000)] = 50,
         offset: Annotated[int, Query(ge=0, le=1_000_000_000)] = 0,
     ) -> ProcessPage:
         """Processes that the server knows, those that started last on top."""
-        words = search.lower().split()
-        found = " AND ".join(f"strpos({_SEARCHED}, ${number}) > 0" for number in range(1, len(words) + 1)) or "true"
+        found, parameters = _condition(search.split())
         rows = query_rows(
             client,
             f"SELECT {_COLUMNS} FROM processes WHERE {found} ORDER BY {sort} {order} NULLS LAST, process_id "
             f"LIMIT {limit} OFFSET {offset}",
-            words,
+            parameters,
         )
-        (count,) = query_rows(client, f"SELECT count(*) AS total FROM processes WHERE {found}", words)
+        (count,) = query_rows(client, f"SELECT count(*) AS total FROM processes WHERE {found}", parameters)
         return ProcessPage(processes=[_process(row) for row in rows], total=count["total"])
 
     @router.get("/{process_id}", responses=problems(404, 422))
@@ -90,6 +94,22 @@ def processes_router(callers: Callers) -> APIRouter:
         return find_process(client, process_id)
 
     return router
+
+
+def _condition(words: list[str]) -> tuple[str, list[str]]:
+    """SQL that is true of processes in whose texts all words are, and its parameters."""
+    conditions: list[str] = []
+    parameters: list[str] = []
+    for word in words:
+        parameters.append(word.lower())
+        condition = f"strpos({_SEARCHED}, ${len(parameters)}) > 0"
+        name, equals, value = word.partition("=")
+        if equals:
+            parameters += [name, value.lower()]
+            property_value = f"lower(properties[${len(parameters) - 1}])"
+            condition = f"({condition} OR strpos({property_value}, ${len(parameters)}) > 0)"
+        conditions.append(condition)
+    return " AND ".join(conditions) or "true", parameters
 
 
 def find_process(client: QueryClient, process_id: str) -> Process:
@@ -102,4 +122,5 @@ def find_process(client: QueryClient, process_id: str) -> Process:
 
 def _process(row: dict[str, Any]) -> Process:
     start_ns, update_ns = row.pop("start_ns"), row.pop("update_ns")
-    return Process(**row, start_time=rfc3339(start_ns), last_update_time=rfc3339(update_ns))
+    program = program_name(row["exe"] or "unnamed program", row["properties"].get("command-line", ""))
+    return Process(**row, program=program, start_time=rfc3339(start_ns), last_update_time=rfc3339(update_ns))

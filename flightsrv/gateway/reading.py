@@ -11,7 +11,6 @@ from collections.abc import AsyncIterator
 from dataclasses import dataclass
 
 from flightsrv.client import Cancelled, QueryClient, TraceProgress, TraceStream
-from flightsrv.client.times import Time
 from flightsrv.gateway.errors import Busy
 
 log = logging.getLogger(__name__)
@@ -29,8 +28,8 @@ class TraceRequest:
 
     client: QueryClient
     process_id: str
-    begin: Time | None
-    end: Time | None
+    begin_ns: int | None
+    end_ns: int | None
     span_types: str
     strict: bool
 
@@ -49,7 +48,7 @@ class TraceReader:
             Busy: too many traces are being read.
         """
         if not self._free.acquire(blocking=False):
-            raise Busy(f"{self._max_traces} traces are being made, and no more at once; try again in a moment")
+            raise Busy(f"{self._max_traces} traces are being made, which is the limit; try again later")
         try:
             return TraceReading(request, self._free)
         except BaseException:  # the system gives no more threads
@@ -106,7 +105,7 @@ class TraceReading(AsyncIterator[TraceProgress | bytes]):
         try:
             self._read()
         except Exception as error:
-            failure = ReaderLeft("nobody wants the rest of the trace") if self._cancelled else error
+            failure = ReaderLeft("the client has left") if self._cancelled else error
         self._slot.release()
         self._hand_over(_End(failure))
 
@@ -114,8 +113,8 @@ class TraceReading(AsyncIterator[TraceProgress | bytes]):
         request = self._request
         with request.client.trace_chunks(
             request.process_id,
-            begin=request.begin,
-            end=request.end,
+            begin=request.begin_ns,
+            end=request.end_ns,
             span_types=request.span_types,
             strict=request.strict,
             progress=self._put,

@@ -16,7 +16,7 @@ from flightsrv.gateway.parameters import known_parameters_only
 from flightsrv.gateway.processes import ProcessId, find_process
 from flightsrv.gateway.reading import TraceReader, TraceRequest
 from flightsrv.gateway.responses import FramedResponse, GenerateResponse, PlainTraceResponse
-from flightsrv.gateway.times import BeginQuery, EndQuery, TimeRange, check_order
+from flightsrv.gateway.times import BeginQuery, EndQuery, TimeRange, utc_range
 
 _STRICT = "Fail when a thread cannot be read, rather than go on without it."
 _FRAMED = "Put a line before each piece of the trace, so that there can be more lines among and after them."
@@ -60,8 +60,7 @@ def traces_router(callers: Callers, reader: TraceReader, metrics: GatewayMetrics
         error.
         """
         begin, end = (None, None) if wanted.time_range is None else (wanted.time_range.begin, wanted.time_range.end)
-        check_order(begin, end)
-        request = TraceRequest(client, process_id, begin, end, _span_types(wanted), wanted.strict)
+        request = TraceRequest(client, process_id, *utc_range(begin, end), _span_types(wanted), wanted.strict)
         return (FramedResponse if wanted.framed else GenerateResponse)(reader, request, metrics)
 
     @router.get(
@@ -79,8 +78,7 @@ def traces_router(callers: Callers, reader: TraceReader, metrics: GatewayMetrics
         accept_encoding: Annotated[str, Header(include_in_schema=False)] = "",
     ) -> Response:
         """A trace as a file. A failure half way closes the connection before the answer is complete."""
-        check_order(begin, end)
-        request = TraceRequest(client, process_id, begin, end, span_types, strict)
+        request = TraceRequest(client, process_id, *utc_range(begin, end), span_types, strict)
         return PlainTraceResponse(reader, request, metrics, accepted_coding(accept_encoding))
 
     @router.get("/{process_id}/info", responses=problems(400, 404, 422))
@@ -92,9 +90,9 @@ def traces_router(callers: Callers, reader: TraceReader, metrics: GatewayMetrics
         span_types: SpanTypes = "both",
     ) -> TraceInfo:
         """What is in a time range, and about how large its trace is and how long it takes to make."""
-        check_order(begin, end)
+        begin_ns, end_ns = utc_range(begin, end)
         find_process(client, process_id)
-        return trace_info(client, process_id, begin, end, span_types)
+        return trace_info(client, process_id, begin_ns, end_ns, span_types)
 
     return router
 

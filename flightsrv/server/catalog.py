@@ -6,9 +6,14 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from flightsrv.server.call import Call
+from flightsrv.server.column_metadata import with_column_metadata
 from flightsrv.server.queries import Answer, Batches, IsCancelled
 from flightsrv.wire.commands import CommandGetCatalogs, CommandGetDbSchemas, CommandGetTables, CommandGetTableTypes
 from flightsrv.wire.message import Message
+from udtf.errors import InvalidArgument
+from udtf.sql.tables import with_table_of_columns
+
+MAX_PATTERN_CHARS = 1000
 
 CATALOGS = pa.schema([pa.field("catalog_name", pa.utf8(), nullable=False)])
 DB_SCHEMAS = pa.schema([pa.field("catalog_name", pa.utf8()), pa.field("db_schema_name", pa.utf8(), nullable=False)])
@@ -23,6 +28,9 @@ TABLES = pa.schema(
 TABLES_WITH_SCHEMA = TABLES.append(pa.field("table_schema", pa.binary(), nullable=False))
 TABLE_TYPES = pa.schema([pa.field("table_type", pa.utf8(), nullable=False)])
 
+
+_KINDS = {"TABLE": "BASE TABLE"}
+"""Names of kinds of tables that most drivers ask for, and what SQL calls them."""
 
 _ALL_TABLES = """
     SELECT table_catalog AS catalog_name, table_schema AS db_schema_name, table_name, table_type
@@ -52,7 +60,8 @@ def get_tables(call: Call, command: CommandGetTables) -> Answer:
         },
     )
     if command.table_types:
-        tables = tables.filter(pc.is_in(tables["table_type"], pa.array(command.table_types, pa.utf8())))
+        kinds = [_KINDS.get(kind, kind) for kind in command.table_types]
+        tables = tables.filter(pc.is_in(tables["table_type"], pa.array(kinds, pa.utf8())))
     if not command.include_schema:
         return _ordered(tables, TABLES, command)
     names = zip(*(tables[name].to_pylist() for name in TABLES.names[:3]), strict=True)
@@ -86,9 +95,10 @@ def _tables(call: Call) -> pa.Table:
     return pa.Table.from_batches(query.batches(call.is_cancelled), query.schema)
 
 
-def _table_schema(call: Call, *names: str) -> bytes:
-    quoted = ".".join('"' + name.replace('"', '""') + '"' for name in names)
-    encoded: bytes = call.services.engine.plan(f"SELECT * FROM {quoted}").schema.serialize().to_pybytes()
+def _table_schema(call: Call, catalog: str, db_schema: str, table: str) -> bytes:
+    quoted = ".".join('"' + name.replace('"', '""') + '"' for name in (catalog, db_schema, table))
+    schema = with_table_of_columns(call.services.engine.plan(f"SELECT * FROM {quoted}").schema, table)
+    encoded: bytes = with_column_metadata(schema, catalog, db_schema).serialize().to_pybytes()
     return encoded
 
 
@@ -97,6 +107,8 @@ def _filtered(tables: pa.Table, catalog: str | None, patterns: Mapping[str, str 
     if catalog is not None:
         tables = tables.filter(pc.equal(tables["catalog_name"], catalog))
     for name, pattern in patterns.items():
+        if pattern is not None and len(pattern) > MAX_PATTERN_CHARS:
+            raise InvalidArgument(f"a pattern has at most {MAX_PATTERN_CHARS} characters, given: {len(pattern)}")
         if pattern is not None:
             tables = tables.filter(pc.match_like(tables[name], pattern))
     return tables

@@ -20,6 +20,8 @@ from udtf.errors import (
     NotFound,
     Overloaded,
     PermissionDenied,
+    StoreFull,
+    StoreRefused,
     StoreUnavailable,
     UdtfError,
 )
@@ -60,6 +62,7 @@ CODES: Sequence[tuple[type[Exception], grpc.StatusCode]] = (
     (NotFound, grpc.StatusCode.NOT_FOUND),
     (AlreadyExists, grpc.StatusCode.ALREADY_EXISTS),
     (LimitExceeded, grpc.StatusCode.RESOURCE_EXHAUSTED),
+    (StoreFull, grpc.StatusCode.RESOURCE_EXHAUSTED),
     (InvalidArgument, grpc.StatusCode.INVALID_ARGUMENT),
     (Draining, grpc.StatusCode.UNAVAILABLE),
     (Overloaded, grpc.StatusCode.UNAVAILABLE),
@@ -71,18 +74,20 @@ CODES: Sequence[tuple[type[Exception], grpc.StatusCode]] = (
 def status_of(error: BaseException, query_id: str) -> Status:
     """The status for `error`; what is not for the client is logged under `query_id`."""
     code = next((code for kind, code in CODES if isinstance(error, kind)), None)
-    if code is None:
+    if isinstance(error, (StoreFull, StoreRefused, StoreUnavailable)):
+        log.warning("query %s: %s: %r", query_id, error, error.__cause__)
+    elif code is None:
         log.error("query %s failed", query_id, exc_info=error)
+    if code is None:
         message = client_message(error) if isinstance(error, UdtfError) else "internal error"
         return Status(grpc.StatusCode.INTERNAL, f"{message}, query id {query_id}")
-    if isinstance(error, StoreUnavailable):
-        log.warning("query %s: %s: %r", query_id, error, error.__cause__)
     return Status(code, client_message(error))
 
 
 def client_message(error: BaseException) -> str:
     """The error's message, cut to what fits into the trailers of a call."""
-    text = str(error).encode(errors="replace").decode()
+    # What is cut here would be cut below, but a part at a time: a message may quote all that a caller has sent.
+    text = str(error)[:MAX_MESSAGE_BYTES].encode(errors="replace").decode()
     while len(quote(text)) > MAX_MESSAGE_BYTES:
         text = text[: len(text) * 3 // 4] + "…"
     return text

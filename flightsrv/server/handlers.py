@@ -58,7 +58,7 @@ from flightsrv.wire.commands import (
 )
 from flightsrv.wire.flight_messages import FLIGHT
 from flightsrv.wire.message import Message
-from udtf.errors import InvalidArgument
+from udtf.errors import InvalidArgument, LimitExceeded
 
 QUERIES: Mapping[type[Message], Callable[[Call, Any], Answer]] = {
     CommandStatementQuery: queries.statement_query,
@@ -90,11 +90,12 @@ UPLOADS: Mapping[type[Message], Callable[[Call, Any, Upload], Message]] = {
 
 @dataclass(frozen=True)
 class Action:
-    """An action that clients may call by name, with `request` in its body."""
+    """An action that clients may call by name, with `request` in its body; `takes_info` if a FlightInfo is in that."""
 
     description: str
     request: type[Message]
     handler: Callable[[Call, Any], Message | None]
+    takes_info: bool = False
 
 
 ACTIONS: Mapping[str, Action] = {
@@ -113,14 +114,20 @@ ACTIONS: Mapping[str, Action] = {
         ActionClosePreparedStatementRequest,
         prepared_statements.close_prepared_statement,
     ),
-    "CancelFlightInfo": Action("Cancel a query", CancelFlightInfoRequest, flight_actions.cancel_flight_info),
+    "CancelFlightInfo": Action(
+        "Cancel a query", CancelFlightInfoRequest, flight_actions.cancel_flight_info, takes_info=True
+    ),
     "CancelQuery": Action(
         "Cancel a query, for clients that do not know CancelFlightInfo",
         ActionCancelQueryRequest,
         flight_actions.cancel_query,
+        takes_info=True,
     ),
     "RenewFlightEndpoint": Action(
-        "Keep a ticket from expiring", RenewFlightEndpointRequest, flight_actions.renew_flight_endpoint
+        "Keep a ticket from expiring",
+        RenewFlightEndpointRequest,
+        flight_actions.renew_flight_endpoint,
+        takes_info=True,
     ),
     "SetSessionOptions": Action(
         "Set options for all calls of a session", SetSessionOptionsRequest, session_actions.set_session_options
@@ -157,11 +164,16 @@ def act(call: Call, name: str, body: bytes) -> bytes | None:
     Raises:
         NotOffered: there is no such action.
         MalformedMessage: the body is not what the action takes.
+        LimitExceeded: the body is larger than this action needs.
         UdtfError: what the handler raises.
     """
     action = ACTIONS.get(name)
     if action is None:
         raise NotOffered(refusals.ACTIONS.get(name, f"action {name[:100]} is not offered"))
+    limits = call.services.limits
+    max_bytes = limits.max_info_bytes if action.takes_info else limits.max_request_bytes
+    if len(body) > max_bytes:
+        raise LimitExceeded(f"the body of {name} has {len(body)} bytes, it may have {max_bytes}")
     if action.request.package == FLIGHT:
         result = action.handler(call, decode(action.request, body))
         return None if result is None else encode(result)

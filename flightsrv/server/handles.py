@@ -52,10 +52,6 @@ def plan_of(handle: bytes) -> bytes | None:
     return handle[len(_PLAN_MARK) + 16 :] if handle.startswith(_PLAN_MARK) else None
 
 
-MAX_BOUND_BYTES = 16 << 20
-"""Of one statement, its own text included."""
-
-
 class BoundParameters(ExpiringMap[bytes, pa.Table]):
     """Parameters by handle: a table with a row for each run of the statement. All of them together take a bounded
     number of bytes."""

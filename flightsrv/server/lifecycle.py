@@ -8,19 +8,21 @@ from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, field
 
+from flightsrv.connections import ConnectionLimits
 from flightsrv.server.auth.authentication import Authentication
 from flightsrv.server.auth.settings import SecuritySettings
 from flightsrv.server.call import Services
+from flightsrv.server.connections import ConnectionWatch
 from flightsrv.server.gate import Gate
 from flightsrv.server.heap import keep_freed_memory
 from flightsrv.server.limits import CallLimits
 from flightsrv.server.metrics_endpoint import MetricsEndpoint
+from flightsrv.server.retention import Retention, RetentionTimer
 from flightsrv.server.service import FlightService
 from flightsrv.server.stalls import StallWatch
 from flightsrv.server.transport import Transport
 from udtf.errors import InvalidArgument
 from udtf.lake.lake import Lake
-from udtf.lake.orphans import tidy
 from udtf.lake.settings import LakeSettings
 from udtf.settings import QuerySettings
 from udtf.sql.engine import QueryEngine
@@ -36,20 +38,24 @@ class ServerSettings:
         drain_s: seconds that streams in flight may go on after the server was told to stop.
         grace_s: seconds that they may take to end after that, once they are cancelled.
         security: who may call, and who may read along.
+        connections: limits of the connections to the port of the service.
         calls: limits of queries, as far as the caller's side goes.
         queries: limits and sizes of queries.
         lake: how the store, the database and memory are used.
         metrics_port: where metrics are served over HTTP, on the same address as queries; 0 is a free port, None is not
             at all.
+        retention: what the lake keeps.
     """
 
     drain_s: float = 30.0
     grace_s: float = 5.0
     security: SecuritySettings = field(default_factory=SecuritySettings)
+    connections: ConnectionLimits = field(default_factory=ConnectionLimits)
     calls: CallLimits = field(default_factory=CallLimits)
     queries: QuerySettings = field(default_factory=QuerySettings)
     lake: LakeSettings = field(default_factory=LakeSettings)
     metrics_port: int | None = None
+    retention: Retention = field(default_factory=Retention)
 
 
 class RunningServer:
@@ -67,15 +73,22 @@ class RunningServer:
             self._metrics = MetricsEndpoint(services.lake.metrics, host, settings.metrics_port)
         keep_freed_memory()
         self._stalls = StallWatch(limits.max_stall_s)
-        service = FlightService(services, self.gate, Authentication(security.tokens), self._stalls)
+        self._retention = RetentionTimer(services.lake, settings.retention)
+        self._connections = ConnectionWatch(settings.connections)
+        authentication = Authentication(security.tokens)
+        service = FlightService(services, self.gate, authentication, self._stalls, self._connections)
         try:
-            self._transport = Transport(service.handler(), host, port, security.tls, limits.max_calls)
+            self._transport = Transport(
+                service.handler(), host, port, security.tls, limits.max_calls, settings.connections
+            )
         except InvalidArgument:
             self._stalls.close()
+            self._retention.close()
             if self._metrics is not None:
                 self._metrics.close()
             raise
         self.port = self._transport.port
+        self._connections.start(self.port)
         self.url = f"{'grpc' if security.tls is None else 'grpc+tls'}://{self._transport.address}"
         self.metrics_url = None if self._metrics is None else self._metrics.url
 
@@ -93,6 +106,8 @@ class RunningServer:
                 return False
         self._transport.stop(self._settings.grace_s)
         self._stalls.close()
+        self._retention.close()
+        self._connections.close()
         if self._metrics is not None:
             self._metrics.close()
         self._services.engine.close()
@@ -123,7 +138,6 @@ def start(
     lake = Lake.open(lake_uri, db_url, settings.lake)
     engine = QueryEngine(lake, settings.queries)
     engine.warm_up()
-    threading.Thread(target=tidy, args=(lake.objects, lake.metadata), name="tidy", daemon=True).start()
     try:
         return RunningServer(Services(engine, lake, limits=settings.calls), host, port, settings)
     except InvalidArgument:

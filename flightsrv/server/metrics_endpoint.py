@@ -1,12 +1,14 @@
 """Metrics over HTTP, in the format that Prometheus reads."""
 
-import threading
-from wsgiref.simple_server import WSGIServer
+from prometheus_client import ProcessCollector, make_asgi_app
 
-from prometheus_client import ProcessCollector, start_http_server
-
+from flightsrv.connections import ConnectionLimits
+from flightsrv.http_server import HttpServer
 from udtf.errors import InvalidArgument
 from udtf.metrics import Metrics
+
+_LIMITS = ConnectionLimits(max_connections=64, max_per_peer=32)
+_DRAIN_S = 1.0
 
 
 class MetricsEndpoint:
@@ -15,16 +17,12 @@ class MetricsEndpoint:
     def __init__(self, metrics: Metrics, host: str, port: int) -> None:
         """Port 0 is a free one. Raises InvalidArgument where the address cannot be listened on."""
         try:
-            self._server: WSGIServer
-            self._thread: threading.Thread
-            self._server, self._thread = start_http_server(port, host, metrics.registry)
+            self._server = HttpServer(make_asgi_app(metrics.registry), host, port, _LIMITS, _DRAIN_S)
         except OSError as e:
             raise InvalidArgument(f"cannot serve metrics on {host}:{port}; the port may be taken") from e
         ProcessCollector(registry=metrics.registry)
-        self.url = f"http://{host}:{self._server.server_port}/metrics"
+        self.url = f"{self._server.url}/metrics"
 
     def close(self) -> None:
         """Stop listening."""
-        self._server.shutdown()
-        self._server.server_close()
-        self._thread.join()
+        self._server.stop()

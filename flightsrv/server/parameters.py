@@ -11,7 +11,10 @@ from dataclasses import dataclass
 
 import pyarrow as pa
 
-from udtf.errors import InvalidArgument
+from flightsrv.server.limits import MAX_PARAMETERS
+from udtf.errors import InvalidArgument, LimitExceeded
+from udtf.sql.plain_arrays import value_in_union
+from udtf.sql.plain_types import value_type
 from udtf.sql.tokens import placeholders
 
 _GLUE = dict.fromkeys(["", *" \t\r\n()[],;:=<>+-*/%|"], "")
@@ -60,23 +63,27 @@ class Statement:
         return joined
 
 
-def parse_statement(sql: str) -> Statement:
+def parse_statement(sql: str, max_parameters: int = MAX_PARAMETERS) -> Statement:
     """Find the placeholders of a statement.
 
     Raises:
         InvalidArgument: both styles in one statement, a placeholder that is neither, or a number left out.
+        LimitExceeded: too many placeholders, or too large a number.
     """
     pieces: list[str] = []
     numbers: list[int] = []
     styles: set[str] = set()
     begin = 0
-    for position, text in placeholders(sql):
+    for token in placeholders(sql):
+        position, text = token.position, token.text
         if text == "?":
             number = len(numbers)
         elif _NUMBERED.fullmatch(text):
             number = int(text[1:]) - 1
         else:
             raise InvalidArgument(f"a parameter is written ? or $1, $2, ..., given: {text[:20]}")
+        if max(number, len(numbers)) >= max_parameters:
+            raise LimitExceeded(f"a statement has at most {max_parameters} placeholders, and numbers up to that")
         styles.add(text[0])
         pieces.append(sql[begin:position])
         numbers.append(number)
@@ -89,35 +96,65 @@ def parse_statement(sql: str) -> Statement:
     return Statement((*pieces, sql[begin:]), tuple(numbers))
 
 
+def value_at(column: pa.ChunkedArray, row: int) -> pa.Scalar:
+    """A value of a column; one in a union is that of the member that it belongs to, which a null does not know."""
+    if not pa.types.is_union(column.type):
+        return column[row]
+    (union,) = column.slice(row, 1).chunks
+    return value_in_union(union, 0)
+
+
 def literal(value: pa.Scalar) -> str:
-    """One SQL expression, constant, with the value of an Arrow scalar and its type (text and bytes in their plain
-    types).
+    """One SQL expression, constant, with the value of an Arrow scalar and its type: that of the value alone, whatever
+    it is encoded or wrapped in, with text and bytes in their plain types.
 
     Raises:
         InvalidArgument: SQL cannot write the type.
     """
-    while isinstance(value, pa.UnionScalar | pa.ExtensionScalar | pa.DictionaryScalar):
-        value = value.value if value.is_valid else pa.scalar(None)
-    kind = value.type
+    if isinstance(value, pa.UnionScalar) and value.is_valid:
+        return literal(value.value)
+    kind = value_type(value.type)
     if pa.types.is_null(kind):
         return "NULL"
-    if _is_text(kind):
-        return _quoted(value.as_py()) if value.is_valid else _cast("NULL", "Utf8")
-    if _is_bytes(kind):
-        return f"X'{value.as_py().hex()}'" if value.is_valid else _cast("NULL", "Binary")
-    type_name = _type_name(kind)
     if not value.is_valid:
-        return _cast("NULL", type_name)
+        return _cast("NULL", _type_name(kind))
+    while isinstance(value, pa.ExtensionScalar | pa.DictionaryScalar | pa.RunEndEncodedScalar):
+        value = value.value
+    if pa.types.is_nested(kind):
+        return _nested_literal(value, kind)
+    if _is_text(kind):
+        return _quoted(value.as_py())
+    if _is_bytes(kind):
+        return f"X'{value.as_py().hex()}'"
     if pa.types.is_boolean(kind):
-        return str(value.as_py()).upper()
+        return str(bool(value.as_py())).upper()
     if pa.types.is_int64(kind):
         return f"({value.as_py()})"
     if pa.types.is_integer(kind):
-        return _cast(str(value.as_py()), type_name)
+        return _cast(str(value.as_py()), _type_name(kind))
     if pa.types.is_floating(kind) or pa.types.is_decimal(kind):
-        return _cast(_quoted(str(value.as_py())), type_name)
+        return _cast(_quoted(str(value.as_py())), _type_name(kind))
+    if pa.types.is_interval(kind):
+        months, days, nanoseconds = value.as_py()
+        return f"INTERVAL '{months} months {days} days {nanoseconds} nanoseconds'"
     # What is left are times: written as their number of units, which is exact.
-    return _cast(_cast(str(value.value), f"Int{kind.bit_width}"), type_name)
+    return _cast(_cast(str(value.value), f"Int{kind.bit_width}"), _type_name(kind))
+
+
+def _nested_literal(value: pa.Scalar, kind: pa.DataType) -> str:
+    if pa.types.is_struct(kind):
+        if not kind.num_fields:
+            raise InvalidArgument(f"a parameter cannot have type {kind}")
+        parts = (f"{_quoted(field.name)}, {literal(value[i])}" for i, field in enumerate(kind))
+        return f"named_struct({', '.join(parts)})"
+    if pa.types.is_map(kind):
+        keys, values = (_array_literal(value.values.field(i)) for i in range(2))
+        return _cast(f"map({keys}, {values})", _type_name(kind))
+    return _cast(_array_literal(value.values), _type_name(kind))
+
+
+def _array_literal(values: pa.Array) -> str:
+    return f"make_array({', '.join(map(literal, values))})"
 
 
 def cast_parameters(parameters: pa.Table, types: pa.Schema) -> pa.Table:
@@ -157,20 +194,26 @@ def _cast(expression: str, type_name: str) -> str:
 
 
 _TYPE_NAMES = {
+    "null": "Null",
     "bool": "Boolean",
     "halffloat": "Float16",
     "float": "Float32",
     "double": "Float64",
     "date32[day]": "Date32",
     "date64[ms]": "Date64",
+    "month_day_nano_interval": "Interval(MonthDayNano)",
 }
 
 
 def _type_name(kind: pa.DataType) -> str:
-    """The name of an Arrow type as `arrow_cast` takes it."""
+    """The name of an Arrow type as `arrow_cast` takes it. What is in a nested type may be null."""
     name = str(kind)
     if name in _TYPE_NAMES:
         return _TYPE_NAMES[name]
+    if _is_text(kind):
+        return "Utf8"
+    if _is_bytes(kind):
+        return "Binary"
     if pa.types.is_integer(kind):
         return name.replace("uint", "UInt").replace("int", "Int")
     if pa.types.is_decimal(kind):
@@ -181,4 +224,21 @@ def _type_name(kind: pa.DataType) -> str:
         return f"Time{kind.bit_width}({kind.unit})"
     if pa.types.is_duration(kind):
         return f"Duration({kind.unit})"
+    if pa.types.is_list(kind):
+        return f"List({_type_name(kind.value_type)})"
+    if pa.types.is_large_list(kind):
+        return f"LargeList({_type_name(kind.value_type)})"
+    if pa.types.is_fixed_size_list(kind):
+        return f"FixedSizeList({kind.list_size} x {_type_name(kind.value_type)})"
+    if pa.types.is_struct(kind):
+        return f"Struct({', '.join(_field(field) for field in kind)})"
+    if pa.types.is_map(kind):
+        entries = f'"key": non-null {_type_name(kind.key_type)}, "value": {_type_name(kind.item_type)}'
+        return f'Map("entries": non-null Struct({entries}), {"sorted" if kind.keys_sorted else "unsorted"})'
     raise InvalidArgument(f"a parameter cannot have type {kind}")
+
+
+def _field(field: pa.Field) -> str:
+    if re.search(r'["\\]', field.name):
+        raise InvalidArgument(f"a field of a parameter cannot have a quote or a backslash in its name: {field.name!r}")
+    return f'"{field.name}": {_type_name(field.type)}'

@@ -4,9 +4,9 @@ import pyarrow as pa
 
 from flightsrv.server.auth.principal import Role
 from flightsrv.server.call import Call
-from flightsrv.server.handles import MAX_BOUND_BYTES, MAX_BOUND_ROWS, new_handle, statement_of
-from flightsrv.server.parameters import parse_statement
-from flightsrv.server.queries import check_parameters, plan_open
+from flightsrv.server.handles import MAX_BOUND_ROWS, new_handle, statement_of
+from flightsrv.server.limits import MAX_BOUND_BYTES
+from flightsrv.server.queries import check_parameters, plan_open, read_statement
 from flightsrv.server.refusals import refuse_transaction
 from flightsrv.server.streaming import sent_schema
 from flightsrv.server.upload import Upload
@@ -35,7 +35,7 @@ def create_prepared_statement(
     refuse_transaction(request.transaction_id)
     options = call.options
     context = call.query_context(options.time_range, options.db_schema, strict=options.strict)
-    planned = plan_open(call, parse_statement(request.query), context)
+    planned = plan_open(call, read_statement(call, request.query), context)
     schema = sent_schema(planned.schema, preserve_dictionary=options.preserve_dictionary)
     return ActionCreatePreparedStatementResult(
         new_handle(request.query),
@@ -56,8 +56,9 @@ def bind_parameters(call: Call, command: CommandPreparedStatementQuery, upload: 
     call.principal.require(Role.READER, "to bind parameters")
     handle = command.prepared_statement_handle
     call.statement = statement_of(handle)
+    statement = read_statement(call, call.statement)
     parameters = _received(call, upload, MAX_BOUND_BYTES - len(handle))
-    check_parameters(parse_statement(call.statement), parameters)
+    check_parameters(statement, parameters)
     call.services.bound.put(handle, parameters)
     return DoPutPreparedStatementResult(handle)
 

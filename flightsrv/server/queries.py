@@ -11,8 +11,9 @@ from dataclasses import dataclass
 import pyarrow as pa
 
 from flightsrv.server.call import Call
+from flightsrv.server.column_metadata import with_column_metadata
 from flightsrv.server.handles import plan_of, statement_of
-from flightsrv.server.parameters import Statement, cast_parameters, parse_statement
+from flightsrv.server.parameters import Statement, cast_parameters, parse_statement, value_at
 from flightsrv.server.refusals import refuse_transaction
 from flightsrv.server.tickets import make_ticket, parameters_of, time_range_of
 from flightsrv.wire.commands import (
@@ -22,7 +23,7 @@ from flightsrv.wire.commands import (
     TicketStatementQuery,
 )
 from flightsrv.wire.message import Message
-from udtf.errors import InvalidArgument
+from udtf.errors import InvalidArgument, LimitExceeded
 from udtf.query_context import QueryContext
 from udtf.sql.engine import Query
 
@@ -76,7 +77,7 @@ def prepared_query(call: Call, command: CommandPreparedStatementQuery) -> Answer
         return query_ticket(call, make_ticket("", call.options, call.query_id, substrait_plan=plan))
     sql = statement_of(handle)
     parameters = call.services.bound.get(handle)
-    unbound = parameters is None and parse_statement(sql).parameter_count > 0
+    unbound = parameters is None and read_statement(call, sql).parameter_count > 0
     return query_ticket(
         call,
         make_ticket(
@@ -99,14 +100,15 @@ def query_ticket(call: Call, ticket: QueryTicket) -> Answer:
     call.run(ticket.query_id)
     context = call.query_context(time_range_of(ticket), ticket.db_schema, strict=ticket.strict)
     if ticket.substrait_plan is not None:
+        check_plan(call, ticket.substrait_plan)
         call.statement = f"Substrait plan of {len(ticket.substrait_plan)} bytes"
         query = call.services.engine.plan_substrait(ticket.substrait_plan, context)
-        return Answer(query.schema, ticket, query.batches, ticket.preserve_dictionary)
+        return Answer(with_column_metadata(query.schema), ticket, query.batches, ticket.preserve_dictionary)
     call.statement = ticket.sql
-    statement = parse_statement(ticket.sql)
+    statement = read_statement(call, ticket.sql)
     if not statement.parameter_count and ticket.parameters is None:
         query = call.services.engine.plan(ticket.sql, context)
-        return Answer(query.schema, ticket, query.batches, ticket.preserve_dictionary)
+        return Answer(with_column_metadata(query.schema), ticket, query.batches, ticket.preserve_dictionary)
     open_statement = plan_open(call, statement, context)
     parameters = parameters_of(ticket)
     if parameters is None and ticket.prepared_statement_handle is not None:
@@ -117,6 +119,33 @@ def query_ticket(call: Call, ticket: QueryTicket) -> Answer:
     if parameters is None:
         return Answer(open_statement.schema, ticket, _unbound(statement), ticket.preserve_dictionary)
     return _bound_answer(call, ticket, statement, parameters, context, open_statement.schema)
+
+
+def read_statement(call: Call, sql: str) -> Statement:
+    """The statement in a text that is as short as it must be.
+
+    Raises:
+        InvalidArgument: as `parse_statement`.
+        LimitExceeded: it has more bytes or more placeholders than a statement may have.
+    """
+    limits = call.services.limits
+    # The first look costs nothing, whatever was sent.
+    size_bytes = len(sql) if len(sql) > limits.max_statement_bytes else len(sql.encode())
+    _check_size("statement", size_bytes, limits.max_statement_bytes)
+    return parse_statement(sql, limits.max_parameters)
+
+
+def check_plan(call: Call, plan: bytes) -> None:
+    """Raise LimitExceeded if a Substrait plan has more bytes than a statement may have."""
+    _check_size("plan", len(plan), call.services.limits.max_statement_bytes)
+
+
+def _check_size(what: str, size_bytes: int, max_bytes: int) -> None:
+    if size_bytes > max_bytes:
+        raise LimitExceeded(
+            f"the {what} has {size_bytes} bytes or more, this server allows {max_bytes}; "
+            "bind values as parameters, or ask in several statements"
+        )
 
 
 @dataclass(frozen=True)
@@ -141,7 +170,7 @@ def plan_open(call: Call, statement: Statement, context: QueryContext) -> OpenSt
     if untyped:
         with suppress(InvalidArgument):
             prepared = call.services.engine.prepare(statement.numbered(as_text=untyped), context)
-    return OpenStatement(prepared.schema, parameters)
+    return OpenStatement(with_column_metadata(prepared.schema), parameters)
 
 
 def check_parameters(statement: Statement, parameters: pa.Table) -> None:
@@ -176,14 +205,14 @@ def _bound_answer(
     check_parameters(statement, parameters)
 
     def plan(row: int) -> Query:
-        values = [column[row] for column in parameters.columns]
+        values = [value_at(column, row) for column in parameters.columns]
         return call.services.engine.plan(statement.bound(values), context)
 
     first = plan(0)
     schema = pa.schema(
         [
             bound.with_name(field.name).with_nullable(field.nullable or bound.nullable)
-            for field, bound in zip(open_schema, first.schema, strict=True)
+            for field, bound in zip(open_schema, with_column_metadata(first.schema), strict=True)
         ]
     )
 

@@ -9,12 +9,13 @@ import grpc
 
 from flightsrv.server.auth.authentication import Authentication
 from flightsrv.server.call import Call, Services
+from flightsrv.server.connections import ConnectionWatch
 from flightsrv.server.errors import Status, status_of
 from flightsrv.server.gate import Gate
 from flightsrv.server.headers import Headers
 from flightsrv.server.sessions import call_options, session_id_in
 from flightsrv.server.stalls import StallWatch
-from udtf.errors import InvalidArgument, UdtfError
+from udtf.errors import InvalidArgument, LimitExceeded, UdtfError
 from udtf.sql.engine import QueryCancelled
 
 Messages: TypeAlias = Generator[bytes, None, None]
@@ -62,18 +63,37 @@ class Rpc:
 class Reception:
     """Lets RPCs in and sees them out."""
 
-    def __init__(self, services: Services, gate: Gate, authentication: Authentication, stalls: StallWatch) -> None:
+    def __init__(
+        self,
+        services: Services,
+        gate: Gate,
+        authentication: Authentication,
+        stalls: StallWatch,
+        connections: ConnectionWatch,
+    ) -> None:
+        self._connections = connections
         self._services = services
         self._gate = gate
         self._stalls = stalls
         self._authentication = authentication
 
     @contextmanager
-    def receive(self, requests: Iterator[bytes], context: grpc.ServicerContext) -> Iterator[Rpc]:
+    def receive(self, requests: Iterator[bytes], context: grpc.ServicerContext, max_bytes: int) -> Iterator[Rpc]:
         """An RPC for the length of a `with` block. What is raised there becomes its status.
 
-        Nothing is read of a client that nobody knows.
+        Nothing is read of a client that nobody knows, and no message of more than `max_bytes` is looked into.
         """
+        try:
+            with self._received_rpc(requests, context, max_bytes) as rpc, self._connections.used(context.peer()):
+                yield rpc
+        finally:
+            if not context.is_active():
+                self._connections.left(context.peer())
+
+    @contextmanager
+    def _received_rpc(self, requests: Iterator[bytes], context: grpc.ServicerContext, max_bytes: int) -> Iterator[Rpc]:
+        if not context.is_active():
+            _abort(context, status_of(QueryCancelled("the client has left"), ""))
         headers = _headers(context)
         try:
             principal = self._authentication.principal(headers)
@@ -90,7 +110,7 @@ class Reception:
         try:
             call.session_id = session_id_in(headers) or ""
             call.options = call_options(call.session_options(), headers)
-            yield Rpc(call, headers, self._received(requests, call, context), context, self._stalls)
+            yield Rpc(call, headers, self._received(requests, call, context, max_bytes), context, self._stalls)
         except GeneratorExit:
             call.leave()
             raise
@@ -103,12 +123,16 @@ class Reception:
             call.finish()
             self._gate.leave()
 
-    def _received(self, requests: Iterator[bytes], call: Call, context: grpc.ServicerContext) -> Iterator[bytes]:
+    def _received(
+        self, requests: Iterator[bytes], call: Call, context: grpc.ServicerContext, max_bytes: int
+    ) -> Iterator[bytes]:
         while True:
             with self._stalls.waiting(call, context):
                 request = next(requests, None)
             if request is None:
                 break
+            if len(request) > max_bytes:
+                raise LimitExceeded(f"a message has {len(request)} bytes, this one may have {max_bytes}")
             yield request
         # For gRPC, that is an end of them as well.
         if not context.is_active():

@@ -8,8 +8,10 @@ import grpc
 from flightsrv.server import handlers
 from flightsrv.server.auth.authentication import Authentication
 from flightsrv.server.call import Services
+from flightsrv.server.connections import ConnectionWatch
 from flightsrv.server.errors import NotOffered
 from flightsrv.server.gate import Gate
+from flightsrv.server.limits import MAX_MESSAGE_BYTES
 from flightsrv.server.rpc import Messages, Reception, Rpc
 from flightsrv.server.sessions import COOKIE, new_session_id
 from flightsrv.server.stalls import StallWatch
@@ -33,7 +35,7 @@ from flightsrv.wire.flight_messages import (
     Ticket,
 )
 from flightsrv.wire.message import Message
-from udtf.errors import InvalidArgument
+from udtf.errors import InvalidArgument, LimitExceeded
 
 NAME = "arrow.flight.protocol.FlightService"
 
@@ -41,9 +43,17 @@ NAME = "arrow.flight.protocol.FlightService"
 class FlightService:
     """Answers RPCs. To gRPC a message is bytes, which are ours to read and to write."""
 
-    def __init__(self, services: Services, gate: Gate, authentication: Authentication, stalls: StallWatch) -> None:
+    def __init__(
+        self,
+        services: Services,
+        gate: Gate,
+        authentication: Authentication,
+        stalls: StallWatch,
+        connections: ConnectionWatch,
+    ) -> None:
         self._authentication = authentication
-        self._reception = Reception(services, gate, authentication, stalls)
+        self._reception = Reception(services, gate, authentication, stalls, connections)
+        self._limits = services.limits
 
     def handler(self) -> grpc.GenericRpcHandler:
         """The service as gRPC takes it; RPCs that are not in it are UNIMPLEMENTED."""
@@ -53,10 +63,10 @@ class FlightService:
             "GetSchema": self._answering_once(get_schema),
             "Handshake": self._answering(self.handshake),
             "ListFlights": self._answering(list_flights),
-            "DoGet": self._answering(do_get),
-            "DoPut": self._answering(do_put),
+            "DoGet": self._answering(do_get, self._limits.max_ticket_bytes),
+            "DoPut": self._answering(do_put, MAX_MESSAGE_BYTES),
             "DoExchange": self._answering(do_exchange),
-            "DoAction": self._answering(do_action),
+            "DoAction": self._answering(do_action, self._limits.max_info_bytes),
             "ListActions": self._answering(list_actions),
         }
         return grpc.method_handlers_generic_handler(NAME, rpcs)
@@ -76,14 +86,18 @@ class FlightService:
 
     def _answering_once(self, answer: Callable[[Rpc], Message]) -> "grpc.RpcMethodHandler[bytes, bytes]":
         def behavior(requests: Iterator[bytes], context: grpc.ServicerContext) -> bytes:
-            with self._reception.receive(requests, context) as rpc:
+            with self._reception.receive(requests, context, self._limits.max_request_bytes) as rpc:
                 return encode(answer(rpc))
 
         return grpc.stream_unary_rpc_method_handler(behavior)
 
-    def _answering(self, answer: Callable[[Rpc], Messages]) -> "grpc.RpcMethodHandler[bytes, bytes]":
+    def _answering(
+        self, answer: Callable[[Rpc], Messages], max_bytes: int | None = None
+    ) -> "grpc.RpcMethodHandler[bytes, bytes]":
+        most = self._limits.max_request_bytes if max_bytes is None else max_bytes
+
         def behavior(requests: Iterator[bytes], context: grpc.ServicerContext) -> Messages:
-            with self._reception.receive(requests, context) as rpc:
+            with self._reception.receive(requests, context, most) as rpc:
                 yield from rpc.send(answer(rpc))
 
         return grpc.stream_stream_rpc_method_handler(behavior)
@@ -119,7 +133,8 @@ def do_get(rpc: Rpc) -> Messages:
 def do_put(rpc: Rpc) -> Messages:
     """Take rows."""
     upload = Upload(rpc.requests)
-    yield encode(PutResult(encode(handlers.put(rpc.call, _command(upload.descriptor), upload))))
+    command = _command(upload.descriptor, rpc.call.services.limits.max_request_bytes)
+    yield encode(PutResult(encode(handlers.put(rpc.call, command, upload))))
 
 
 def do_action(rpc: Rpc) -> Messages:
@@ -149,7 +164,9 @@ def do_exchange(rpc: Rpc) -> Messages:
     raise NotOffered("DoExchange is not offered: run statements, and ingest telemetry by DoPut")
 
 
-def _command(descriptor: FlightDescriptor | None) -> Message:
+def _command(descriptor: FlightDescriptor | None, max_bytes: int = MAX_MESSAGE_BYTES) -> Message:
     if descriptor is None or descriptor.type != DescriptorType.CMD:
         raise InvalidArgument("expected a descriptor with a Flight SQL command, given: a path or nothing")
+    if len(descriptor.cmd) > max_bytes:
+        raise LimitExceeded(f"a command has {len(descriptor.cmd)} bytes, this one may have {max_bytes}")
     return unpack(descriptor.cmd)

@@ -11,6 +11,7 @@ from flightsrv.server.call import Call, ProgressMessage
 from flightsrv.server.queries import Answer
 from flightsrv.wire.flight_data import Rows
 from udtf.sql.engine import QueryCancelled
+from udtf.sql.plain_arrays import converted, without_rows
 from udtf.sql.plain_types import has_dictionaries, without_dictionaries
 
 MAX_BATCH_BYTES = 2 << 20
@@ -68,7 +69,7 @@ class _Progress:
 
     def __init__(self, call: Call, schema: pa.Schema) -> None:
         self._call = call
-        self._no_rows = pa.RecordBatch.from_arrays([pa.array([], kind) for kind in schema.types], schema=schema)
+        self._no_rows = without_rows(schema)
         self._failures: list[ProgressMessage] = []
 
     def pending(self) -> Iterator[Rows]:
@@ -96,10 +97,7 @@ class _Progress:
 
 
 def _with_schema(batch: pa.RecordBatch, schema: pa.Schema) -> pa.RecordBatch:
-    columns = [
-        column if column.type == kind else column.cast(kind)
-        for column, kind in zip(batch.columns, schema.types, strict=True)
-    ]
+    columns = [converted(column, kind) for column, kind in zip(batch.columns, schema.types, strict=True)]
     return pa.RecordBatch.from_arrays(columns, schema=schema)
 
 

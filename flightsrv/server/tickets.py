@@ -10,6 +10,7 @@ from flightsrv.wire.commands import QueryTicket, TicketStatementQuery
 from flightsrv.wire.message import Message
 from udtf.arrow_messages import MessageGuard, check_names, open_stream
 from udtf.errors import InvalidArgument
+from udtf.sql.plain_types import check_readable
 from udtf.time_range import TimeRange
 
 
@@ -64,6 +65,7 @@ def parameters_of(ticket: QueryTicket) -> pa.Table | None:
         guard = MessageGuard(MAX_MESSAGE_BYTES, MAX_BOUND_ROWS)
         parameters = open_stream(ticket.parameters, guard).read_all()
         check_names(parameters.schema)
+        check_readable(parameters.schema)
         parameters.validate(full=True)
         for batch in parameters.to_batches():
             guard.check_rows(batch)

@@ -5,9 +5,12 @@ from concurrent.futures import ThreadPoolExecutor
 
 import grpc
 
+from flightsrv.connections import BEGIN_TIMEOUT_S, SLACK, ConnectionLimits
 from flightsrv.server.auth.settings import Tls
 from flightsrv.server.limits import MAX_MESSAGE_BYTES
 from udtf.errors import InvalidArgument
+
+MAX_CALLS_OF_CONNECTION = 128
 
 OPTIONS: Sequence[tuple[str, int]] = (
     ("grpc.max_receive_message_length", MAX_MESSAGE_BYTES),
@@ -24,6 +27,11 @@ OPTIONS: Sequence[tuple[str, int]] = (
     ("grpc.keepalive_time_ms", 60_000),
     ("grpc.keepalive_timeout_ms", 30_000),
     ("grpc.http2.ping_timeout_ms", 30_000),
+    # A connection that says nothing, or no HTTP/2, is closed.
+    ("grpc.server_handshake_timeout_ms", round(BEGIN_TIMEOUT_S * 1e3)),
+    ("grpc.http2.settings_timeout", round(BEGIN_TIMEOUT_S * 1e3)),
+    # Calls of one connection beyond these wait at the client.
+    ("grpc.max_concurrent_streams", MAX_CALLS_OF_CONNECTION),
 )
 
 REFUSING_THREADS = 8
@@ -37,13 +45,29 @@ class Transport:
         address: host and port, the latter as the system gave it.
     """
 
-    def __init__(self, handler: grpc.GenericRpcHandler, host: str, port: int, tls: Tls | None, max_calls: int) -> None:
+    def __init__(
+        self,
+        handler: grpc.GenericRpcHandler,
+        host: str,
+        port: int,
+        tls: Tls | None,
+        max_calls: int,
+        connections: ConnectionLimits,
+    ) -> None:
         """Raises InvalidArgument where the address cannot be listened on."""
         self._threads = ThreadPoolExecutor(max_calls + REFUSING_THREADS, thread_name_prefix="rpc")
         # Calls beyond the first number wait for a moment to be refused by the service. Those beyond the second, gRPC
         # refuses without a thread.
         self._server = grpc.server(
-            self._threads, handlers=[handler], options=OPTIONS, maximum_concurrent_rpcs=2 * max_calls + REFUSING_THREADS
+            self._threads,
+            handlers=[handler],
+            options=[
+                *OPTIONS,
+                ("grpc.max_connection_idle_ms", round(connections.max_idle_s * 1e3)),
+                # Those beyond the limit, there is a choice which of them to close (`connections`).
+                ("grpc.max_allowed_incoming_connections", connections.max_connections + SLACK),
+            ],
+            maximum_concurrent_rpcs=2 * max_calls + REFUSING_THREADS,
         )
         name = f"[{host}]" if ":" in host else host
         try:

@@ -1,4 +1,4 @@
-"""Imports in the background, and forks of the program: in a child that is forked meanwhile, whoever imports the same
+"""Imports in the background, and forks of the program: in a child that is forked meanwhile, an import of the same
 module would wait for ever for a thread that is not there.
 """
 
@@ -9,7 +9,7 @@ PATIENCE_S = 30.0
 """How long a fork waits for imports; they take a second at most, but for strange file systems."""
 
 importing = threading.Lock()
-"""Held while the sender imports."""
+"""Held while the sender imports, or does what else must not be cut in two by a fork."""
 
 
 class _Fork:

@@ -66,6 +66,7 @@ class Sender:
         self._waiting: list[FlushRequest] = []
         self._backoff_s = FIRST_BACKOFF_S
         self._next_attempt = 0.0
+        self._is_over = False
         self._thread = threading.Thread(target=self._run, name="flightsrv-tracing", daemon=True)
 
     def start(self) -> None:
@@ -81,6 +82,9 @@ class Sender:
             return self.totals()[2] == 0
         request = FlushRequest(timeout_s, is_last)
         self._requests.put(request)
+        if self._is_over:
+            # The thread may have looked for requests for the last time before this one came.
+            return self.totals()[2] == 0
         # A little longer than the thread waits itself, to hear how it went.
         request.is_done.wait(timeout_s + 0.2)
         return request.is_sent
@@ -95,18 +99,21 @@ class Sender:
     def _run(self) -> None:
         self._recorder.silence_this_thread()
         outbox = self._make_outbox()
-        while True:
+        while not self._is_over:
             self._await_request()
             is_sent = outbox is not None and self._try_to_send(outbox)
-            if self._answer(is_sent, gives_up=outbox is None):
-                return
+            self._is_over = self._answer(is_sent, gives_up=outbox is None)
+        self._answer_late_requests()
 
     def _make_outbox(self) -> "Outbox | None":
         """The outbox; or none, with recording switched off, where the libraries that it needs are missing."""
         try:
             with importing:
                 from flightsrv.tracing.outbox import Outbox
-            self._outbox = Outbox(self._describe(), self._recorder, self._max_pending_bytes)
+
+                # It imports as well, and asks the system for names: the C library locks what that needs.
+                process = self._describe()
+            self._outbox = Outbox(process, self._recorder, self._max_pending_bytes)
         except Exception:
             _log.warning("tracing is off: telemetry cannot be sent from this process", exc_info=True)
             if active() is self._recorder:
@@ -158,6 +165,14 @@ class Sender:
             request.is_sent = is_sent
             request.is_done.set()
         return is_over
+
+    def _answer_late_requests(self) -> None:
+        """Answer those that came while the last one was answered; nothing was recorded after that one."""
+        while not self._requests.empty():
+            request = self._requests.get()
+            if request is not None:
+                request.is_sent = self.totals()[2] == 0
+                request.is_done.set()
 
     def _close_sink(self) -> None:
         try:

@@ -19,6 +19,10 @@ from udtf.errors import InvalidArgument
 TYPE_URL_PREFIX = "type.googleapis.com/"
 
 
+MAX_REPEATED = 10_000
+"""Most values of a field that is a list or a map: each becomes an object of Python."""
+
+
 class MalformedMessage(InvalidArgument):
     """Bytes that are not the message they should be."""
 
@@ -123,6 +127,8 @@ def _field(parsed: Any, described: Any) -> Any:
     if described.has_presence and not parsed.HasField(described.name):
         return None
     kind = described.message_type
+    if described.is_repeated and len(value) > MAX_REPEATED:
+        raise MalformedMessage(f"{described.name} has {len(value)} values, at most {MAX_REPEATED} are read")
     if kind is not None and kind.GetOptions().map_entry:
         return {key: _decoded(item, kind.fields_by_name["value"].message_type) for key, item in value.items()}
     return tuple(_decoded(item, kind) for item in value) if described.is_repeated else _decoded(value, kind)

@@ -13,6 +13,7 @@ from flightsrv.wire.codec import MalformedMessage
 from flightsrv.wire.flight_messages import FlightData
 from flightsrv.wire.ipc import MessageReader, MessageWriter
 from udtf.arrow_messages import MessageGuard, check_names
+from udtf.sql.plain_types import check_readable
 
 Rows: TypeAlias = "pa.RecordBatch | tuple[pa.RecordBatch, bytes]"
 """A record batch, alone or with app_metadata."""
@@ -51,6 +52,7 @@ def decode_rows(messages: Iterator[FlightData], guard: MessageGuard) -> Iterator
     try:
         reader = pa.ipc.open_stream(MessageReader(chain([first], checked)))
         check_names(reader.schema)
+        check_readable(reader.schema)
         for batch in reader:
             batch.validate(full=True)
             guard.check_rows(batch)

@@ -31,7 +31,7 @@ def to_json(events: Any) -> str:
     return re.sub(r'"@(-?\d+)@"', lambda match: f"{(Decimal(match[1]) / 1000).normalize():f}", json.dumps(events))
 
 
-def convert(directory: Path, events: Any, time_zero_ns: int = 0) -> ChromeTrace:
+def convert(directory: Path, events: Any, time_zero_ns: int | None = None) -> ChromeTrace:
     """The telemetry of a trace that holds these events."""
     path = directory / "trace.json"
     path.write_text(to_json(events))

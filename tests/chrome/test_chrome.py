@@ -1,12 +1,14 @@
 """What single features of the Chrome format become."""
 
 import gzip
+import re
 from pathlib import Path
 
 import pytest
 
 from flightsrv.chrome import ChromeTraceError, read_chrome_trace
 from tests.chrome.spans_of import Span, async_spans, convert, events_of, match_parentheses, microseconds, thread_spans
+from udtf.lake.block_format import MAX_PAYLOAD_BYTES, Scope, decode_block
 
 
 def complete(name: str, begin_ns: int, end_ns: int, **others: object) -> dict[str, object]:
@@ -56,6 +58,20 @@ def test_marks_of_equal_times_nest_as_they_are_written(tmp_path, others):
     assert leaf.ancestors == ("root",)
 
 
+@pytest.mark.parametrize("tid", [7, "7", 7.0, "7\0\0"])
+def test_one_id_may_be_written_in_several_ways(tmp_path, tid):
+    """As a number, as text, padded."""
+    trace = convert(tmp_path, [complete("a", 0, 1, tid=7), complete("b", 2, 3, tid=tid)])
+    assert [span.name for span in only_thread(trace)] == ["a", "b"]
+
+
+@pytest.mark.parametrize("tid", [[1], {"a": 1}, None, True, -1, 1 << 80, 1e300, float("nan"), "x" * 100_000])
+def test_odd_ids_are_ids(tmp_path, tid):
+    """Whatever stands for a thread, its spans come through."""
+    trace = convert(tmp_path, [complete("a", 0, 1, tid=tid, pid=tid), complete("b", 2, 3, tid="other")])
+    assert sorted(span.name for spans in thread_spans(trace).values() for span in spans) == ["a", "b"]
+
+
 def test_text_that_is_none_is_replaced_in_ids(tmp_path):
     """JSON may hold halves of characters."""
     trace = convert(tmp_path, [complete("a", 0, 1, pid="\ud800", tid="\udfff")])
@@ -96,13 +112,41 @@ def test_spans_that_overlap_in_part_go_to_a_further_stream(tmp_path):
     assert trace.findings.overlapping == 1
 
 
-def test_an_end_closes_what_was_opened_last(tmp_path):
-    """Whatever its name; an end without a begin is counted, a begin without an end stays open."""
+def test_an_end_without_a_name_closes_what_was_opened_last(tmp_path):
+    """An end without a begin is counted, a begin without an end stays open."""
     trace = convert(
-        tmp_path, [mark("E", "", 1), mark("B", "a", 2), mark("B", "b", 3), mark("E", "a", 4), mark("B", "c", 5)]
+        tmp_path, [mark("E", "", 1), mark("B", "a", 2), mark("B", "b", 3), mark("E", "", 4), mark("B", "c", 5)]
     )
     assert only_thread(trace) == [Span(2, -1, "a"), Span(3, 4, "b", ("a",)), Span(5, -1, "c", ("a",))]
     assert (trace.findings.spans, trace.findings.unfinished, trace.findings.unmatched_ends) == (3, 2, 1)
+
+
+def test_an_end_with_a_name_closes_the_span_of_that_name_and_what_is_open_inside(tmp_path):
+    """As Perfetto has it: a lost end costs its own span a part of its length, and no other span anything."""
+    requests = [
+        mark(phase, name, ns)
+        for start in (0, 10_000)
+        for phase, name, ns in (("B", "request", start), ("B", "query", start + 1_000), ("E", "request", start + 5_000))
+    ]
+    trace = convert(tmp_path, requests)
+    assert only_thread(trace) == [
+        Span(0, 5_000, "request"),
+        Span(1_000, 5_000, "query", ("request",)),
+        Span(10_000, 15_000, "request"),
+        Span(11_000, 15_000, "query", ("request",)),
+    ]
+    assert trace.findings.ended_early == 2
+
+
+@pytest.mark.parametrize(
+    "stray", [mark("E", "other", 15), mark("E", "", 15, cat="other"), mark("E", "outer", 15, cat="other")]
+)
+def test_an_end_that_fits_no_open_span_closes_nothing(tmp_path, stray):
+    """By its name or by its category. It is counted."""
+    events = [mark("B", "outer", 0, cat="c"), mark("B", "inner", 10), stray, mark("E", "inner", 20), mark("E", "", 30)]
+    trace = convert(tmp_path, events)
+    assert only_thread(trace) == [Span(0, 30, "outer"), Span(10, 20, "inner", ("outer",))]
+    assert trace.findings.unmatched_ends == 1
 
 
 def test_equal_times_of_begins_and_ends_keep_the_order_of_the_file(tmp_path):
@@ -150,7 +194,21 @@ def test_async_spans_nest_by_id(tmp_path):
         ("1", Span(11, -1, "disk"), 4, 0),
     ]
     assert trace.findings.unmatched_ends == 1
-    assert trace.findings.ignored == {"n": 1}
+    assert trace.findings.other_kinds == {"instant": 1}
+
+
+def test_an_async_end_closes_the_span_of_its_name(tmp_path):
+    """Spans that share an id may overlap; each keeps its own begin and end, and what was opened later stays open."""
+    marks = [("b", "page", 0), ("b", "load", 0), ("b", "paint", 10), ("e", "load", 30), ("e", "paint", 40)]
+    events = [mark(phase, name, ns, cat="promise", id="7") for phase, name, ns in marks]
+    ends = [mark("e", "lost", 45, cat="promise", id="7"), mark("e", "", 50, cat="promise", id="7")]
+    trace = convert(tmp_path, events + ends)
+    assert [span for _, span, _, _ in async_spans(trace)] == [
+        Span(0, 50, "page"),
+        Span(0, 30, "load"),
+        Span(10, 40, "paint"),
+    ]
+    assert trace.findings.unmatched_ends == 1
 
 
 def test_the_same_async_id_in_two_processes_means_two_spans_unless_global(tmp_path):
@@ -246,43 +304,181 @@ def test_ids_depend_on_the_content_alone(tmp_path):
     assert not {block.block_id for block in first.blocks()} & {block.block_id for block in other.blocks()}
 
 
+_NO_NUMBER = "'ts' is no number of microseconds"
+_TOO_FAR = "its time is a day or more before, or 146 years or more after, what the file calls 0"
+
+
 @pytest.mark.parametrize(
     ("event", "reason"),
     [
-        ('{"ph": "X", "ts": -1, "dur": 1}', "event 0 (phase X): 'ts' must not be negative, given: -1"),
-        ('{"ph": "X", "ts": 1, "dur": -1}', "event 0 (phase X): 'dur' must not be negative, given: -1"),
-        ('{"ph": "B"}', "event 0 (phase B): 'ts' must be a number of microseconds, given: None"),
-        ('{"ph": "E", "ts": "soon"}', "event 0 (phase E): 'ts' must be a number of microseconds, given: 'soon'"),
-        ('{"ph": "b", "ts": true}', "event 0 (phase b): 'ts' must be a number of microseconds, given: True"),
-        ('{"ph": "X", "ts": 1e300}', "event 0 (phase X): a time of 1E+300 microseconds does not fit"),
-        ('{"ph": "X", "ts": NaN}', "the file is not JSON: NaN is not a number"),
-        ('{"ph": "X", ', "the file is not JSON"),
+        ('{"ph": "B", "name": "odd"}', _NO_NUMBER),
+        ('{"ph": "E", "ts": "soon", "name": "odd"}', _NO_NUMBER),
+        ('{"ph": "b", "ts": true, "name": "odd"}', _NO_NUMBER),
+        ('{"ph": "X", "ts": NaN, "dur": 1, "name": "odd"}', _NO_NUMBER),
+        ('{"ph": "X", "ts": -Infinity, "dur": 1, "name": "odd"}', _NO_NUMBER),
+        ('{"ph": "X", "ts": "NaN", "dur": 1, "name": "odd"}', _NO_NUMBER),
+        ('{"ph": "X", "ts": inf, "dur": 1, "name": "odd"}', _NO_NUMBER),
+        ('{"ph": "X", "ts": 0x10, "dur": 1, "name": "odd"}', _NO_NUMBER),
+        ('{"ph": "X", "ts": [1], "dur": 1, "name": "odd"}', _NO_NUMBER),
+        ('{"ph": "X", "ts": 1e300, "dur": 1, "name": "odd"}', _TOO_FAR),
+        ('{"ph": "X", "ts": 1e999999, "dur": 1, "name": "odd"}', _TOO_FAR),
+        ('{"ph": "X", "ts": "1e999999999999999999999", "dur": 1, "name": "odd"}', _NO_NUMBER),
+        (f'{{"ph": "X", "ts": {"9" * 5000}, "dur": 1, "name": "odd"}}', _NO_NUMBER),
+        ('{"ph": "X", "ts": -86400000000, "dur": 1, "name": "odd"}', _TOO_FAR),
+        ('{"ph": "X", "ts": 1, "dur": null, "name": "odd"}', "'dur' is no number of microseconds"),
+        ('{"ph": "X", "ts": 1, "dur": -1, "name": "odd"}', "its duration, 'dur', is below 0"),
+        ('{"ph": "X", "ts": 1, "dur": -0.001, "name": "odd"}', "its duration, 'dur', is below 0"),
+        ('{"ph": "X", "ts": 1, "dur": 9223372036854775.807, "name": "odd"}', _TOO_FAR),
+        ('{"name": "odd"}', "it is no object with a phase, 'ph'"),
+        ('{"ph": 7, "name": "odd"}', "it is no object with a phase, 'ph'"),
+        ('"odd"', "it is no object with a phase, 'ph'"),
     ],
 )
-def test_times_without_meaning_are_refused(tmp_path, event, reason):
-    """The message names the event and what is wrong with it."""
+def test_an_event_that_cannot_be_used_is_left_out_and_told(tmp_path, event, reason):
+    """The others are imported; the message says why, and names the first."""
     path = tmp_path / "trace.json"
-    path.write_text(f"[{event}]")
-    with pytest.raises(ChromeTraceError) as caught:
-        read_chrome_trace(path)
-    assert str(caught.value).startswith(reason)
+    fine = '{"ph": "X", "pid": 1, "tid": 2, "name": "fine", "ts": 5, "dur": 2}'
+    path.write_text(f"[{fine}, {event}, {event}]")
+    trace = read_chrome_trace(path)
+    assert only_thread(trace) == [Span(5_000, 7_000, "fine")]
+    assert trace.findings.describe() == [
+        "Imported 1 span.",
+        f"2 events left out: {reason} (first: event 1, 'odd').",
+    ]
+
+
+def test_every_kind_of_event_that_is_no_span_is_told_in_words(tmp_path):
+    """With its number; names of threads and the like are used, or of no use, and not told."""
+    phases = "CCiIRnTpstfPNODvVc()Q"
+    trace = convert(tmp_path, [complete("a", 0, 1), *(mark(phase, "x", 1, id=1) for phase in phases)])
+    assert trace.findings.describe() == [
+        "Imported 1 span.",
+        "2 async step events left out: only spans are imported.",
+        "1 clock event left out: only spans are imported.",
+        "2 context events left out: only spans are imported.",
+        "2 counter events left out: only spans are imported.",
+        "3 flow events left out: only spans are imported.",
+        "4 instant events left out: only spans are imported.",
+        "2 memory dump events left out: only spans are imported.",
+        "3 object events left out: only spans are imported.",
+        "1 sample event left out: only spans are imported.",
+        "1 unknown ('Q') event left out: only spans are imported.",
+    ]
+
+
+def test_times_below_zero_move_the_zero(tmp_path):
+    """Traces have no time before 1970: everything is later by as much, which is told. A time zero that is given or said
+    to be later leaves room for them."""
+    events = [complete("launch", -613_000_000, 0), complete("compile", 5, 6)]
+    trace = convert(tmp_path, events)
+    assert only_thread(trace) == [Span(-613_000_000, 0, "launch"), Span(5, 6, "compile")]
+    assert (trace.time_zero_ns, trace.processes[0].start_time_ns) == (613_000_000, 0)
+    assert trace.findings.describe()[1] == (
+        "Time begins 0.613 s before the file's own 0, where its first event is: all times are later by as much."
+    )
+    for said in (
+        convert(tmp_path, events, time_zero_ns=10**18),
+        convert(tmp_path, {"traceEvents": events, "baseTimeNanoseconds": 10**18}),
+    ):
+        assert (said.time_zero_ns, said.findings.moved_ns) == (10**18, 0)
+
+
+@pytest.mark.parametrize("order", [1, -1])
+@pytest.mark.parametrize(
+    "said",
+    [
+        {"baseTimeNanoseconds": 1718000000000000000},
+        {"viztracer_metadata": {"baseTimeNanoseconds": 1718000000000000000}},
+    ],
+)
+def test_a_file_may_say_when_its_time_begins(tmp_path, said, order):
+    """As PyTorch and viztracer do, before the events or behind them; who imports it may know better."""
+    document = dict([("traceEvents", [complete("aten::mm", 5_250, 7_750)]), *said.items()][::order])
+    (process,) = convert(tmp_path, document).processes
+    assert (process.start_time_ns, process.start_ticks) == (1718000000000005250, 5_250)
+    assert convert(tmp_path, document, time_zero_ns=0).time_zero_ns == 0
+
+
+@pytest.mark.parametrize("said", ["yesterday", -1, 1.5, 1 << 62, True, [], {}])
+def test_a_base_time_that_is_none_is_told(tmp_path, said):
+    """The events are there, from 1970 on."""
+    trace = convert(tmp_path, {"baseTimeNanoseconds": said, "traceEvents": [complete("a", 0, 1)]})
+    assert trace.time_zero_ns == 0
+    assert trace.findings.describe()[1].startswith("The file's base time is no number of nanoseconds since 1970: ")
+
+
+def test_a_time_zero_that_leaves_no_room_is_refused(tmp_path):
+    """Times end in 2262."""
+    with pytest.raises(ChromeTraceError, match="times in the file lie before the year 1678 or after 2262"):
+        convert(tmp_path, [complete("a", 0, 10**18)], time_zero_ns=(1 << 63) - 10**18)
+
+
+def test_names_alone_make_nothing(tmp_path):
+    """A process of which only the name is known, and a thread that did nothing, are not shown; process 0 is one."""
+    names = [
+        {"ph": "M", "pid": pid, "tid": 0, "name": "process_name", "args": {"name": "python"}} for pid in (4100, 0, 1)
+    ]
+    unused = {"ph": "M", "pid": 0, "tid": 8, "name": "thread_name", "args": {"name": "unused"}}
+    trace = convert(tmp_path, [*names, unused, complete("add", 0, 20, pid=4100), complete("kernel", 6, 9, pid=0)])
+    assert [(process.properties["pid"], process.exe) for process in trace.processes] == [
+        ("4100", "python"),
+        ("0", "python"),
+    ]
+    assert set(thread_spans(trace)) == {("4100", "thread 2"), ("0", "thread 2")}
+
+
+def test_text_is_made_fit_to_be_stored(tmp_path):
+    """Names that are padded with NUL lose that, names of any length are shortened; it is told."""
+    events = [
+        {"ph": "M", "pid": 1, "tid": 2, "name": "thread_name", "args": {"name": "worker\0\0"}},
+        {"ph": "M", "pid": 1, "name": "process_name", "args": {"name": "server\0"}},
+        {"ph": "M", "pid": 1, "name": "process_labels", "args": {"labels": "blue\0"}},
+        complete("fine\0", 0, 1, cat="c\0", args={"file": "x.py\0"}),
+        complete("long" * 10_000, 2, 3),
+    ]
+    trace = convert(tmp_path, events)
+    assert (trace.processes[0].exe, trace.processes[0].properties) == ("server", {"pid": "1", "labels": "blue"})
+    assert trace.streams[0].properties == {"thread-name": "worker", "thread-id": "2"}
+    scopes = [event[2] for event in events_of(trace, trace.streams[0].stream_id)[::2]]
+    assert scopes[0] == Scope("fine", "c", "x.py", 0)
+    assert scopes[1].name == ("long" * 10_000)[: (1 << 14) - 1] + "…"
+    assert "7 names changed: not text throughout, or too long." in trace.findings.describe()
+
+
+def test_many_long_names_have_room_in_their_blocks(tmp_path):
+    """A block takes so many events, and so many bytes."""
+    names = [f"{number:05}" * 3_000 for number in range(4_000)]
+    trace = convert(tmp_path, [complete(name, number, number) for number, name in enumerate(names)])
+    blocks = list(trace.blocks())
+    assert len(blocks) > 1
+    decoded = [decode_block(block.payload) for block in blocks]
+    assert sum(len(events) for events in decoded) == 8_000
+    assert all(events.scope_table.nbytes < MAX_PAYLOAD_BYTES for events in decoded)
 
 
 @pytest.mark.parametrize(
     ("content", "reason"),
     [
-        (b"", "the file is not JSON"),
+        (b"", "the file is not JSON: it begins with neither [ nor {"),
+        (b"\0" * 1000, "the file is not JSON: it begins with neither [ nor {"),
+        (b"<html>", "the file is not JSON: it begins with neither [ nor {"),
+        (b"\xff\xfe", "the file is not JSON: it begins with neither [ nor {"),
         (b"{}", "the file holds no list of events"),
-        (b"[" * 100_000, "the file is not JSON"),
-        (b"\xff\xfe", "the file is not UTF-8 text (byte 0)"),
+        (b'{"traceEvents": {}}', "the file holds no list of events"),
+        (b'{"traceEvents": ', "the file is not JSON: it ends before its list of events"),
+        (b'{"a": {"b": ', "the file is not JSON: it ends before its list of events"),
+        (b"{1: 2}", "the file is not JSON: it ends before its list of events"),
+        (b'[{"ph": "X", ', "the file is not JSON: it ends in the middle"),
+        (b"[" * 100_000, "the file is not JSON: a list in the list of events"),
         (b"\x1f\x8b\x08\x00", "the file is not whole gzip data"),
+        (gzip.compress(b"[{}]")[:11], "the file is not whole gzip data"),
     ],
 )
 def test_other_files_are_refused(tmp_path, content, reason):
     """Whatever else a file holds, the error says why it is not taken."""
     path = tmp_path / "trace.json"
     path.write_bytes(content)
-    with pytest.raises(ChromeTraceError, match=reason.replace("(", r"\(").replace(")", r"\)")):
+    with pytest.raises(ChromeTraceError, match=re.escape(reason)):
         read_chrome_trace(path)
 
 
@@ -297,10 +493,15 @@ def test_long_streams_are_cut_into_blocks_that_follow_each_other(tmp_path):
 
 
 def test_a_file_without_spans_is_an_empty_trace(tmp_path):
-    """Counters and the like make no process."""
-    trace = convert(tmp_path, [mark("C", "memory", 1), None, 5])
+    """Counters and the like make no process; nor does an end alone."""
+    trace = convert(tmp_path, [mark("C", "memory", 1), mark("E", "", 1), None, 5, {}])
     assert (trace.processes, trace.streams, list(trace.blocks())) == ((), (), [])
-    assert trace.findings.ignored == {"C": 1, "None": 2}
+    assert trace.findings.describe() == [
+        "Imported 0 spans.",
+        "1 end without a begin left out.",
+        "2 events left out: it is no object with a phase, 'ph' (first: event 2).",
+        "1 counter event left out: only spans are imported.",
+    ]
 
 
 def test_a_file_that_is_missing_is_an_error_of_the_system(tmp_path: Path):

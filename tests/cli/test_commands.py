@@ -93,7 +93,7 @@ def test_a_time_without_data_is_a_warning(shell, imported):
     )
     assert shell.run("trace", imported[0], "-o", "whole.pftrace").stderr == ""
     assert (
-        "begin 2026-01-01T10:00:00.000000000Z"
+        "begin must not be after end, given: begin 2026-01-01T10:00:00.000000000Z, end 2025-01-01T00:00:00.000000000Z"
         in shell.run(
             *("trace", imported[0], "-o", "-", "--begin", "2026-01-01T10:00:00Z", "--end", "2025-01-01T00:00:00Z")
         ).stderr
@@ -140,6 +140,24 @@ def test_a_query_takes_a_range(shell, imported):
     statement = f"SELECT name FROM process_spans('{imported[0]}', 'thread')"
     lines = shell.lines("query", statement, "--begin", "1970-01-01T00:00:00.000002Z", "--format", "csv")
     assert lines == ["name", "outer"]
+
+
+def test_a_time_range_in_every_form(shell, imported):
+    """Counted from now, in local time, with an offset; a process by the first characters of its id."""
+    statement = f"SELECT name FROM process_spans('{imported[0]}', 'thread') ORDER BY name"
+    for options in (
+        ("--begin", "1970-01-01 02:00:00.000002", "--end", "1970-01-01T02:00:00.1+02:00"),
+        ("--begin", "1970-01-01T00:00:00.000002Z", "--end", "now-1h"),
+    ):
+        done = shell.run("query", statement, "--format", "csv", *options, TZ="Africa/Maputo")
+        assert done.stdout.splitlines() == ["name", "outer"], done.stderr
+    for options in (("--last", "1h30m"), ("--begin", "-90min"), ("--begin", "now - 1h", "--end", "now")):
+        assert shell.lines("query", statement, "--format", "csv", *options) == ["name"]
+        shell.lines("trace", imported[0], "-o", "whole.pftrace", *options)
+        shell.lines("trace", imported[0][:18], "-o", "short.pftrace", *options)
+        names = ("whole.pftrace", "short.pftrace")
+        whole, short = ((shell.folder / name).read_bytes() for name in names)
+        assert whole == short
 
 
 def test_options_come_from_the_environment(shell):

@@ -16,16 +16,20 @@ from tests.client.fake_server import Chunk, Message, Wait, serving
     ("arguments", "message"),
     [
         (["trace", "nobody", "-o", "a.pftrace"], "Error: process 'nobody' is unknown"),
-        (["trace", "p", "-o", "a", "--begin", "now"], "Error: begin must be a time as in 2026-01-01T10:00:00.5Z"),
+        (["trace", "", "-o", "a.pftrace"], "Error: process '' is unknown"),
         (["query", "SELEC"], "Error: SQL error"),
         (["query", "SELECT 1", "--url", "grpc://127.0.0.1:1"], "Error: no server answers at grpc://127.0.0.1:1: "),
         (["import-chrome", "broken.json"], "Error: the file is not JSON"),
+        (["token", "remove", "nobody", "--tokens", "tokens.json"], "Error: there is no token named 'nobody'"),
+        (["token", "list", "--tokens", "missing.json"], "Error: the tokens in missing.json cannot be read"),
+        (["import-chrome", "early.json", "--start-time", "1969-12-31T23:59:59Z"], "Error: --start-time must not lie"),
         (["import-chrome", "early.json"], "Error: event 0 (phase X): 'ts' must not be negative, given: -1"),
     ],
 )
 def test_an_error_is_one_line_and_exit_code_1(shell, arguments, message):
     """Whatever fails, nothing goes to stdout and no file is left."""
     (shell.folder / "broken.json").write_text("[{")
+    (shell.folder / "tokens.json").write_text('{"tokens": []}')
     (shell.folder / "early.json").write_text('[{"ph": "X", "ts": -1, "dur": 1}]')
     before = set(shell.folder.iterdir())
     done = shell.run(*arguments)
@@ -40,6 +44,11 @@ def test_an_error_is_one_line_and_exit_code_1(shell, arguments, message):
     [
         ["trace", "p"],
         ["trace", "p", "-o", "a", "--span-types", "fibers"],
+        ["trace", "p", "-o", "a", "--begin", "noon"],
+        ["query", "SELECT 1", "--end", "-5 fortnights"],
+        ["query", "SELECT 1", "--begin", "now", "--end", "-1h"],
+        ["query", "SELECT 1", "--last", "60"],
+        ["query", "SELECT 1", "--last", "60s", "--end", "now"],
         ["serve"],
         ["serve", "--lake", "x", "--port", "99999"],
         ["import-chrome", "no such file"],
@@ -84,23 +93,78 @@ def test_ctrl_c_stops_a_trace_and_leaves_no_file(tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
+PROGRESS = {"type": "progress", "message": "Trace complete", "threads_done": 2, "threads_total": 2}
+FAILURE = {"type": "thread_failed", "stream_id": "s1", "message": "block b1 is \x1b[1mcorrupt"}
+
+
 def test_a_thread_that_failed_is_a_warning(tmp_path):
     """The rest of the trace is there, and the command succeeds."""
-    failure = {"type": "thread_failed", "stream_id": "s1", "message": "block b1 is \x1b[1mcorrupt"}
     lost = {"type": "events_lost", "stream_id": "s2", "nb_events": 1200}
     dropped = {"type": "spans_dropped", "stream_id": "s2", "nb_spans": 3400}
-    missing = [Message(message) for message in (failure, lost, dropped)]
+    missing = [Message(message) for message in ({**PROGRESS, "nb_spans": 7}, FAILURE, lost, dropped)]
     with serving(Chunk(0, b"first"), *missing) as server:
         path = tmp_path / "a.pftrace"
         result = CliRunner().invoke(main, ["trace", "p", "-o", str(path), "--url", server.url])
     assert result.exit_code == 0
     assert result.stderr.splitlines() == [
         r"Warning: thread s1 is missing: block b1 is \x1b[1mcorrupt",
-        "Warning: 1,200 events never reached the server; the trace says where.",
-        "Warning: 3,400 spans had no room in the program that recorded, and were dropped; the trace says "
-        "which threads.",
+        "Warning: 1,200 events were lost; the trace shows where.",
+        "Warning: 3,400 spans were dropped while recording, for lack of memory; the trace shows where.",
     ]
     assert path.read_bytes() == b"first"
+
+
+@pytest.mark.parametrize("options", [(), ("--last", "60s")])
+def test_a_trace_of_which_no_thread_could_be_read_is_a_failure(tmp_path, options):
+    """The file says on each track why; what was in the time range is unknown, so nothing is said of that."""
+    failures = [FAILURE, {**FAILURE, "stream_id": "s2"}, {**PROGRESS, "nb_spans": 0}]
+    with serving(Chunk(0, b"tracks"), *map(Message, failures)) as server:
+        path = tmp_path / "a.pftrace"
+        result = CliRunner().invoke(main, ["trace", "p", "-o", str(path), "--url", server.url, *options])
+    assert result.exit_code == 1
+    assert result.stderr.splitlines() == [
+        r"Warning: thread s1 is missing: block b1 is \x1b[1mcorrupt",
+        r"Warning: thread s2 is missing: block b1 is \x1b[1mcorrupt",
+        "Error: the trace has no spans: no thread that has some could be read",
+    ]
+    assert path.read_bytes() == b"tracks"
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        *(["query", "SELECT 1", "--format", form] for form in ("table", "csv", "json", "arrow")),
+        ["processes"],
+        ["trace", "{process_id}", "-o", "-"],
+        ["trace", "{process_id}", "-o", "/dev/full"],
+        ["import-chrome", "spans.json"],
+        ["token", "add", "me", "--role", "admin", "--tokens", "tokens.json"],
+        ["--version"],
+        ["--help"],
+    ],
+    ids=" ".join,
+)
+def test_output_that_cannot_be_written_is_a_failure(shell, arguments):
+    """On a full disk, for example: one line, and exit code 1."""
+    (shell.folder / "spans.json").write_text('[{"ph": "X", "pid": 1, "tid": 1, "name": "a", "ts": 1, "dur": 1}]')
+    [process_id] = shell.lines("import-chrome", "spans.json")
+    command = [FLIGHTSRV, *(argument.format(process_id=process_id) for argument in arguments)]
+    environment = {"FLIGHTSRV_URL": shell.url, "PATH": ""}
+    with open("/dev/full", "wb") as full:
+        done = subprocess.run(
+            command, cwd=shell.folder, env=environment, stdout=full, stderr=subprocess.PIPE, text=True, timeout=120
+        )
+    assert done.returncode == 1
+    assert done.stderr.splitlines()[-1].endswith("No space left on device")
+    assert "Traceback" not in done.stderr
+
+
+def test_an_import_of_nothing_is_a_failure(shell):
+    """Rather than an empty list of ids for the next command."""
+    (shell.folder / "empty.json").write_text("[]")
+    done = shell.run("import-chrome", "empty.json")
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr.splitlines()[-1] == "Error: there are no spans in empty.json"
 
 
 @pytest.mark.parametrize("command", sorted(main.commands))

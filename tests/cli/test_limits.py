@@ -4,6 +4,7 @@ import pytest
 from click.testing import CliRunner
 
 from flightsrv.cli import main
+from flightsrv.connections import ConnectionLimits
 from flightsrv.server import lifecycle
 from flightsrv.server.lifecycle import ServerSettings
 from flightsrv.server.limits import CallLimits
@@ -48,6 +49,11 @@ def test_flags_and_environment_say_the_same(served: list[ServerSettings]) -> Non
         "max-stall-seconds": "18",
         "max-query-seconds": "13",
         "max-result-mib": "14",
+        "max-statement-mib": "3",
+        "max-connections": "20",
+        "max-connections-per-peer": "21",
+        "max-idle-seconds": "22",
+        "max-parameters": "19",
         "memory-mib": "150",
         "query-memory-mib": "75",
         "query-spill-mib": "16",
@@ -67,6 +73,8 @@ def test_flags_and_environment_say_the_same(served: list[ServerSettings]) -> Non
         max_stall_s=18.0,
         max_query_s=13.0,
         max_result_bytes=14 * MIB,
+        max_statement_bytes=3 * MIB,
+        max_parameters=19,
     )
     queries = QuerySettings(
         max_scans=3,
@@ -76,7 +84,8 @@ def test_flags_and_environment_say_the_same(served: list[ServerSettings]) -> Non
         query_spill_bytes=16 * MIB,
         max_wait_s=12.0,
     )
-    assert served == [ServerSettings(calls=calls, queries=queries, lake=lake)] * 2
+    connections = ConnectionLimits(20, 21, 22.0)
+    assert served == [ServerSettings(connections=connections, calls=calls, queries=queries, lake=lake)] * 2
 
 
 def test_a_preset_gives_what_is_not_said_otherwise(served: list[ServerSettings]) -> None:

@@ -3,10 +3,12 @@
 import json
 import re
 import subprocess
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 
+from flightsrv.server.auth.tokens import read_tokens
 from tests.cli.conftest import FLIGHTSRV, Shell
 
 
@@ -32,6 +34,22 @@ def test_tokens_are_made_listed_and_removed(shell: Shell) -> None:
     assert [entry["name"] for entry in kept["tokens"]] == ["ops"]
 
 
+def test_changes_at_the_same_time_are_all_made(shell: Shell) -> None:
+    """Each token that was printed works, and each that was removed does not."""
+    old = [shell.lines("token", "add", f"old{n}", "--role", "reader", "--tokens", "tokens.json") for n in range(2)]
+    adding = [("add", f"new{n}", "--role", "writer") for n in range(6)]
+    removing = [("remove", f"old{n}") for n in range(2)]
+    with ThreadPoolExecutor(8) as threads:
+        done = threads.map(lambda change: shell.run("token", *change, "--tokens", "tokens.json"), adding + removing)
+        printed = [(each.returncode, each.stdout.strip(), each.stderr) for each in done]
+    assert [(code, errors) for code, _, errors in printed] == [(0, "")] * 8
+    tokens = read_tokens(shell.folder / "tokens.json")
+    names = [principal and principal.name for principal in map(tokens.find, [token for _, token, _ in printed[:6]])]
+    assert names == [f"new{n}" for n in range(6)]
+    assert [tokens.find(token) for (token,) in old] == [None, None]
+    assert sorted(path.name for path in shell.folder.iterdir()) == ["tokens.json"]
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
@@ -41,7 +59,7 @@ def test_tokens_are_made_listed_and_removed(shell: Shell) -> None:
         (("token", "remove", "x"), "cannot be read: No such file or directory"),
         (("token", "list"), "cannot be read: No such file or directory"),
         (("serve", "--lake", "lake", "--tokens", "nowhere.json"), "cannot be read: No such file or directory"),
-        (("serve", "--lake", "lake", "--host", "0.0.0.0"), "nobody would ask them who they are"),
+        (("serve", "--lake", "lake", "--host", "0.0.0.0"), "other machines can reach 0.0.0.0 without authentication"),
         (("serve", "--lake", "lake", "--tls-cert", "cert.pem"), "--tls-cert and --tls-key go together"),
         (("serve", "--lake", "lake", "--tls-client-ca", "ca.pem"), "--tls-client-ca needs both"),
     ],
@@ -70,6 +88,6 @@ def test_a_server_asks_for_a_token(shell: Shell) -> None:
         process.terminate()
         assert process.wait(60) == 0
     assert (refused.returncode, refused.stdout) == (1, "")
-    assert refused.stderr.startswith("Error: this server asks for a token")
+    assert refused.stderr.startswith("Error: this server requires a token")
     assert (answered.returncode, json.loads(answered.stdout)) == (0, [])
     assert token not in log.read_text()

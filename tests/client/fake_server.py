@@ -10,7 +10,7 @@ import pyarrow as pa
 from pyarrow import flight
 
 from flightsrv.wire.codec import unpack
-from flightsrv.wire.commands import CommandStatementQuery
+from flightsrv.wire.commands import CommandGetSqlInfo, CommandStatementQuery
 
 CHUNKS = pa.schema(
     [pa.field("chunk_id", pa.int32(), nullable=False), pa.field("chunk_data", pa.binary(), nullable=False)]
@@ -65,6 +65,8 @@ class FakeServer(flight.FlightServerBase):
         self, context: flight.ServerCallContext, descriptor: flight.FlightDescriptor
     ) -> flight.FlightInfo:
         command = unpack(descriptor.command)
+        if isinstance(command, CommandGetSqlInfo):
+            raise NotImplementedError("this server has no SqlInfo")
         assert isinstance(command, CommandStatementQuery)
         self.queries.append(command.query)
         return flight.FlightInfo(CHUNKS, descriptor, [flight.FlightEndpoint(b"trace", [])], -1, -1)

@@ -32,7 +32,8 @@ class Job:
 
 @dataclass(frozen=True)
 class Program:
-    """What a process did: the jobs of each thread, and the async spans `job`, each of which may overlap others."""
+    """What a process did: the jobs of each thread, and the async spans `job`, each of which may overlap others. Threads
+    in `unfinished` begin a last job then, which does not end, and a step in it."""
 
     threads: Mapping[str, Sequence[Job]]
     requests: Sequence[Job] = ()
@@ -40,6 +41,7 @@ class Program:
     start_ns: int = START_NS
     computer: str = "host-1"
     properties: Mapping[str, str] = field(default_factory=dict)
+    unfinished: Mapping[str, float] = field(default_factory=dict)
 
 
 def record(client: QueryClient, program: Program, process_id: str | None = None) -> str:
@@ -65,6 +67,8 @@ def record(client: QueryClient, program: Program, process_id: str | None = None)
             events = job_events(job)
             blocks.extend(telemetry.cut_blocks(stream, events, offset))
             offset += len(events)
+        if name in program.unfinished:
+            blocks.extend(telemetry.cut_blocks(stream, unfinished_events(program.unfinished[name]), offset))
     if program.requests:
         stream = telemetry.async_stream(str(uuid.uuid4()), process.process_id, "event loop", 100)
         streams.append(stream)
@@ -82,6 +86,12 @@ def job_events(job: Job) -> Events:
     kinds = np.array([BEGIN, *[BEGIN, END] * job.steps, END], np.uint8)
     scopes = np.array([JOB, *[STEP, STEP] * job.steps, JOB], np.int32)
     return Events(edges, kinds, scopes, SCOPES)
+
+
+def unfinished_events(begin_ms: float) -> Events:
+    """Begin of the job, and a millisecond later that of a step."""
+    ticks = (np.array([begin_ms, begin_ms + 1]) * MS).astype(np.int64)
+    return Events(ticks, np.array([BEGIN, BEGIN], np.uint8), np.array([JOB, STEP], np.int32), SCOPES)
 
 
 def request_events(requests: Sequence[Job]) -> Events:

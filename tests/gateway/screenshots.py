@@ -55,7 +55,12 @@ def busy_program() -> Program:
         requests,
         exe="/opt/tiles/bin/tile-renderer",
         computer="render-03",
-        properties={"command-line": "/opt/tiles/bin/tile-renderer --pool 8 --zoom 4-14 --queue tiles", "pid": "41873"},
+        properties={
+            "command-line": "/opt/tiles/bin/tile-renderer --pool 8 --zoom 4-14 --queue tiles",
+            "pid": "41873",
+            "service": "tiles",
+        },
+        unfinished={"uploader": 119_999, "reader-4": 86_000},
     )
 
 
@@ -111,11 +116,13 @@ def take(page: Page, url: str, process_id: str, folder: Path, name: str) -> None
     choose_range(page, 0.35, 0.62)
     page.mouse.move(0, 0)
     page.wait_for_selector(".estimate strong")
+    page.get_by_text("open since").first.wait_for(state="attached")
     page.screenshot(path=folder / f"process-{name}.png")
 
 
 def take_states(page: Page, between: Interposed, folder: Path, name: str) -> None:
-    """A trace under way, one that came to a bad end, one that is missing threads, and one that no window opened for."""
+    """A trace under way, one that failed, one that lacks threads, one that no window opened for, one for a Perfetto UI
+    that does not answer."""
     download = page.get_by_role("button", name="Download")
     between.script = (Message(TOLD), Chunk(0, bytes(40_000)), Chunk(1, bytes(21_000)), Wait())
     download.click()
@@ -133,12 +140,30 @@ def take_states(page: Page, between: Interposed, folder: Path, name: str) -> Non
     dropped = {"type": "spans_dropped", "stream_id": "uploader", "nb_spans": 52_300}
     between.script = (Chunk(0, bytes(150_000)), *map(Message, (failed, lost, dropped)))
     download.click()
-    page.get_by_text("that could not be read").wait_for()
+    page.get_by_text("could not be read").wait_for()
     page.screenshot(path=folder / f"warned-{name}.png")
     page.evaluate("() => (window.open = () => null)")
     page.get_by_role("button", name="Open in Perfetto").click()
     page.get_by_role("button", name="Open the trace now").wait_for()
     page.screenshot(path=folder / f"blocked-{name}.png")
+    page.evaluate("() => (window.open = () => ({ closed: false, postMessage() {}, close() {} }))")
+    page.get_by_role("button", name="Open the trace now").click()
+    page.get_by_text("has not answered yet").wait_for()
+    page.screenshot(path=folder / f"slow-{name}.png")
+    page.get_by_role("button", name="Cancel").click()
+
+
+def take_large(page: Page, url: str, process_id: str, folder: Path, name: str) -> None:
+    """Hundreds of threads, those that were filtered, and a time that cannot be understood."""
+    page.goto(f"{url}/#/process/{process_id}")
+    page.wait_for_selector(".estimate strong")
+    page.screenshot(path=folder / f"threads-{name}.png")
+    page.get_by_label("Filter threads").fill("pool-7 worker-4")
+    page.get_by_label("Sort threads by").select_option("Most events")
+    page.get_by_label("Begin, UTC").fill("half past ten")
+    page.get_by_label("Begin, UTC").press("Enter")
+    page.wait_for_selector(".estimate.error")
+    page.screenshot(path=folder / f"filtered-{name}.png")
 
 
 def main(folder: Path) -> None:
@@ -156,10 +181,17 @@ def main(folder: Path) -> None:
             page.screenshot(path=folder / "empty-light.png")
         with connect(server.url) as client:
             process_id = fill(client)
+            names = [
+                f"pool-{pool} worker-{number} of a pool with a long name" for pool in range(10) for number in range(50)
+            ]
+            large = record(
+                client, Program({name: [Job(n, 500 + n, n % 7)] for n, name in enumerate(names)}, exe="/opt/pools")
+            )
         for name, dark, size in (("light", False, WIDE), ("dark", True, WIDE), ("narrow", False, NARROW)):
             with pages(dark, size) as page:
                 take(page, gateway.url, process_id, folder, name)
                 take_states(page, between, folder, name)
+                take_large(page, gateway.url, large, folder, name)
 
 
 if __name__ == "__main__":

@@ -26,9 +26,9 @@ def test_the_callers_own_credentials_go_on_to_the_server() -> None:
 
 def test_a_server_that_asks_who_calls_makes_the_browser_ask(scripted: Scripted) -> None:
     """With the status and the header that it knows, and the server is ready all the same."""
-    _, gateway = scripted(Failure(flight.FlightUnauthenticatedError("this server asks for a token")))
+    _, gateway = scripted(Failure(flight.FlightUnauthenticatedError("this server requires a token")))
     answer = ask(f"{gateway.url}/api/perfetto/some/trace")
-    assert (answer.status, answer.json["message"]) == (401, "this server asks for a token")
+    assert (answer.status, answer.json["message"]) == (401, "this server requires a token")
     assert answer.headers["www-authenticate"].startswith("Basic ")
     assert ask(f"{gateway.url}/ready").status == 200
 

@@ -285,8 +285,11 @@ def test_a_slow_client_slows_the_server_down(scripted: Scripted) -> None:
     ("body", "complaint"),
     [
         ({"time_range": {"begin": "yesterday", "end": "2026-01-01T00:00:00Z"}}, "begin must be a time"),
-        ({"time_range": {"begin": "2026-01-01T00:00:00", "end": "2026-01-01T00:00:00Z"}}, "time zone"),
-        ({"time_range": {"begin": 2, "end": 1}}, "begin must not lie after end, given: 2 and 1"),
+        ({"time_range": {"begin": "-5 fortnights", "end": "now"}}, "begin must be a time"),
+        (
+            {"time_range": {"begin": 2, "end": 1}},
+            "begin must not be after end, given: begin 1970-01-01T00:00:00.000000002Z",
+        ),
         ({"time_range": {"begin": 1 << 63, "end": 1 << 64}}, "between the years"),
         ({"include_async_spans": False, "include_thread_spans": False}, "both false"),
     ],

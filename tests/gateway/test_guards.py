@@ -59,7 +59,7 @@ def test_a_name_that_was_pointed_here_reads_nothing(gateway: RunningGateway, bro
         answer = page.goto(gateway.url.replace("127.0.0.1", "evil.example"))
         assert answer is not None
         assert answer.status == 421
-        expect(page.locator("body")).to_contain_text("nobody answers here as 'evil.example:")
+        expect(page.locator("body")).to_contain_text("the host name 'evil.example:")
 
     browse(steps, "--host-resolver-rules=MAP evil.example 127.0.0.1")
 

@@ -71,11 +71,19 @@ def test_a_taken_port_is_told(gateway: RunningGateway) -> None:
         RunningGateway("grpc://127.0.0.1:1", GatewaySettings(port=port))
 
 
-def test_the_perfetto_ui_is_on_the_web_unless_asked_otherwise(scripted: Scripted, gateway: RunningGateway) -> None:
-    """The page is told where; the copy is served with all its files, and may talk to nobody else."""
+def test_the_perfetto_ui_is_on_the_web_unless_asked_otherwise(
+    scripted: Scripted, gateway: RunningGateway, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The page gets its address; a copy that is installed is served with all its files, and may connect to no other
+    server."""
     _, public = scripted(Chunk(0, b""))
-    assert ask(f"{public.url}/api/settings").json["perfetto_ui"] == "https://ui.perfetto.dev"
-    assert ask(f"{public.url}/perfetto/").status == 404
+    settings = ask(f"{public.url}/api/settings").json
+    assert (settings["perfetto_ui"], settings["bundled_ui"]) == ("https://ui.perfetto.dev", "perfetto/#!/viewer")
+    assert ask(f"{public.url}/perfetto/").status == 200
+    monkeypatch.setattr(perfetto_ui, "find_spec", lambda _: None)
+    _, without = scripted(Chunk(0, b""))
+    assert ask(f"{without.url}/api/settings").json["bundled_ui"] is None
+    assert ask(f"{without.url}/perfetto/").status == 404
     assert ask(f"{gateway.url}/api/settings").json["perfetto_ui"].startswith("perfetto/")
     copy = ask(f"{gateway.url}/perfetto/")
     assert b"Perfetto UI" in copy.body

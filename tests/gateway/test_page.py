@@ -155,7 +155,7 @@ def test_a_range_by_keyboard(gateway: RunningGateway, conductor: str, browse: Br
         field.fill("noon")
         field.press("Enter")
         expect(field).to_have_attribute("aria-invalid", "true")
-        expect(page.get_by_text("Times are written as 2026-01-01 10:00:00.5")).to_be_visible()
+        expect(page.get_by_text("Begin must be a time such as 2026-01-01T10:00:00.5Z, -90s or now-5m")).to_be_visible()
         expect(page.get_by_role("button", name="Download")).to_be_disabled()
         page.reload()
         expect(field).to_have_value("2026-01-01 10:00:02.5")
@@ -174,9 +174,12 @@ def test_the_address_changes_once_for_a_drag(gateway: RunningGateway, conductor:
             "window.changes = 0; const really = history.replaceState.bind(history);"
             "history.replaceState = (...all) => { changes += 1; really(...all); }"
         )
+        page.clock.install()
         open_process(page, gateway, conductor)
         before = page.evaluate("() => changes")
+        page.clock.pause_at(time.time() + 60)
         drag(page, 0.1, 0.9, steps=150)
+        page.clock.run_for(1000)
         expect(page.locator(".estimate strong")).to_be_visible()
         assert page.evaluate("() => changes") == before + 1
         assert chosen_range(page)["begin"].startswith("2026-01-01T10:00:01")
@@ -394,7 +397,9 @@ def test_telemetry_is_text(gateway: RunningGateway, client: QueryClient, browse:
         expect(page.locator(".rows .name bdi")).to_have_text([EVIL, "\u202etxt.exe"])
         with page.expect_download() as download:
             page.get_by_role("button", name="Download").click()
-        assert re.fullmatch(r"script_2026-01-01_[\d_.to]+\.pftrace", download.value.suggested_filename)
+        assert re.fullmatch(
+            r"_img_src_x_onerror_[\w.]*_script_2026-01-01_[\d_.to]+\.pftrace", download.value.suggested_filename
+        )
         assert page.evaluate("() => window.pwned") is None
         expect(page.locator("main img, main script")).to_have_count(0)
         assert refused == []
@@ -448,7 +453,7 @@ def test_a_server_that_comes_back(tmp_path: Path, browse: Browse) -> None:
                 pass
             open_process(page, gateway, process_id)
         drag(page, 0.2, 0.4)
-        expect(page.locator(".estimate.error")).to_contain_text("The Flight SQL server is away or busy: ")
+        expect(page.locator(".estimate.error")).to_contain_text("The Flight SQL server is unreachable or busy: ")
         with running_server(lake, port=port):
             while ask(f"{gateway.url}/ready").status == 503:
                 pass
@@ -481,7 +486,7 @@ def test_errors_are_said_in_words(gateway: RunningGateway, conductor: str, brows
         expect(page.get_by_text("Choose thread spans, async spans, or both.")).to_be_visible()
         expect(page.get_by_role("button", name="Download")).to_be_disabled()
         page.goto(f"{gateway.url}/#/process/{conductor}?begin=2026-01-01T11:00:00Z&end=2026-01-01T12:00:00Z")
-        expect(page.locator(".estimate")).to_have_text("There is nothing in this range.")
+        expect(page.locator(".estimate")).to_have_text("There is no data in this range.")
 
     browse(steps)
 
@@ -492,11 +497,11 @@ def test_the_estimate(gateway: RunningGateway, conductor: str, browse: Browse) -
     def steps(page: Page) -> None:
         open_process(page, gateway, conductor)
         expect(page.locator(".estimate")).to_have_text(
-            re.compile(r"^About [\d.]+ kB, \d+ ms340 events in 3 threads and 1 event loop(not materialized yet)?$")
+            re.compile(r"^About [\d.]+ kB, \d+ ms340 events in 3 threads and 1 event loop(slower the first time)?$")
         )
         drag(page, 0.61, 0.65)
         page.get_by_label("Async spans").uncheck()
-        expect(page.locator(".estimate")).to_contain_text(re.compile(r"\d events? in 2 threads(not|$)"))
+        expect(page.locator(".estimate")).to_contain_text(re.compile(r"\d events? in 2 threads(slower|$)"))
 
     browse(steps)
 
@@ -544,6 +549,104 @@ def test_it_fits_a_narrow_screen(gateway: RunningGateway, conductor: str, browse
         assert (
             page.evaluate("() => Math.min(...[...document.querySelectorAll('td')].map((td) => td.offsetWidth))") > 100
         )
+
+    browse(steps)
+
+
+def test_a_slash_leads_to_the_search(gateway: RunningGateway, conductor: str, browse: Browse) -> None:
+    """Also where it has the focus already, as when the page opens; within a text that is typed it is a slash."""
+
+    def steps(page: Page) -> None:
+        page.goto(gateway.url)
+        search = page.get_by_label("Search processes")
+        expect(search).to_be_focused()
+        page.keyboard.press("/")
+        page.keyboard.type("opt/orchestra/cond")
+        expect(search).to_have_value("opt/orchestra/cond")
+        expect(page.locator("tbody strong")).to_have_text(["conductor"])
+        page.get_by_role("button", name="Program").focus()
+        for _ in range(2):
+            page.keyboard.press("/")
+            expect(search).to_be_focused()
+            expect(search).to_have_value("opt/orchestra/cond")
+        page.keyboard.type("podium")
+        expect(search).to_have_value("podium")
+        open_process(page, gateway, conductor)
+        page.keyboard.press("/")
+        expect(page.get_by_label("Filter threads")).to_be_focused()
+        expect(page.get_by_label("Filter threads")).to_have_value("")
+
+    browse(steps)
+
+
+def test_threads_are_filtered_and_sorted(gateway: RunningGateway, conductor: str, browse: Browse) -> None:
+    """By name and id, and by when and how much they did; the trace is of all of them."""
+
+    def steps(page: Page) -> None:
+        open_process(page, gateway, conductor)
+        names = page.locator(".rows .name > span")
+        order = page.get_by_label("Sort threads by")
+        for by, expected in {
+            "First event": ["MainThread", "event loop", "worker-10", "worker-9"],
+            "Last event": ["worker-9", "MainThread", "event loop", "worker-10"],
+            "Most events": ["event loop", "MainThread", "worker-9", "worker-10"],
+            "Name": ["MainThread", "worker-9", "worker-10", "event loop"],
+        }.items():
+            order.select_option(by)
+            expect(names).to_have_text(expected)
+        field = page.get_by_label("Filter threads")
+        field.fill("102")
+        expect(names).to_have_text(["worker-9"])
+        field.fill("WORK 10")
+        expect(names).to_have_text(["worker-10"])
+        expect(page.locator(".gutter")).to_have_text("1 of 4")
+        expect(page.locator(".estimate")).to_contain_text("in 3 threads and 1 event loop")
+        page.wait_for_function("() => document.querySelector('.rows canvas').width > 0")
+        field.fill("nothing of the kind")
+        expect(names).to_have_count(0)
+        expect(page.locator(".gutter")).to_have_text("0 of 4")
+        field.fill("")
+        expect(names).to_have_count(4)
+        page.keyboard.press("f")
+        expect(page.get_by_role("button", name="Follow")).to_have_attribute("aria-pressed", "false")
+
+    browse(steps)
+
+
+def test_times_in_every_form(gateway: RunningGateway, client: QueryClient, browse: Browse) -> None:
+    """In the fields and in the address: from now, with an offset, or nothing, which is no limit."""
+    process_id = record(client, Program({"main": [Job(0, 600_000)]}, start_ns=(time.time_ns() // 10**9 - 600) * 10**9))
+
+    def steps(page: Page) -> None:
+        open_process(page, gateway, process_id, "?begin=-2m")
+        expect(page).to_have_url(re.compile(r"\?begin=[^&]*Z&end="))
+        expect(page.locator(".length")).to_have_text(re.compile(r"^1 min|^2 min"))
+        begin = page.get_by_label("Begin, UTC")
+        begin.fill("now - 5m")
+        begin.press("Enter")
+        expect(page.locator(".length")).to_have_text(re.compile(r"^4 min|^5 min"))
+        begin.fill("")
+        begin.press("Enter")
+        expect(page.locator(".length")).to_have_text("10 min")
+        page.goto(f"{gateway.url}/#/process/{process_id}?begin=-1s&end=-1h")
+        expect(page.get_by_text("Begin must not be after end")).to_be_visible()
+        expect(page.get_by_role("button", name="Download")).to_be_disabled()
+
+    browse(steps)
+
+
+def test_properties_of_a_program_are_in_the_list(gateway: RunningGateway, client: QueryClient, browse: Browse) -> None:
+    """What it says of itself, beside its command line, without what every process has."""
+    properties = {"service": "checkout", "command-line": "shop --port 1", "pid": "7", "python-version": "3.11"}
+    record(client, Program({}, exe="/opt/shop", properties=properties))
+
+    def steps(page: Page) -> None:
+        page.goto(f"{gateway.url}/#/?search=checkout")
+        expect(page.locator(".property")).to_have_text(["service=checkout"])
+        expect(page.locator("tbody small.clipped")).to_have_text("service=checkoutshop --port 1")
+        page.get_by_label("Search processes").fill("service=checkout")
+        expect(page.get_by_role("status")).to_have_text("1\u20131 of 1")
+        expect(page.locator(".property")).to_have_count(1)
 
     browse(steps)
 

@@ -6,7 +6,8 @@ import pytest
 from playwright.sync_api import Page, expect
 
 from flightsrv.client import QueryClient
-from flightsrv.gateway.lifecycle import RunningGateway
+from flightsrv.gateway.lifecycle import GatewaySettings, RunningGateway, running_gateway
+from flightsrv.server.lifecycle import RunningServer
 from tests.gateway.browser import Browse, chosen_range, drag, open_process
 from tests.gateway.conftest import SECONDS
 from tests.gateway.recorded import MS, Job, Program, job_events, record
@@ -110,7 +111,8 @@ def test_windows_that_do_not_open(gateway: RunningGateway, conductor: str, brows
 
     def steps(page: Page) -> None:
         page.clock.install()
-        page.route("**/api/settings", lambda route: route.fulfill(json={"perfetto_ui": "/health", "version": "0"}))
+        settings = {"perfetto_ui": "/health", "bundled_ui": None, "version": "0"}
+        page.route("**/api/settings", lambda route: route.fulfill(json=settings))
         page.add_init_script(
             "const really = window.open; window.open = () => null; window.unblock = () => (window.open = really)"
         )
@@ -128,9 +130,60 @@ def test_windows_that_do_not_open(gateway: RunningGateway, conductor: str, brows
         )
         with page.expect_popup():
             page.get_by_role("button", name="Try again").click()
-        page.clock.run_for(61_000)
-        expect(page.get_by_role("alert")).to_contain_text(
-            f"The Perfetto UI at {gateway.url} did not answer within a minute"
-        )
+        host = gateway.url.removeprefix("http://")
+        page.clock.run_for(6_000)
+        expect(page.get_by_text(f"Waiting for {host}, which has not answered yet.")).to_be_visible()
+        expect(page.get_by_text("This server has no copy of it: install flightsrv[perfetto-ui]")).to_be_visible()
+        page.clock.run_for(55_000)
+        expect(page.get_by_role("alert")).to_have_text(f"{host} did not answer within a minute.")
 
     browse(steps)
+
+
+def test_a_perfetto_ui_that_cannot_be_reached(server: RunningServer, conductor: str, browse: Browse) -> None:
+    """The page says so after seconds rather than a minute, and the copy of the gateway takes its place with a click."""
+
+    def steps(page: Page) -> None:
+        page.context.route("https://ui.perfetto.dev/**", lambda route: route.abort("internetdisconnected"))
+        open_process(page, gateway, conductor)
+        with page.expect_popup() as unreachable:
+            page.get_by_role("button", name="Open in Perfetto").click()
+        expect(page.get_by_text("Waiting for ui.perfetto.dev, which has not answered yet.")).to_be_visible()
+        with page.expect_popup() as popup:
+            page.get_by_role("button", name="Open in the bundled Perfetto UI").click()
+        expect(page.get_by_text("The Perfetto UI has the trace")).to_be_visible()
+        assert popup.value.url.startswith(f"{gateway.url}/perfetto/")
+        assert unreachable.value.is_closed()
+
+    with running_gateway(server.url, GatewaySettings(port=0)) as gateway:
+        browse(steps)
+
+
+NODES = """() => app.trace.workspace.flatTracks.map((node) => [node.name, node.expanded, node.hasChildren])"""
+
+
+@pytest.mark.parametrize(
+    ("exe", "command_line", "name"),
+    [
+        ("/usr/bin/python3", "/usr/bin/python3 jobs/svc.py --port 1", "svc.py"),
+        ("/opt/a+b (c)/ta*sk $1 ü", "", "ta*sk $1 ü"),
+    ],
+)
+def test_a_process_is_expanded_under_the_name_of_its_program(
+    gateway: RunningGateway, client: QueryClient, browse: Browse, exe: str, command_line: str, name: str
+) -> None:
+    """So that its threads are seen at once, whatever is in the name."""
+    properties = {"pid": "1234", "command-line": command_line}
+    process_id = record(client, Program({"main": [Job(0, 100)]}, [Job(0, 9)], exe=exe, properties=properties))
+
+    def steps(page: Page) -> list[list[object]]:
+        open_process(page, gateway, process_id)
+        with page.expect_popup() as popup:
+            page.get_by_role("button", name="Open in Perfetto").click()
+        opened = popup.value
+        opened.wait_for_function("() => window.app?.trace")
+        opened.get_by_text("main 100").first.wait_for()
+        nodes: list[list[object]] = opened.evaluate(NODES)
+        return nodes
+
+    assert [f"{name} 1234", True, True] in browse(steps)

@@ -19,7 +19,7 @@ def described(process: ProcessTrack, threads: list[ThreadTrack]) -> dict[int, Tr
 
 @given(st.lists(st.tuples(texts, tids), max_size=12))
 def test_every_thread_has_a_track_and_a_tid_of_its_own(threads: list[tuple[str, str | None]]) -> None:
-    """Whatever telemetry says: tids are positive, different, and those of the telemetry where these are of use."""
+    """Whatever telemetry says: tids are numbers, different, and those of the telemetry where these are of use."""
     given_threads = [ThreadTrack(f"stream-{i}", name, tid) for i, (name, tid) in enumerate(threads)]
     tracks = described(PROCESS, given_threads)
     assert len(tracks) == 1 + len(threads)
@@ -28,20 +28,31 @@ def test_every_thread_has_a_track_and_a_tid_of_its_own(threads: list[tuple[str, 
     assert {track.process_id for track in shown} <= {4242}
     found = [track.thread_id for track in shown]
     assert len(set(found)) == len(found)
-    assert all(tid is not None and 0 < tid < 2**31 for tid in found)
+    assert all(tid is not None and 0 <= tid < 2**31 for tid in found)
     wanted = [tid for _, tid in threads]
     for i, tid in enumerate(wanted):
-        if tid in ("1", "2", "3", "4242") and tid not in wanted[:i]:
+        if tid in ("0", "1", "2", "3", "4242") and tid not in wanted[:i]:
             assert found[i] == int(tid)
 
 
-@pytest.mark.parametrize("tid", [None, "", "main", "-7", "0", "2147483648", "140234234234234", "٣", "9" * 5000])
+@pytest.mark.parametrize("tid", [None, "", "main", "-7", "2147483648", "140234234234234", "٣", "9" * 5000])
 def test_a_tid_of_no_use_is_replaced(tid: str | None) -> None:
     """The replacement depends on the stream alone and is above what operating systems give out."""
     thread = ThreadTrack("stream-1", "worker", tid)
     (alone,) = shown_tids(PROCESS, [thread]).values()
     assert alone >= 1 << 30
     assert shown_tids(PROCESS, [ThreadTrack("stream-0", "", "5"), thread]) == {"stream-0": 5, "stream-1": alone}
+
+
+def test_ids_may_be_zero() -> None:
+    """A GPU, or a stream of it, may have that number; only thread 0 of process 0 is taken, by the idle task."""
+    threads = [ThreadTrack("a", "", "0"), ThreadTrack("b", "", "7")]
+    assert shown_tids(PROCESS, threads) == {"a": 0, "b": 7}
+    zero = ProcessTrack("p", "GPU", "0")
+    assert zero.shown_pid == 0
+    found = shown_tids(zero, threads)
+    assert found["b"] == 7
+    assert found["a"] >= 1 << 30
 
 
 def test_a_tid_that_was_used_again_belongs_to_the_first() -> None:

@@ -1,9 +1,9 @@
 """Clients that are not ours behind one face, so that a test runs once for each."""
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
 import adbc_driver_flightsql.dbapi as adbc
 import adbc_driver_manager
@@ -26,6 +26,7 @@ from flightsrv.wire.commands import (
 )
 from flightsrv.wire.message import Message
 
+T = TypeVar("T")
 Headers = Mapping[str, str]
 NO_HEADERS: Headers = {}
 
@@ -84,22 +85,28 @@ class AdbcClient:
 
 @dataclass
 class PyarrowClient:
-    """Flight of pyarrow, with commands packed by hand."""
+    """Flight of pyarrow, with commands packed by hand. What it runs as it is, it prepares as well."""
 
     url: str
 
     def query(self, sql: str, headers: Headers = NO_HEADERS) -> pa.Table:
         with flight.connect(self.url) as client:
+            options = call_options(headers)
+            prepared, refusal = _outcome(lambda: self._prepare(client, sql, options))
+            planned, error = _outcome(lambda: client.get_flight_info(descriptor(CommandStatementQuery(sql)), options))
+            assert (type(refusal), _without_id(refusal)) == (type(error), _without_id(error))
+            if error is not None:
+                raise error
+            assert prepared is not None
+            assert planned is not None
+            told = pa.ipc.read_schema(pa.py_buffer(prepared.dataset_schema))
+            assert told.equals(planned.schema, check_metadata=True)
             return self._run(client, CommandStatementQuery(sql), headers)
 
     def query_prepared(self, sql: str, parameters: pa.RecordBatch | None, headers: Headers = NO_HEADERS) -> pa.Table:
         with flight.connect(self.url) as client:
             try:
-                (prepared,) = client.do_action(
-                    ("CreatePreparedStatement", pack(ActionCreatePreparedStatementRequest(sql)))
-                )
-                created = unpack(prepared.body.to_pybytes())
-                assert isinstance(created, ActionCreatePreparedStatementResult)
+                created = self._prepare(client, sql, call_options(NO_HEADERS))
                 command = CommandPreparedStatementQuery(created.prepared_statement_handle)
                 if parameters is not None:
                     answer = put(client, command, parameters)
@@ -119,6 +126,15 @@ class PyarrowClient:
             except (pa.ArrowException, flight.FlightError) as e:
                 raise self._refused(e) from e
             return decode(DoPutUpdateResult, answer).record_count
+
+    def _prepare(
+        self, client: flight.FlightClient, sql: str, options: flight.FlightCallOptions
+    ) -> ActionCreatePreparedStatementResult:
+        request = ("CreatePreparedStatement", pack(ActionCreatePreparedStatementRequest(sql)))
+        (prepared,) = client.do_action(request, options)
+        created = unpack(prepared.body.to_pybytes())
+        assert isinstance(created, ActionCreatePreparedStatementResult)
+        return created
 
     def _run(self, client: flight.FlightClient, command: Message, headers: Headers) -> pa.Table:
         options = call_options(headers)
@@ -146,6 +162,19 @@ class PyarrowClient:
         )
         code = next((code for kind, code in codes if isinstance(error, kind)), type(error).__name__)
         return Refused(code, re.sub(r"\. gRPC client debug context.*", "", str(error), flags=re.DOTALL))
+
+
+def _outcome(act: Callable[[], T]) -> tuple[T | None, Refused | None]:
+    """What comes of a call: a value, or a refusal."""
+    try:
+        return act(), None
+    except (pa.ArrowException, flight.FlightError) as error:
+        return None, PyarrowClient._refused(error)
+
+
+def _without_id(refusal: Refused | None) -> str:
+    """What a refusal says but for the id of the query."""
+    return re.sub(r"query id \w+", "", str(refusal))
 
 
 def descriptor(command: Message) -> flight.FlightDescriptor:

@@ -8,7 +8,7 @@ import pyarrow as pa
 import pytest
 from pyarrow import flight
 
-from flightsrv.server import catalog, keys, sql_info, type_info
+from flightsrv.server import catalog, keys, sql_info, sql_types, type_info
 from flightsrv.server.lifecycle import RunningServer
 from flightsrv.wire.commands import (
     CommandGetCatalogs,
@@ -27,6 +27,7 @@ from flightsrv.wire.message import Message
 from tests.server.clients import descriptor
 from udtf.lake.schemas import BLOCKS, PROCESSES, STREAMS
 
+VIEWS = ["columns", "df_settings", "parameters", "routines", "schemata", "tables", "views"]
 PUBLIC = {"catalog": "datafusion", "db_schema_filter_pattern": "public"}
 
 
@@ -85,6 +86,9 @@ def test_tables_are_listed_with_their_schemas(connection: flight.FlightClient) -
         (CommandGetTables(table_name_filter_pattern="%oc%", **PUBLIC), ["blocks", "processes"]),
         (CommandGetTables(table_types=("VIEW",), **PUBLIC), []),
         (CommandGetTables(table_types=("table", "BASE TABLE"), **PUBLIC), ["blocks", "processes", "streams"]),
+        (CommandGetTables(table_types=("TABLE",), **PUBLIC), ["blocks", "processes", "streams"]),
+        (CommandGetTables(table_types=("table",), **PUBLIC), []),
+        (CommandGetTables(table_types=("TABLE", "VIEW"), db_schema_filter_pattern="information%"), VIEWS),
         (CommandGetTables(table_name_filter_pattern="nowhere", include_schema=True), []),
     ],
 )
@@ -150,7 +154,7 @@ def test_every_type_that_is_told_exists(connection: flight.FlightClient) -> None
     """A client may cast to each by its name, and written out with its prefix and suffix a value has that type."""
     told = ask(connection, CommandGetXdbcTypeInfo())
     assert told.schema == type_info.TYPE_INFO
-    assert told.num_rows == len(type_info.TYPES)
+    assert told.num_rows == len(sql_types.TYPES)
     values = {
         "VARCHAR": "x",
         "BYTEA": "00ff",
@@ -171,7 +175,7 @@ def test_types_are_ordered_and_filtered(connection: flight.FlightClient) -> None
     """By number, then by name."""
     told = ask(connection, CommandGetXdbcTypeInfo())
     assert told == told.sort_by([("data_type", "ascending"), ("type_name", "ascending")])
-    integers = ask(connection, CommandGetXdbcTypeInfo(type_info.Xdbc.INTEGER))
+    integers = ask(connection, CommandGetXdbcTypeInfo(sql_types.Xdbc.INTEGER))
     assert integers["type_name"].to_pylist() == ["INTEGER", "INTEGER UNSIGNED"]
     assert integers["unsigned_attribute"].to_pylist() == [False, True]
     assert ask(connection, CommandGetXdbcTypeInfo(0)).num_rows == 0
@@ -230,3 +234,87 @@ def test_adbc_update_is_refused_by_the_statement(dbapi: adbc.Connection) -> None
                 cursor.execute(sql)
         with pytest.raises(adbc_driver_manager.NotSupportedError, match="CommandPreparedStatementUpdate"):
             cursor.executemany("SELECT ?", [(1,)])
+
+
+# ---- Columns
+
+
+def metadata_of(schema: pa.Schema) -> dict[str, dict[str, str]]:
+    """What Flight SQL tells of each column."""
+    return {
+        field.name: {
+            key.decode().removeprefix("ARROW:FLIGHT:SQL:"): value.decode()
+            for key, value in (field.metadata or {}).items()
+        }
+        for field in schema
+    }
+
+
+FLAGS = {"IS_AUTO_INCREMENT": "0", "IS_READ_ONLY": "1", "IS_SEARCHABLE": "1"}
+PLACE = {"CATALOG_NAME": "datafusion", "SCHEMA_NAME": "public"}
+
+
+def test_columns_of_tables_are_described(connection: flight.FlightClient) -> None:
+    """In the schemas that come with the list of tables."""
+    tables = ask(connection, CommandGetTables(table_name_filter_pattern="processes", include_schema=True, **PUBLIC))
+    (encoded,) = tables["table_schema"].to_pylist()
+    told = metadata_of(pa.ipc.read_schema(pa.py_buffer(encoded)))
+    place = {**PLACE, "TABLE_NAME": "processes", **FLAGS}
+    assert told["process_id"] == {**place, "TYPE_NAME": "VARCHAR", "IS_CASE_SENSITIVE": "1"}
+    assert told["start_ticks"] == {
+        **place,
+        "TYPE_NAME": "BIGINT",
+        "PRECISION": "19",
+        "SCALE": "0",
+        "IS_CASE_SENSITIVE": "0",
+    }
+    assert told["start_time"] == {
+        **place,
+        "TYPE_NAME": "TIMESTAMP",
+        "PRECISION": "29",
+        "SCALE": "9",
+        "IS_CASE_SENSITIVE": "0",
+    }
+    assert told["properties"] == {**place, "IS_CASE_SENSITIVE": "0", "IS_SEARCHABLE": "0"}
+
+
+def test_columns_of_views_are_described(connection: flight.FlightClient) -> None:
+    """By the schema that they are in."""
+    command = CommandGetTables(db_schema_filter_pattern="information%", include_schema=True)
+    for row in ask(connection, command).to_pylist():
+        for told in metadata_of(pa.ipc.read_schema(pa.py_buffer(row["table_schema"]))).values():
+            assert (told["SCHEMA_NAME"], told["TABLE_NAME"]) == ("information_schema", row["table_name"])
+
+
+def test_columns_of_results_are_described(connection: flight.FlightClient) -> None:
+    """By their type, and by their table where they come from one."""
+    sql = """
+        SELECT p.process_id AS id, count(*) AS n, 1.5::real AS r, 1.5::decimal(5, 2) AS d, true AS b,
+            DATE '2026-01-01' AS day
+        FROM processes p JOIN streams s USING (process_id) GROUP BY 1
+    """
+    told = metadata_of(connection.get_schema(descriptor(CommandStatementQuery(sql))).schema)
+    text = {"TYPE_NAME": "VARCHAR", "IS_CASE_SENSITIVE": "1"}
+    other = {**FLAGS, "IS_CASE_SENSITIVE": "0"}
+    assert told["id"] == {**FLAGS, **text, **PLACE, "TABLE_NAME": "processes"}
+    assert told["n"] == {**other, "TYPE_NAME": "BIGINT", "PRECISION": "19", "SCALE": "0"}
+    assert told["r"] == {**other, "TYPE_NAME": "REAL", "PRECISION": "7"}
+    assert told["d"] == {**other, "TYPE_NAME": "DECIMAL", "PRECISION": "5", "SCALE": "2"}
+    assert told["b"] == {**other, "TYPE_NAME": "BOOLEAN"}
+    assert told["day"] == {**other, "TYPE_NAME": "DATE", "PRECISION": "10"}
+
+
+def test_names_of_types_are_those_that_are_listed(connection: flight.FlightClient) -> None:
+    """And those that CAST takes."""
+    listed = ask(connection, CommandGetXdbcTypeInfo())["type_name"].to_pylist()
+    casts = ", ".join(f'CAST(NULL AS {name}) AS "{name}"' for name in listed)
+    told = metadata_of(connection.get_schema(descriptor(CommandStatementQuery(f"SELECT {casts}"))).schema)
+    for name in listed:
+        if not name.endswith("UNSIGNED"):
+            assert told[name]["TYPE_NAME"] == name
+
+
+def test_answers_about_the_server_have_no_such_metadata(connection: flight.FlightClient) -> None:
+    """Drivers compare their schemas exactly."""
+    for command in (CommandGetTables(), CommandGetSqlInfo(), CommandGetXdbcTypeInfo(), CommandGetCatalogs()):
+        assert not any(metadata_of(ask(connection, command).schema).values())

@@ -121,12 +121,6 @@ def test_wrapped_text_becomes_plain_text(wrapped: pa.Scalar) -> None:
     assert literal(wrapped) == "'x'"
 
 
-def test_nested_value_is_refused() -> None:
-    """SQL has no literal for it."""
-    with pytest.raises(InvalidArgument, match="cannot have type"):
-        literal(pa.scalar([1, 2]))
-
-
 @given(st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0")))
 def test_no_text_escapes_its_literal(text: str) -> None:
     """Whatever a value says, it stays one value, and holds no placeholder."""

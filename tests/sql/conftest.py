@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.preparing_engine import PreparingEngine
 from udtf.lake.lake import Lake
 from udtf.settings import MIB, QuerySettings
 from udtf.sql.engine import QueryEngine
@@ -20,9 +21,9 @@ def empty_lake(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lake]:
 
 @pytest.fixture
 def engine(empty_lake: Lake) -> Iterator[QueryEngine]:
-    """With little memory for each query, and room for two that compute."""
+    """With little memory for each query, and room for two that compute. What it plans, it prepares as well."""
     settings = QuerySettings(memory_bytes=128 * MIB, query_memory_bytes=64 * MIB, max_wait_s=60.0)
-    made = QueryEngine(empty_lake, settings)
+    made = PreparingEngine(empty_lake, settings)
     yield made
     made.close()
 

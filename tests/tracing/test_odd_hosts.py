@@ -7,6 +7,7 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from types import FrameType
 from typing import Any
 
@@ -16,6 +17,8 @@ import pytest
 from flightsrv import tracing
 from flightsrv.client import connect
 from flightsrv.server.lifecycle import RunningServer, running_server
+from flightsrv.tracing import session as session_module
+from flightsrv.tracing.imports import importing
 from flightsrv.tracing.sinks import RefusedError
 from tests.tracing.recorded import MemorySink, settings, tree
 
@@ -131,15 +134,59 @@ os._exit(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
     assert subprocess.run([sys.executable, "-c", program], timeout=TIMEOUT_S, check=False).returncode == 0
 
 
-def test_a_flush_of_what_has_ended_returns_at_once() -> None:
-    """Nobody is there to answer."""
-    session = tracing.start(sink=MemorySink())
-    session.stop()
-    begin_s = time.monotonic()
+def test_a_flush_of_what_has_ended_is_answered() -> None:
+    """Also in a child, which does not have the thread that sends. (A flush that is out of time returns False.)"""
+    session = tracing.start(sink=MemorySink(), settings=settings())
+    assert session.stop()
     assert session.flush(TIMEOUT_S)
     child = os.fork()
     if child == 0:
-        session.flush(TIMEOUT_S)
-        os._exit(0)
+        os._exit(0 if session.flush(TIMEOUT_S) else 1)
     assert os.waitpid(child, 0)[1] == 0
-    assert time.monotonic() - begin_s < TIMEOUT_S
+
+
+def test_a_flush_while_the_last_one_ends_is_answered() -> None:
+    """The thread that sends has looked for requests for the last time, and is not over yet."""
+
+    class Closing(MemorySink):
+        def __init__(self) -> None:
+            super().__init__()
+            self.is_closing = threading.Event()
+            self.may_end = threading.Event()
+
+        def close(self) -> None:
+            self.is_closing.set()
+            self.may_end.wait(TIMEOUT_S)
+
+    sink = Closing()
+    session = tracing.start(sink=sink, settings=settings())
+    with ThreadPoolExecutor(2) as threads:
+        stopped = threads.submit(session.stop)
+        assert sink.is_closing.wait(TIMEOUT_S)
+        flushed = threads.submit(session.flush, TIMEOUT_S)
+        while not flushed.running():
+            pass
+        sink.may_end.set()
+        assert stopped.result(TIMEOUT_S)
+        assert flushed.result(TIMEOUT_S)
+
+
+def test_a_fork_waits_for_the_description_of_the_process(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The child would find locks of the thread that is not there: of modules, of the C library."""
+    is_describing, may_go_on = threading.Event(), threading.Event()
+    describe = session_module.describe_process
+
+    def describe_slowly(start: Any) -> Any:
+        is_describing.set()
+        assert may_go_on.wait(TIMEOUT_S)
+        return describe(start)
+
+    monkeypatch.setattr(session_module, "describe_process", describe_slowly)
+    with tracing.start(sink=MemorySink(), settings=settings()):
+        assert is_describing.wait(TIMEOUT_S)
+        assert importing.locked()
+        may_go_on.set()
+        child = os.fork()
+        if child == 0:
+            os._exit(1 if importing.locked() else 0)
+        assert os.waitpid(child, 0)[1] == 0

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 import pyarrow as pa
+import pyarrow.compute as pc
 import pytest
 
 from flightsrv import tracing
@@ -102,7 +103,7 @@ def test_a_refused_block_does_not_hold_up_the_others(caplog: pytest.LogCaptureFi
     """It is counted, the reason is in the log, and what else there was is sent."""
 
     def refuse_empty_hands(table: str, batch: pa.RecordBatch) -> None:
-        if table == "blocks" and 2 in batch.column("nb_objects").to_pylist():
+        if table == "blocks" and 2 in pc.list_value_length(batch.column("thread_events")).to_pylist():
             raise tracing.RefusedError("two is a crowd")
 
     sink = FailingSink(refuse_empty_hands)

@@ -109,8 +109,8 @@ class _ChangePartitions(TableFunction):
 
 
 class MaterializePartitions(_ChangePartitions):
-    """Make the partitions that a time range of an instance needs, which have all streams of its process; counts those that
-    were not there."""
+    """Make the partitions that a time range of an instance needs, which have all streams of its process; counts those
+    that were not there."""
 
     name = "materialize_partitions"
 

@@ -1,8 +1,8 @@
 """`perfetto_trace_chunks(process_id, span_types, begin, end)`: a trace of one process, in chunks of whole packets.
 
 The way from rows to bytes: read the rows of the process -> the first chunk, its tracks, leaves -> for each kind of
-telemetry a view, whose partitions are read or built some at a time -> its tracer encodes them thread by thread -> pieces
-are put together into chunks.
+telemetry a view, whose partitions are read or built some at a time -> its tracer encodes them thread by thread ->
+pieces are put together into chunks.
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence

@@ -1,4 +1,4 @@
-"""Fingerprints of blocks: numbers by which the same events are known when they are sent again, however they are packed."""
+"""Fingerprints of blocks: numbers by which events are known when they are sent again, however they are packed."""
 
 from typing import Any
 

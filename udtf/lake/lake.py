@@ -18,13 +18,12 @@ from udtf.lake.jit import JitUpdater
 from udtf.lake.metadata import MetadataStore, StreamRow
 from udtf.lake.objects import ObjectStore, local_folder
 from udtf.lake.partition_store import PartitionStore
+from udtf.lake.removal import Removal
 from udtf.lake.settings import LakeSettings
 from udtf.lake.view import Sources, View
 from udtf.metrics import Metrics, QueryTally
 from udtf.time_range import WHOLE_LIFE, TimeRange
 from udtf.views.kind import Kind
-
-GARBAGE_AT_ONCE = 1000
 
 
 class Lake:
@@ -32,6 +31,7 @@ class Lake:
 
     Attributes:
         concurrency: how many things to do at once with its objects, unless told otherwise.
+        removal: what takes telemetry out of it.
     """
 
     def __init__(
@@ -59,6 +59,7 @@ class Lake:
         reads = ThreadPoolExecutor(self.concurrency, thread_name_prefix="read")
         self._sources = Sources(metadata, histories, partitions, jit, reads, self.concurrency)
         self._ingestion = Ingestion(metadata, objects, histories)
+        self.removal = Removal(metadata, objects)
 
     @staticmethod
     def open(
@@ -158,19 +159,8 @@ class Lake:
     def retire(self, kind: Kind, process_id: str, time_range: TimeRange) -> int:
         """Drop the partitions of a process that overlap a time range; returns their number."""
         rows = self.metadata.retire_partitions(kind.name, process_id, time_range, time.time_ns())
-        self.collect_garbage()
+        self.removal.collect_garbage()
         return len(rows)
-
-    def collect_garbage(self) -> int:
-        """Delete objects that no row names any more; returns their number. What cannot be deleted now stays garbage."""
-        deleted = 0
-        while keys := self.metadata.garbage(GARBAGE_AT_ONCE):
-            gone = [key for key in keys if self.objects.try_delete(key)]
-            self.metadata.deleted(gone)
-            deleted += len(gone)
-            if len(gone) < len(keys):
-                break
-        return deleted
 
     def process_of(self, kind: Kind, instance_id: str) -> str:
         """The process that an instance is of; raises NotFound if there is no such instance."""

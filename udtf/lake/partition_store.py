@@ -41,8 +41,8 @@ class PartitionStore:
         self.files.put(path, data)
 
     def keeps_rows(self, nb_events: int) -> bool:
-        """Whether to keep the decoded rows of a query of so many events: those of a long one would push out one another,
-        and all others."""
+        """Whether to keep the decoded rows of a query of so many events: those of a long one would push out all
+        others."""
         return nb_events <= self._max_kept_events
 
     def read(

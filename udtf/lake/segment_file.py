@@ -15,7 +15,7 @@ from udtf.lake.sealed import digest, join_parts, split_parts
 
 def encode_segment(events: dict[str, Events]) -> bytes:
     """The bytes of a segment, from its events by kind."""
-    return join_parts({kind: _encode(to_batch(part)) for kind, part in events.items()})
+    return join_parts({kind: _encode(to_batch(part.with_used_scopes())) for kind, part in events.items()})
 
 
 def content_hash(data: bytes) -> str:

@@ -11,6 +11,7 @@ from typing import Any
 
 from udtf.perfetto.kernels import SEQUENCE_ID
 from udtf.perfetto.messages import ProcessDescriptor, ThreadDescriptor, Trace, TracePacket, TrackDescriptor
+from udtf.program_name import program_name
 
 _GREATEST_ID = (1 << 31) - 1
 _FIRST_SYNTHETIC_ID = 1 << 30
@@ -21,7 +22,8 @@ _FIRST_SYNTHETIC_ID = 1 << 30
 class ProcessTrack:
     """A process as the trace shows it.
 
-    `pid` is what telemetry says, a positive decimal number if it is of use; `labels` are shown beside the name.
+    `name` is that of the program or its path, which is shown as `program_name` has it. `pid` is what telemetry says, a
+    decimal number of 31 bits if it is of use; `labels` are shown beside the name.
     """
 
     process_id: str
@@ -38,7 +40,8 @@ class ProcessTrack:
     @property
     def shown_pid(self) -> int:
         """The pid, or one made from `process_id` where that is of no use."""
-        return _usable_id(self.pid) or _synthetic_id(self.uuid, frozenset())
+        pid = _usable_id(self.pid)
+        return _synthetic_id(self.uuid, frozenset()) if pid is None else pid
 
 
 @dataclass(frozen=True)
@@ -67,7 +70,7 @@ def process_descriptor(process: ProcessTrack) -> bytes:
             uuid=process.uuid,
             process=ProcessDescriptor(
                 pid=process.shown_pid,
-                process_name=process.name,
+                process_name=program_name(process.name, " ".join(process.command_line)),
                 start_timestamp_ns=process.start_ns,
                 cmdline=process.command_line,
                 process_labels=process.labels,
@@ -108,11 +111,12 @@ def child_descriptor(parent_uuid: int, uuid: int, name: str) -> bytes:
 def shown_tids(process: ProcessTrack, threads: Sequence[ThreadTrack]) -> Mapping[str, int]:
     """A tid for each stream, all different: two tracks of one (pid, tid) would be shown as one thread.
 
-    A stream keeps the tid of its telemetry if that is a positive int32 and no stream before has it. Operating systems
-    use ids again, so that happens; such a stream gets a tid made from its own id.
+    A stream keeps the tid of its telemetry if that is a number of 31 bits and no stream before has it. Operating
+    systems use ids again, so that happens; such a stream gets a tid made from its own id.
     """
     tids: dict[str, int] = {}
-    used: set[int] = set()
+    # Thread 0 of process 0 is the idle task, which has its name already.
+    used = {0} if process.shown_pid == 0 else set()
     for thread in threads:
         tid = _usable_id(thread.tid)
         if tid is not None and tid not in used:
@@ -127,11 +131,11 @@ def shown_tids(process: ProcessTrack, threads: Sequence[ThreadTrack]) -> Mapping
 
 
 def _usable_id(text: str | None) -> int | None:
-    """A pid or tid from text. Zero is the idle task's."""
+    """A pid or tid from text. Some senders number from zero: to profilers, a GPU is a process."""
     if text is None or not text.isascii() or not text.isdigit() or len(text) > 10:
         return None
     number = int(text)
-    return number if 0 < number <= _GREATEST_ID else None
+    return number if number <= _GREATEST_ID else None
 
 
 def _synthetic_id(uuid: int, used: set[int] | frozenset[int]) -> int:

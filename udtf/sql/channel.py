@@ -1,5 +1,6 @@
 """A socket that carries messages, rows and other sockets between the engine and its workers."""
 
+import io
 import pickle
 import select
 import socket
@@ -25,8 +26,10 @@ class Channel:
         self._poll.register(end, select.POLLIN)
 
     def send(self, message: object) -> None:
-        """Say something."""
-        self._send(pickle.dumps(message, pickle.HIGHEST_PROTOCOL))
+        """Say something. It may hold schemas, but no types of Arrow by themselves."""
+        pickled = io.BytesIO()
+        _Pickler(pickled, pickle.HIGHEST_PROTOCOL).dump(message)
+        self._send(pickled.getbuffer())
 
     def receive(self) -> Any:
         """Wait for what the other end says."""
@@ -68,7 +71,7 @@ class Channel:
     def close(self) -> None:
         self._end.close()
 
-    def _send(self, data: bytes | pa.Buffer) -> None:
+    def _send(self, data: memoryview | pa.Buffer) -> None:
         self._end.sendall(_SIZE.pack(len(data)))
         self._end.sendall(data)
 
@@ -85,6 +88,20 @@ class Channel:
                 raise EOFError
             rest = rest[received:]
         return data
+
+
+class _Pickler(pickle.Pickler):
+    """Writes schemas as Arrow IPC does. Arrow pickles them by way of its constructors in Python, which do not have all
+    types."""
+
+    def reducer_override(self, written: Any) -> Any:
+        if isinstance(written, pa.Schema):
+            return _read_schema, (written.serialize().to_pybytes(),)
+        return NotImplemented
+
+
+def _read_schema(written: bytes) -> pa.Schema:
+    return pa.ipc.read_schema(pa.py_buffer(written))
 
 
 def rows(channel: Channel) -> Iterator[pa.RecordBatch]:

@@ -18,7 +18,7 @@ from udtf.settings import QuerySettings
 from udtf.sql.conversation import Conversation
 from udtf.sql.lake_tables import LakeTables, catalog_of
 from udtf.sql.messages import Plan, Planned
-from udtf.sql.plain_types import without_views
+from udtf.sql.plain_arrays import converted, without_rows
 from udtf.sql.worker_pool import WorkerPool
 
 __all__ = ["Prepared", "Query", "QueryCancelled", "QueryContext", "QueryEngine"]
@@ -45,8 +45,7 @@ class QueryEngine:
         """Plan one statement whose parameters (`$1`) have no values yet. Raises as `plan`."""
         context = context or QueryContext()
         planned = self._planned(Plan(sql, context.db_schema, is_open=True), self._tables(context))
-        types = {name: without_views(kind) for name, kind in planned.parameter_types.items()}
-        return Prepared(_plain_schema(planned.schema), types)
+        return Prepared(planned.schema, {field.name: field.type for field in planned.parameters})
 
     def plan(self, sql: str, context: QueryContext | None = None) -> "Query":
         """Plan one statement. Nothing is read or changed before its batches are.
@@ -100,7 +99,7 @@ class Query:
         self._tables = tables
         self._wanted = wanted
         self._planned = planned
-        self.schema = _plain_schema(planned.schema)
+        self.schema = planned.schema
 
     def batches(self, is_cancelled: Callable[[], bool] = lambda: False) -> Generator[pa.RecordBatch, None, None]:
         """The rows, in batches that carry `schema`; an empty one says that there is nothing new yet. Closing the
@@ -117,7 +116,7 @@ class Query:
         cancellation = self._tables.cancellation
         cancellation.is_cancelled = partial(_is_over, self._engine.workers, is_cancelled)
         scan = self._planned.scan
-        nothing = pa.RecordBatch.from_pylist([], self.schema)
+        nothing = without_rows(self.schema)
         try:
             with closing(self._computed() if scan is None else self._tables.scan(scan)) as batches:
                 yield from (nothing if batch is None else self._conform(batch) for batch in batches)
@@ -136,16 +135,9 @@ class Query:
                 self._tables.worker_used(worker.peak_bytes)
 
     def _conform(self, batch: pa.RecordBatch) -> pa.RecordBatch:
-        """Columns as declared: DataFusion may narrow nullability, and clients do not know views."""
-        columns = [
-            column if column.type == field.type else column.cast(field.type)
-            for column, field in zip(batch.columns, self.schema, strict=True)
-        ]
+        """Columns as declared, nullability included."""
+        columns = [converted(column, field.type) for column, field in zip(batch.columns, self.schema, strict=True)]
         return pa.RecordBatch.from_arrays(columns, schema=self.schema)
-
-
-def _plain_schema(schema: pa.Schema) -> pa.Schema:
-    return pa.schema([field.with_type(without_views(field.type)) for field in schema])
 
 
 def _is_over(workers: WorkerPool, is_cancelled: Callable[[], bool]) -> bool:

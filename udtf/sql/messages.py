@@ -40,12 +40,12 @@ class Planned:
     """A statement has been planned.
 
     Attributes:
-        parameter_types: by placeholder (`$1`), of those whose type is settled.
+        parameters: by placeholder (`$1`), those whose type is settled.
         scan: what the statement comes down to, if that is the rows of one table and nothing else.
     """
 
     schema: pa.Schema
-    parameter_types: Mapping[str, pa.DataType]
+    parameters: pa.Schema
     scan: TableScan | None
 
 

@@ -13,6 +13,16 @@ TableKey: TypeAlias = str | int
 """A table by its name, or the result of a table function by the number that it got when it was planned."""
 
 
+TABLE_OF_COLUMN = b"udtf:table"
+"""The key of metadata of a column that holds the name of the table that it comes from. DataFusion hands it on to what
+is made of one column by a cast or a choice, and to nothing else that is computed."""
+
+
+def with_table_of_columns(schema: pa.Schema, table: str) -> pa.Schema:
+    """The columns of a table, each with its name."""
+    return pa.schema([field.with_metadata({TABLE_OF_COLUMN: table.encode()}) for field in schema])
+
+
 @dataclass(frozen=True)
 class Catalog:
     """All tables that there are, with their columns, and all table functions, with their parameters."""

@@ -1,7 +1,7 @@
 // What the page asks the gateway. Paths are relative, so that the gateway may be below any path of a proxy.
 
 import { AnswerReader } from "./answers.js";
-import { rfc3339 } from "./times.js";
+import { parseTime, rfc3339 } from "./times.js";
 
 /** Something went wrong, in words for people. */
 export class Problem extends Error {}
@@ -16,6 +16,16 @@ export async function getJson(path, parameters = {}, signal = undefined) {
 /** Parameters `begin` and `end` of a range in nanoseconds, none for null. */
 export function rangeParameters(range) {
   return range === null ? {} : { begin: rfc3339(range.begin), end: rfc3339(range.end) };
+}
+
+/**
+ * The range that two texts mean, which people write in many ways; null where a text is empty. Throws Problem, which says
+ * which text is wrong.
+ */
+export async function readRange(begin, end, signal) {
+  const given = Object.entries({ begin, end }).filter(([, text]) => text.trim());
+  const range = await getJson("api/range", Object.fromEntries(given), signal);
+  return { begin: range.begin && parseTime(range.begin), end: range.end && parseTime(range.end) };
 }
 
 /**
@@ -57,7 +67,7 @@ async function ask(path, options) {
     response = await fetch(path, options);
   } catch (error) {
     if (error.name === "AbortError") throw error;
-    throw new Problem("The gateway does not answer. It may have been stopped, or the network is away.");
+    throw new Problem("The gateway does not answer. It may have stopped, or the network is down.");
   }
   if (response.ok) return response;
   let message = `The gateway answered with status ${response.status}.`;

@@ -24,12 +24,20 @@ export function debounced(work, delayMs) {
   };
 }
 
-/** Makes somebody else's text stand for itself: whatever its direction, it does not turn what is around it. */
+/** Text of telemetry, whose direction of writing does not change that of the text around it. */
 export function isolated(text) {
   return element("bdi", {}, text);
 }
 
-/** Whether a key belongs to a field that somebody types into. */
+/** Whether a key belongs to a field that takes text. */
 export function isTyping(event) {
   return event.target.matches("input:not([type=checkbox]), select, textarea");
+}
+
+/** The key / leads to a field, also where that is so already and nothing has been typed since. */
+export function focusBySlash(event, field) {
+  const isUntouched = event.target === field && field.selectionStart === 0 && field.selectionEnd === field.value.length;
+  if (event.key !== "/" || event.ctrlKey || event.metaKey || event.altKey || (isTyping(event) && !isUntouched)) return;
+  event.preventDefault();
+  field.select();
 }

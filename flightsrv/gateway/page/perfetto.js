@@ -4,22 +4,27 @@
 import { Problem } from "./api.js";
 
 const PING_EVERY_MS = 100;
+const SLOW_AFTER_MS = 5_000;
 const ANSWER_WITHIN_MS = 60_000;
 
 /** The browser did not let a window open; a click on a button may. */
 export class PopupBlocked extends Problem {}
 
+/** The Perfetto UI does not answer. */
+export class NoAnswer extends Problem {}
+
 /**
- * Opens the Perfetto UI at `address` and gives it the trace once it answers. The range in nanoseconds is what it shows at
- * first, null is all. Throws PopupBlocked, or Problem where the window is closed, or does not answer.
+ * Opens the Perfetto UI at `address` and gives it the trace once it answers; `shown` is { title, range, program }. The
+ * range in nanoseconds is what it shows at first, null is all. `onSlow` is called where it does not answer for seconds.
+ * Throws PopupBlocked, NoAnswer, or Problem where the window is closed.
  */
-export async function openInPerfetto(address, trace, title, range, signal) {
+export async function openInPerfetto(address, trace, shown, signal, onSlow) {
   const url = new URL(address, location.href);
-  const opened = open(withRange(url, range), "_blank");
+  const opened = open(withView(url, shown), "_blank");
   if (opened === null) throw new PopupBlocked("The browser did not let the Perfetto UI open a window.");
-  await answer(opened, url, signal);
+  await answer(opened, url, signal, onSlow);
   const buffer = await bytesOf(trace);
-  const message = { perfetto: { buffer, title, fileName: `${title}.pftrace` } };
+  const message = { perfetto: { buffer, title: shown.title, fileName: `${shown.title}.pftrace` } };
   opened.postMessage(message, { targetOrigin: url.origin, transfer: [buffer] });
 }
 
@@ -32,14 +37,24 @@ async function bytesOf(trace) {
 }
 
 /** The UI reads what to show from the arguments of its page, which stand in the fragment. */
-function withRange(url, range) {
-  if (range === null) return url.href;
+function withView(url, { range, program }) {
+  const expand = { id: "dev.perfetto.ExpandTracksByRegex", args: [`^${escaped(program)}`] };
+  const view = new URLSearchParams({ startupCommands: JSON.stringify([expand]) });
+  if (range !== null) {
+    view.set("visStart", range.begin);
+    view.set("visEnd", range.end);
+  }
   const page = url.hash || "#!/viewer";
-  return `${url.href.split("#")[0]}${page}${page.includes("?") ? "&" : "?"}visStart=${range.begin}&visEnd=${range.end}`;
+  // The UI does not read + as a space.
+  return `${url.href.split("#")[0]}${page}${page.includes("?") ? "&" : "?"}${view.toString().replaceAll("+", "%20")}`;
 }
 
-/** Until the page is loaded nobody hears, so it is asked again and again; nothing secret is in the question. */
-function answer(opened, url, signal) {
+function escaped(text) {
+  return text.replace(/[\\^$.*+?()[\]{}|]/g, "\\$&");
+}
+
+/** A page that is still loading does not answer, so it is asked again and again; nothing secret is in the question. */
+function answer(opened, url, signal, onSlow) {
   return new Promise((resolve, reject) => {
     const finished = new AbortController();
     const settle = (how, value) => {
@@ -48,19 +63,29 @@ function answer(opened, url, signal) {
       how(value);
     };
     const begin = performance.now();
+    let isSlow = false;
     const pings = setInterval(() => {
+      const elapsedMs = performance.now() - begin;
       if (opened.closed) {
         settle(reject, new Problem("The window of the Perfetto UI was closed before it took the trace."));
-      } else if (performance.now() - begin > ANSWER_WITHIN_MS) {
-        settle(reject, new Problem(`The Perfetto UI at ${url.origin} did not answer within a minute. Is it reachable?`));
+      } else if (elapsedMs > ANSWER_WITHIN_MS) {
+        settle(reject, new NoAnswer(`${url.host} did not answer within a minute.`));
       } else {
+        if (!isSlow && elapsedMs > SLOW_AFTER_MS) {
+          isSlow = true;
+          onSlow();
+        }
         opened.postMessage("PING", "*");
       }
     }, PING_EVERY_MS);
     const hear = (event) => {
       if (event.source === opened && event.origin === url.origin && event.data === "PONG") settle(resolve);
     };
+    const leave = () => {
+      opened.close();
+      settle(reject, signal.reason);
+    };
     addEventListener("message", hear, { signal: finished.signal });
-    signal.addEventListener("abort", () => settle(reject, signal.reason), { signal: finished.signal });
+    signal.addEventListener("abort", leave, { signal: finished.signal });
   });
 }

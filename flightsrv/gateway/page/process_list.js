@@ -2,8 +2,8 @@
 
 import { rewrite } from "./address.js";
 import { getJson, Problem } from "./api.js";
-import { debounced, element, isolated, isTyping } from "./dom.js";
-import { processAddress, programName } from "./process.js";
+import { debounced, element, focusBySlash, isolated } from "./dom.js";
+import { ownProperties, processAddress } from "./process.js";
 import { duration, localTime, parseTime, toSeconds } from "./times.js";
 
 const PAGE_SIZE = 50;
@@ -31,7 +31,7 @@ export function showProcessList(view, parameters, setCrumb, signal) {
     type: "search",
     id: "search",
     value: state.search,
-    placeholder: "Program, host, user, id, command line …",
+    placeholder: "Program, host, user, id, property …",
     autocomplete: "off",
     spellcheck: false,
     "aria-label": "Search processes",
@@ -144,10 +144,8 @@ export function showProcessList(view, parameters, setCrumb, signal) {
   }
 
   function focusSearch(event) {
-    if (event.key === "/" && !isTyping(event)) {
-      event.preventDefault();
-      search.select();
-    } else if (event.key === "ArrowDown" && event.target === search) {
+    focusBySlash(event, search);
+    if (event.key === "ArrowDown" && event.target === search) {
       event.preventDefault();
       body.querySelector("a")?.focus();
     }
@@ -179,14 +177,17 @@ function programCell(process, address) {
   return element(
     "a",
     { class: "program", href: address },
-    clipped("strong", programName(process)),
-    clipped("small", command),
+    clipped("strong", process.program),
+    clipped("small", [...ownProperties(process), command].join("  "), [
+      ...ownProperties(process).map((text) => element("span", { class: "property" }, isolated(text))),
+      isolated(command),
+    ]),
   );
 }
 
 /** Text of any length in a cell that has little room; the pointer shows all of it. */
-function clipped(tag, text) {
-  return element(tag, { class: "clipped", title: text }, isolated(text));
+function clipped(tag, text, content = isolated(text)) {
+  return element(tag, { class: "clipped", title: text }, content);
 }
 
 function lastDataCell(process) {

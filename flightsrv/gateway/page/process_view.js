@@ -1,14 +1,18 @@
 // One process: what it is, its threads over time, and the trace of a range of it.
 
 import { rewrite } from "./address.js";
-import { getJson, Problem, rangeParameters } from "./api.js";
-import { debounced, element, isolated, isTyping } from "./dom.js";
-import { processAddress, programName } from "./process.js";
-import { Timeline, withRanges } from "./timeline.js";
+import { getJson, Problem, rangeParameters, readRange } from "./api.js";
+import { debounced, element, focusBySlash, isolated, isTyping } from "./dom.js";
+import { withNews } from "./following.js";
+import { processAddress } from "./process.js";
+import { ThreadFilter } from "./thread_filter.js";
+import { endingAt, Timeline, withRanges } from "./timeline.js";
 import { count, duration, parseTime, rangeText, readable, rfc3339, size, toSeconds } from "./times.js";
 import { TracePanel } from "./trace_panel.js";
 
 const SETTLED_MS = 200;
+const FOLLOW_EVERY_MS = 2000;
+const LAST = { "Last 10 s": 10_000_000_000n, "Last minute": 60_000_000_000n };
 const NARROW_SHARE = 1 / 20;
 
 export async function showProcess(view, processId, parameters, setCrumb, signal) {
@@ -21,8 +25,8 @@ export async function showProcess(view, processId, parameters, setCrumb, signal)
       getJson(`${path}/threads`, {}, signal),
       getJson("api/settings", {}, signal),
     ]);
-    setCrumb(programName(process));
-    new ProcessView(view, process, threads, settings, signal).start(parameters);
+    setCrumb(process.program);
+    await new ProcessView(view, process, threads, settings, signal).start(parameters);
     view.querySelector("h1").focus({ preventScroll: true });
   } catch (error) {
     if (error.name === "AbortError") return;
@@ -39,32 +43,36 @@ class ProcessView {
   constructor(view, process, { threads, begin, end }, settings, signal) {
     this.view = view;
     this.process = process;
-    this.threads = withRanges(threads.toSorted(byKindAndName));
+    this.path = `api/processes/${encodeURIComponent(process.process_id)}`;
+    this.threads = withRanges(threads);
     this.signal = signal;
     this.life = begin === null ? null : { begin: parseTime(begin), end: parseTime(end) };
     this.range = null;
+    this.isUnreadable = false;
     this.info = null;
     this.spans = {
       thread: this.buildChoice("thread", "Thread spans"),
       async: this.buildChoice("async", "Async spans"),
     };
-    this.panel = new TracePanel(() => this.choice(), settings.perfetto_ui, signal);
+    this.panel = new TracePanel(() => this.choice(), settings, signal);
+    this.filter = new ThreadFilter(() => this.arrange());
     this.estimate = element("p", { class: "estimate", role: "status" });
     this.settled = debounced(() => this.settle(), SETTLED_MS);
     this.zoomed = debounced(() => this.loadThreads(), SETTLED_MS);
   }
 
-  start(parameters) {
+  async start(parameters) {
     const heading = this.buildHeading();
     if (this.life === null) {
       this.view.replaceChildren(heading, element("p", { class: "empty" }, "This process has sent no events yet."));
       return;
     }
     const handlers = { onselect: (range) => this.setRange(range), onzoom: () => this.showZoom() };
-    this.timeline = new Timeline(this.life, this.threads, handlers, this.signal);
+    this.timeline = new Timeline(this.life, this.filter.of(this.threads), handlers, this.signal);
     this.view.replaceChildren(
       heading,
       this.buildRange(),
+      element("div", { class: "toolbar" }, this.filter.element, element("span", { class: "zoom" }, this.buildZoom())),
       this.timeline.element,
       element(
         "div",
@@ -76,10 +84,13 @@ class ProcessView {
       ),
     );
     addEventListener("keydown", (event) => this.pressKey(event), { signal: this.signal });
-    const [begin, end] = ["begin", "end"].map((name) => parseTime(parameters.get(name) ?? ""));
-    this.setRange(begin !== null && end !== null && begin <= end ? { begin, end } : null);
+    const [begin, end] = ["begin", "end"].map((name) => parameters.get(name) ?? "");
+    const [from, until] = [parseTime(begin), parseTime(end)];
+    this.setRange(from !== null && until !== null && from <= until ? { begin: from, end: until } : null);
     this.showZoom();
     this.showNarrowRange();
+    this.loadOpenSpans();
+    if (this.range === null && (begin || end)) await this.readTexts(begin, end);
   }
 
   buildHeading() {
@@ -100,7 +111,7 @@ class ProcessView {
     const list = (entries) =>
       element("dl", {}, entries.map(([name, value]) =>
         element("div", {}, element("dt", {}, isolated(name)), element("dd", {}, text(value)))));
-    const title = element("h1", { tabIndex: -1, title: programName(process) }, isolated(programName(process)));
+    const title = element("h1", { tabIndex: -1, title: process.program }, isolated(process.program));
     return element(
       "div",
       { class: "heading" },
@@ -124,20 +135,26 @@ class ProcessView {
     this.fields = { begin: field("begin", "Begin, UTC"), end: field("end", "End, UTC") };
     this.length = element("output", { class: "length" });
     const mark = (kind, text) => element("span", { class: kind, "aria-hidden": "true" }, text);
-    const button = (title, help, act) => element("button", { type: "button", title: help, onclick: act }, title);
-    this.zoomButtons = {
-      in: button("Zoom in", "Key +", () => this.timeline.zoomBy(1 / 2)),
-      out: button("Zoom out", "Key -", () => this.timeline.zoomBy(2)),
-      range: button("Zoom to range", "Key z", () => this.timeline.zoom(this.range)),
-      all: button("Whole life", "Key 0", () => this.showAll()),
-    };
+    const last = Object.entries(LAST).map(([title, length]) => button(title, "Of the process", () => this.chooseLast(length)));
+    this.followButton = button("Follow", "Show new data as it comes: key f", () => this.follow());
+    this.followButton.setAttribute("aria-pressed", "false");
     return element(
       "div",
       { class: "toolbar range" },
       element("span", { class: "fields" }, this.fields.begin, mark("dash", "–"), this.fields.end, mark("unit", "UTC")),
       this.length,
-      element("span", { class: "zoom" }, Object.values(this.zoomButtons)),
+      element("span", { class: "recent" }, last, this.followButton),
     );
+  }
+
+  buildZoom() {
+    this.zoomButtons = {
+      in: button("Zoom in", "Key +", () => this.timeline.zoomBy(1 / 2)),
+      out: button("Zoom out", "Key -", () => this.timeline.zoomBy(2)),
+      range: button("Zoom to range", "Key z", () => this.timeline.zoom(this.range)),
+      all: button("Show all", "Key 0", () => this.showAll()),
+    };
+    return Object.values(this.zoomButtons);
   }
 
   buildChoice(kind, label) {
@@ -177,12 +194,83 @@ class ProcessView {
   }
 
   readFields() {
-    const [begin, end] = [this.fields.begin, this.fields.end].map((field) => parseTime(field.value));
-    this.fields.begin.setAttribute("aria-invalid", begin === null);
-    this.fields.end.setAttribute("aria-invalid", end === null || (begin !== null && end < begin));
+    return this.readTexts(this.fields.begin.value, this.fields.end.value);
+  }
+
+  /** Chooses the range that two texts mean. */
+  async readTexts(beginText, endText) {
     this.panel.enabled = false;
-    if (begin !== null && end !== null && begin <= end) this.timeline.choose({ begin, end });
-    else this.showProblem("Times are written as 2026-01-01 10:00:00.5, UTC, and the end must not lie before the begin.");
+    try {
+      const { begin, end } = await readRange(beginText, endText, this.signal);
+      const range = { begin: begin ?? this.life.begin, end: end ?? this.life.end };
+      if (range.begin > range.end) throw new Problem("There is no data in this time.");
+      this.timeline.choose(range);
+    } catch (error) {
+      if (error.name === "AbortError") return;
+      if (!(error instanceof Problem)) throw error;
+      Object.assign(this.fields.begin, { value: beginText });
+      Object.assign(this.fields.end, { value: endText });
+      for (const [name, field] of Object.entries(this.fields)) {
+        field.setAttribute("aria-invalid", error.message.toLowerCase().startsWith(name));
+      }
+      this.isUnreadable = true;
+      this.showProblem(error.message);
+    }
+  }
+
+  /** The end of what is known of the process, which moves on while it is followed. */
+  chooseLast(length) {
+    const { begin, end } = endingAt({ begin: 0n, end: length }, this.life.end);
+    this.timeline.choose({ begin: begin < this.life.begin ? this.life.begin : begin, end });
+    this.showNarrowRange();
+  }
+
+  get isFollowing() {
+    return this.followButton.getAttribute("aria-pressed") === "true";
+  }
+
+  /** Begins to show new data as it comes, or stops that. */
+  async follow() {
+    this.followButton.setAttribute("aria-pressed", !this.isFollowing);
+    while (this.isFollowing && !this.signal.aborted) {
+      if (!document.hidden && !this.panel.isBusy) await this.showNews();
+      await new Promise((resolve) => setTimeout(resolve, FOLLOW_EVERY_MS));
+    }
+  }
+
+  async showNews() {
+    try {
+      const known = this.life;
+      const { threads, life } = await withNews(this.path, this, this.signal);
+      if (this.panel.isBusy || (life.end === known.end && threads.length === this.threads.length)) return;
+      [this.threads, this.life] = [threads, life];
+      this.timeline.extend(life);
+      this.arrange();
+      this.loadOpenSpans();
+      if (this.range === null) this.setRange(null);
+      else if (this.range.end === known.end) this.setRange(endingAt(this.range, life.end));
+      this.showZoom();
+    } catch (error) {
+      if (error.name === "AbortError") return;
+      if (!(error instanceof Problem)) throw error;
+      this.followButton.setAttribute("aria-pressed", "false");
+      this.showProblem(error.message, () => this.follow());
+    }
+  }
+
+  arrange() {
+    this.timeline.arrange(this.filter.of(this.threads), this.threads.length);
+  }
+
+  /** Drawn once it is known; without it the page is of use as well. */
+  async loadOpenSpans() {
+    try {
+      const { open_spans: found } = await getJson(`${this.path}/open_spans`, {}, this.signal);
+      const open = found.map((spans) => [spans.stream_id, { ...spans, begin: parseTime(spans.begin) }]);
+      this.timeline.showOpen(new Map(open), this.threads);
+    } catch (error) {
+      if (error.name !== "AbortError" && !(error instanceof Problem)) throw error;
+    }
   }
 
   showAll() {
@@ -197,13 +285,16 @@ class ProcessView {
   }
 
   pressKey(event) {
+    focusBySlash(event, this.filter.field);
     if (isTyping(event) || event.ctrlKey || event.metaKey || event.altKey) return;
-    const button = { "+": "in", "=": "in", "-": "out", z: "range", 0: "all" }[event.key];
-    if (button !== undefined) this.zoomButtons[button].click();
+    const zoom = { "+": "in", "=": "in", "-": "out", z: "range", 0: "all" }[event.key];
+    if (zoom !== undefined) this.zoomButtons[zoom].click();
+    if (event.key === "f") this.followButton.click();
   }
 
   /** Something else is chosen now. */
   change() {
+    this.isUnreadable = false;
     this.panel.reset();
     this.panel.enabled = this.spanTypes !== null;
     this.info = null;
@@ -212,9 +303,9 @@ class ProcessView {
     this.settled();
   }
 
-  /** It stays so for a moment: browsers limit how often an address changes, and the server has better to do. */
+  /** It has stayed so for a moment: browsers limit how often an address changes, and each estimate costs a query. */
   settle() {
-    if (this.signal.aborted) return;
+    if (this.signal.aborted || this.isUnreadable) return;
     const query = this.range === null ? "" : `?begin=${rfc3339(this.range.begin)}&end=${rfc3339(this.range.end)}`;
     if (!rewrite(`${processAddress(this.process.process_id)}${query}`)) return;
     if (this.spanTypes !== null) this.loadInfo();
@@ -231,7 +322,7 @@ class ProcessView {
       const parameters = { ...rangeParameters(asked), span_types: this.spanTypes };
       const path = `api/perfetto/${encodeURIComponent(this.process.process_id)}/info`;
       const info = await getJson(path, parameters, this.signal);
-      if (asked !== this.range || parameters.span_types !== this.spanTypes) return;
+      if (asked !== this.range || parameters.span_types !== this.spanTypes || this.isUnreadable) return;
       this.info = info;
       this.showEstimate();
     } catch (error) {
@@ -251,18 +342,18 @@ class ProcessView {
     const chosen = { thread: info.thread_events, async: info.async_events };
     const events = Object.keys(chosen).reduce((sum, kind) => sum + (this.includes(kind) ? chosen[kind] : 0), 0);
     if (events === 0) {
-      this.estimate.textContent = "There is nothing in this range.";
+      this.estimate.textContent = "There is no data in this range.";
       return;
     }
     const time = duration(Math.max(1e8, Math.round(info.estimate.seconds * 10) * 1e8));
     this.estimate.replaceChildren(
       element("strong", {}, `About ${size(roundedTo2(info.estimate.size_bytes))}, ${time}`),
       element("span", {}, `${count(roundedTo2(events), "event")} in ${this.sources(info)}`),
-      ...(info.materialized < 0.5 ? [element("span", {}, "not materialized yet")] : []),
+      ...(info.materialized < 0.5 ? [element("span", {}, "slower the first time")] : []),
     );
   }
 
-  /** Who has events in the range. */
+  /** What has events in the range. */
   sources({ threads, async_streams: streams }) {
     return [
       this.includes("thread") && threads > 0 && count(threads, "thread"),
@@ -282,7 +373,7 @@ class ProcessView {
   async loadThreads() {
     const { window } = this.timeline;
     try {
-      const path = `api/processes/${encodeURIComponent(this.process.process_id)}/threads`;
+      const path = `${this.path}/threads`;
       const ask = async () => withRanges((await getJson(path, rangeParameters(window), this.signal)).threads);
       const threads = this.timeline.isWhole ? this.threads : await ask();
       if (window !== this.timeline.window) return;
@@ -308,7 +399,8 @@ class ProcessView {
         include_thread_spans: this.includes("thread"),
         include_async_spans: this.includes("async"),
       },
-      title: `${programName(this.process)} ${rangeText(range)}`,
+      title: `${this.process.program} ${rangeText(range)}`,
+      program: this.process.program,
       range: this.range && this.visibleRange(),
       estimateBytes: () => this.info?.estimate.size_bytes ?? 0,
       threadNames: new Map(this.threads.map((thread) => [thread.stream_id, thread.name])),
@@ -334,14 +426,8 @@ function processLink(processId) {
   return element("a", { href: processAddress(processId) }, element("code", {}, processId));
 }
 
-/** Threads first; worker-2 before worker-10. */
-function byKindAndName(one, other) {
-  const kinds = ["thread", "async"];
-  return (
-    kinds.indexOf(one.kind) - kinds.indexOf(other.kind) ||
-    one.name.localeCompare(other.name, "en", { numeric: true }) ||
-    Number(one.thread_id) - Number(other.thread_id)
-  );
+function button(title, help, act) {
+  return element("button", { type: "button", title: help, onclick: act }, title);
 }
 
 function roundedTo2(number) {

@@ -15,6 +15,8 @@ const MIN_WINDOW_NS = 1000n;
 const ZOOM_STEP = 2;
 const DAY_NS = 86_400_000_000_000n;
 const LABEL_MARGIN = 6;
+const OPEN_LINE = 2;
+const OPEN_HEAD = 8;
 
 /** Threads as the gateway lists them, with ranges as a timeline takes them: { begin, end, rate }. */
 export function withRanges(threads) {
@@ -27,39 +29,38 @@ export function withRanges(threads) {
 
 /**
  * `life` is the range of the whole process, and `threads` are those of `withRanges`; ranges are { begin, end } in
- * nanoseconds. `onselect` gets the range that somebody chose, null for all of it; `onzoom` is called when another range
- * is on the screen.
+ * nanoseconds. `onselect` gets the range that was chosen, null for all of it; `onzoom` is called when another range is on
+ * the screen.
  */
 export class Timeline {
   constructor(life, threads, { onselect, onzoom }, signal) {
-    this.life = life;
-    this.whole = atLeast(life, MIN_WINDOW_NS);
+    this.setLife(life);
     this.window = this.whole;
     this.selection = null;
-    this.isOfDays = date(life.begin) !== date(life.end);
+    this.open = new Map();
+    this.rowOf = new Map();
     this.onselect = onselect;
     this.onzoom = onzoom;
-    this.build(threads);
+    this.build();
     this.show(threads);
     // Of a thousand rows, those are drawn that can be seen.
     this.seen = new Set();
     this.watch = new IntersectionObserver((changes) => this.see(changes), { root: this.rows, rootMargin: "200px 0px" });
-    for (const row of this.rows.children) this.watch.observe(row);
+    this.arrange(threads, threads.length);
     new ResizeObserver(() => this.draw()).observe(this.plot);
     matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => this.draw(), { signal });
   }
 
-  build(threads) {
-    const number = (kind) => threads.filter((thread) => thread.kind === kind).length;
-    const [ofThreads, ofAsync] = [number("thread"), number("async")];
-    this.gutter = element(
-      "span",
-      { class: "gutter" },
-      ofThreads > 0 && count(ofThreads, "thread"),
-      ofAsync > 0 && element("em", {}, `${ofAsync.toLocaleString("en")} async`),
-    );
+  setLife(life) {
+    this.life = life;
+    this.whole = atLeast(life, MIN_WINDOW_NS);
+    this.isOfDays = date(life.begin) !== date(life.end);
+  }
+
+  build() {
+    this.gutter = element("span", { class: "gutter", role: "status" });
     this.ticks = element("div", { class: "ticks", "aria-hidden": "true" });
-    this.rows = element("ul", { class: "rows", tabIndex: 0, "aria-label": "Threads" }, threads.map(buildRow));
+    this.rows = element("ul", { class: "rows", tabIndex: 0, "aria-label": "Threads" });
     this.pointer = element("div", { class: "pointer", hidden: true }, element("span"));
     this.before = element("div", { class: "shade" });
     this.after = element("div", { class: "shade" });
@@ -103,6 +104,52 @@ export class Timeline {
     });
   }
 
+  /** Shows these threads, of so many, in this order. */
+  arrange(threads, total) {
+    for (const thread of threads) {
+      if (this.rowOf.has(thread.stream_id)) continue;
+      const row = buildRow(thread);
+      this.rowOf.set(thread.stream_id, row);
+      this.watch.observe(row);
+    }
+    this.rows.replaceChildren(...threads.map((thread) => this.describe(thread)));
+    const number = (kind) => threads.filter((thread) => thread.kind === kind).length;
+    const [ofThreads, ofAsync] = [number("thread"), number("async")];
+    const isPart = threads.length < total;
+    this.gutter.replaceChildren(
+      ...[
+        isPart && `${threads.length.toLocaleString("en")} of ${total.toLocaleString("en")}`,
+        !isPart && ofThreads > 0 && count(ofThreads, "thread"),
+        !isPart && ofAsync > 0 && element("em", {}, `${ofAsync.toLocaleString("en")} async`),
+      ].filter(Boolean),
+    );
+    this.draw();
+  }
+
+  /** What is known of a thread by now, in its row. */
+  describe(thread) {
+    const row = this.rowOf.get(thread.stream_id);
+    const facts = factsOf(thread, this.open.get(thread.stream_id));
+    row.querySelector(".name").title = `${thread.name || "unnamed"}, ${facts}`;
+    row.querySelector(".spoken").textContent = facts;
+    return row;
+  }
+
+  /** More of the process is known. A view of its end moves along. */
+  extend(life) {
+    const { whole, window } = this;
+    this.setLife(life);
+    if (window === whole) this.window = this.whole;
+    else if (window.end === whole.end) this.window = endingAt(window, this.whole.end);
+  }
+
+  /** Spans that have not ended, by stream: { begin, name, nb_spans }; `threads` are all there are. */
+  showOpen(open, threads) {
+    this.open = open;
+    for (const thread of threads) if (this.rowOf.has(thread.stream_id)) this.describe(thread);
+    this.draw();
+  }
+
   /** Shows when threads have data; those that are not among them have none. */
   show(threads) {
     this.ranges = new Map(threads.map((thread) => [thread.stream_id, thread.ranges]));
@@ -121,7 +168,7 @@ export class Timeline {
     this.draw();
   }
 
-  /** Chooses a range, null for all, without telling anybody. */
+  /** Chooses a range, null for all, without calling `onselect`. */
   select(range) {
     this.selection = range;
     this.place();
@@ -153,13 +200,15 @@ export class Timeline {
     this.element.style.setProperty("--scrollbar", `${this.rows.offsetWidth - this.rows.clientWidth}px`);
     const width = this.plot.clientWidth;
     if (width === 0) return;
-    for (const row of this.seen) this.drawRow(row.lastChild, this.ranges.get(row.dataset.stream) ?? [], width);
+    for (const { lastChild: canvas, dataset } of this.seen) {
+      this.drawRow(canvas, this.ranges.get(dataset.stream) ?? [], this.open.get(dataset.stream), width);
+    }
     this.drawTicks(width);
     this.place();
   }
 
-  /** Busier times are darker. */
-  drawRow(canvas, ranges, width) {
+  /** Busier times are darker. A line leads from the begin of an open span to the end of what is known. */
+  drawRow(canvas, ranges, open, width) {
     const ratio = devicePixelRatio;
     canvas.width = width * ratio;
     canvas.height = ROW_HEIGHT * ratio;
@@ -174,6 +223,21 @@ export class Timeline {
       const barWidth = Math.max(MIN_BAR_WIDTH, right - left);
       context.fillRect(Math.min(left, width - barWidth), (ROW_HEIGHT - BAR_HEIGHT) / 2, barWidth, BAR_HEIGHT);
     }
+    if (open) this.drawOpen(context, open, width);
+  }
+
+  drawOpen(context, { begin }, width) {
+    const [left, right] = [begin, this.life.end].map((time) => Math.min(width, Math.max(0, this.position(time) * width)));
+    context.globalAlpha = 1;
+    context.fillRect(left, (ROW_HEIGHT - OPEN_LINE) / 2, right - left, OPEN_LINE);
+    if (this.position(this.life.end) > 1) return;
+    // An arrow rather than an edge: it goes on.
+    const [tail, middle, half] = [Math.max(0, right - OPEN_HEAD), ROW_HEIGHT / 2, BAR_HEIGHT / 2];
+    context.beginPath();
+    context.moveTo(tail, middle - half);
+    context.lineTo(right, middle);
+    context.lineTo(tail, middle + half);
+    context.fill();
   }
 
   drawTicks(width) {
@@ -316,23 +380,36 @@ function tickStep(leastNs) {
   return [1, 2, 5, 10].map((factor) => factor * power).find((step) => step >= leastNs);
 }
 
-function buildRow(thread) {
-  const { stream_id: stream, kind, name, thread_id: id, nb_events: events, dropped_spans: dropped, begin, end } = thread;
-  const when = begin === null ? "" : `, from ${readable(parseTime(begin))} to ${readable(parseTime(end))}`;
-  const missing = dropped > 0 ? `, without ${count(dropped, "span")} that had no room` : "";
-  const facts = `${id ? `id ${id}, ` : ""}${count(events, "event")}${when}${missing}`;
+function factsOf({ thread_id: id, nb_events: events, dropped_spans: dropped, begin, end }, open) {
+  return [
+    id && `id ${id}`,
+    count(events, "event"),
+    begin !== null && `from ${readable(parseTime(begin))} to ${readable(parseTime(end))}`,
+    dropped > 0 && `${count(dropped, "span")} dropped while recording`,
+    open && `in ${open.name} at the end, ${count(open.nb_spans, "span")} open since ${readable(open.begin)}`,
+  ]
+    .filter(Boolean)
+    .join(", ");
+}
+
+function buildRow({ stream_id: stream, kind, name }) {
   return element(
     "li",
     { class: kind, "data-stream": stream },
     element(
       "span",
-      { class: "name", title: `${name || "unnamed"}, ${facts}` },
+      { class: "name" },
       element("span", {}, isolated(name || "unnamed")),
       kind === "async" && element("em", {}, "async"),
     ),
-    element("span", { class: "spoken" }, facts),
+    element("span", { class: "spoken" }),
     element("canvas", { height: ROW_HEIGHT, "aria-hidden": "true" }),
   );
+}
+
+/** The range, moved so that it ends then. */
+export function endingAt({ begin, end }, newEnd) {
+  return { begin: newEnd - (end - begin), end: newEnd };
 }
 
 /** The range, or one around it that is so long. */

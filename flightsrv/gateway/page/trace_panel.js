@@ -2,19 +2,19 @@
 
 import { generate, Problem } from "./api.js";
 import { element, isolated } from "./dom.js";
-import { openInPerfetto, PopupBlocked } from "./perfetto.js";
+import { NoAnswer, openInPerfetto, PopupBlocked } from "./perfetto.js";
 import { count, duration, size } from "./times.js";
 
 const MOST_FAILED_THREADS = 5;
 
 /**
- * `choice()` tells what to make: { processId, wanted, title, range, estimateBytes, threadNames }; `perfettoUi` is the
- * address of the UI. A trace that was made is kept until `reset`, so that both buttons can have it.
+ * `choice()` is what to make: { processId, wanted, title, program, range, estimateBytes, threadNames }; `settings` are
+ * those of the gateway. A trace that was made is kept until `reset`, so that both buttons can have it.
  */
 export class TracePanel {
-  constructor(choice, perfettoUi, signal) {
+  constructor(choice, settings, signal) {
     this.choice = choice;
-    this.perfettoUi = perfettoUi;
+    this.settings = settings;
     this.made = null;
     this.work = null;
     const button = (title, kind, use) =>
@@ -35,6 +35,10 @@ export class TracePanel {
     this.element = element("div", { class: "buttons" }, this.buttons);
     addEventListener("keydown", (event) => event.key === "Escape" && this.work?.abort(), { signal });
     signal.addEventListener("abort", () => this.work?.abort());
+  }
+
+  get isBusy() {
+    return this.work !== null;
   }
 
   /** Whether there is something to make. */
@@ -103,11 +107,30 @@ export class TracePanel {
     this.tell("making", "Making the trace", this.bar, this.detail, this.numbers, this.cancel);
   }
 
-  async open(chosen, work) {
+  async open(chosen, work, address = this.settings.perfetto_ui) {
     this.bar.removeAttribute("value");
     this.tell("making", `Opening the Perfetto UI with ${size(this.made.trace.size)}`, this.bar, this.cancel);
-    await openInPerfetto(this.perfettoUi, this.made.trace, chosen.title, chosen.range, work.signal);
+    const { host } = new URL(address, location.href);
+    const showSlow = () =>
+      this.tell("making", `Waiting for ${host}, which has not answered yet.`, this.bar, ...this.otherUi(address), this.cancel);
+    await openInPerfetto(address, this.made.trace, chosen, work.signal, showSlow);
     this.finish(chosen, `The Perfetto UI has the trace, ${size(this.made.trace.size)}.`);
+  }
+
+  /** What can be used in place of a Perfetto UI that does not answer. */
+  otherUi(address) {
+    const bundled = this.settings.bundled_ui;
+    if (address === bundled) return [];
+    if (bundled === null) {
+      const how = "This server has no copy of it: install flightsrv[perfetto-ui], or download the trace.";
+      return [element("p", { class: "detail" }, how)];
+    }
+    const use = () => {
+      this.work?.abort();
+      this.work = null;
+      this.run((chosen, work) => this.open(chosen, work, bundled));
+    };
+    return [element("button", { type: "button", class: "primary", onclick: use }, "Open in the bundled Perfetto UI")];
   }
 
   download(chosen) {
@@ -118,16 +141,16 @@ export class TracePanel {
     this.finish(chosen, `${name}, ${size(this.made.trace.size)}, is in your downloads.`);
   }
 
-  /** Says what came of it, and what the trace is missing. */
+  /** Shows the outcome, and what the trace is missing. */
   finish({ threadNames }, words) {
     const { failedThreads, lostEvents, droppedSpans } = this.made;
     const failed = failedThreads
       .slice(0, MOST_FAILED_THREADS)
       .map(({ stream_id: id, message }) => element("li", {}, isolated(threadNames.get(id) || id), `: ${message}`));
     const others = failedThreads.length - failed.length;
-    const missing = `It is without ${count(failedThreads.length, "thread")} that could not be read:`;
-    const lost = `${count(lostEvents, "event")} never reached the server; the trace says where.`;
-    const dropped = `${count(droppedSpans, "span")} had no room in the program that recorded; the trace says which threads.`;
+    const missing = `${count(failedThreads.length, "thread")} could not be read and ${failedThreads.length === 1 ? "is" : "are"} missing:`;
+    const lost = `${count(lostEvents, "event")} ${lostEvents === 1 ? "was" : "were"} lost; the trace shows where.`;
+    const dropped = `${count(droppedSpans, "span")} dropped while recording, for lack of memory; the trace shows where.`;
     const warnings = [
       failed.length > 0 && element("p", {}, missing),
       failed.length > 0 && element("ul", {}, failed, others > 0 && element("li", {}, count(others, "other"))),
@@ -139,7 +162,7 @@ export class TracePanel {
 
   fail(error, work, use) {
     if (work.signal.aborted) {
-      this.tell("done", `Cancelled. ${this.made === null ? "Nothing was kept." : "The trace is still here."}`);
+      this.tell("done", this.made === null ? "Cancelled." : "Cancelled. The trace can still be opened or downloaded.");
       return;
     }
     const isReady = error instanceof PopupBlocked;
@@ -151,7 +174,8 @@ export class TracePanel {
     const isExpected = error instanceof Problem;
     const words = isExpected ? error.message : `Something went wrong in this page: ${error.message}`;
     const ready = isReady ? `The trace is ready, ${size(this.made.trace.size)}. ` : "";
-    this.tell(isReady ? "ready" : "failed", "", element("p", { role: "alert" }, ready + words), again);
+    const others = error instanceof NoAnswer ? this.otherUi(this.settings.perfetto_ui) : [];
+    this.tell(isReady ? "ready" : "failed", "", element("p", { role: "alert" }, ready + words), again, ...others);
     if (!isExpected) throw error;
   }
 

@@ -15,7 +15,7 @@ from udtf.errors import UdtfError
 
 AUTHORIZATION = "authorization"
 
-_NEEDED = "this server asks for a token, to be sent as call header `authorization: Bearer TOKEN`"
+_NEEDED = "this server requires a token, as call header `authorization: Bearer TOKEN`"
 
 
 class Unauthenticated(UdtfError):
@@ -39,7 +39,7 @@ class Authentication:
         name, token = _credentials(headers)
         principal = self._tokens.find(token)
         if principal is None or not (name is None or hmac.compare_digest(name.encode(), principal.name.encode())):
-            raise Unauthenticated("the token is not known here, or does not have this name")
+            raise Unauthenticated("the token is unknown, or belongs to another name")
         return principal
 
     def handshake(self, headers: Headers) -> dict[str, str]:

@@ -45,8 +45,8 @@ class SecuritySettings:
         """Raise InvalidArgument if a server at this address would be open to other machines."""
         if not (_is_loopback(host) or self.asks_callers or self.is_insecure):
             raise InvalidArgument(
-                f"other machines reach {host}, and nobody would ask them who they are: give --tokens or "
-                "--tls-client-ca, or --insecure if everybody may do everything"
+                f"other machines can reach {host} without authentication: give --tokens or --tls-client-ca, or "
+                "--insecure to allow that"
             )
 
 

@@ -7,6 +7,7 @@ The file is JSON, and only its owner may read it:
 A token has 256 random bits, so a plain hash of it tells nothing and needs neither salt nor work.
 """
 
+import fcntl
 import hashlib
 import hmac
 import json
@@ -15,7 +16,8 @@ import os
 import secrets
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -146,8 +148,24 @@ def read_tokens(path: Path) -> Tokens:
     return Tokens(entries)
 
 
+@contextmanager
+def tokens_locked(path: Path) -> Iterator[None]:
+    """For the length of a `with` block, only this one of all programs changes the tokens in a file: they are to be read
+    and written within it. The lock is on the folder, as the file itself is replaced.
+
+    Raises:
+        OSError: there is no such folder, or it cannot be locked.
+    """
+    descriptor = os.open(path.absolute().parent, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(descriptor)
+
+
 def write_tokens(tokens: Tokens, path: Path) -> None:
-    """Put tokens into a file, in place of those that are in it: all, or none if that fails.
+    """Put tokens into a file, in place of those that are in it: all, or none if that fails; durably.
 
     Raises:
         OSError: the file cannot be written.
@@ -157,6 +175,8 @@ def write_tokens(tokens: Tokens, path: Path) -> None:
     try:
         with open(os.open(unfinished, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w", encoding="utf-8") as file:
             file.write(text + "\n")
+            file.flush()
+            os.fsync(file.fileno())
         unfinished.replace(path)
     except BaseException:
         unfinished.unlink(missing_ok=True)

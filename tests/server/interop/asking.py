@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import subprocess
 import sys
 from abc import ABC, abstractmethod
@@ -19,12 +20,15 @@ import pyarrow as pa
 import flightsrv.client
 from flightsrv.server.parameters import parse_statement
 from tests.server.clients import PyarrowClient, Refused
-from tests.server.interop.packages import NODE, node_packages, python_packages
+from tests.server.interop.packages import NODE, maven_jar, node_packages, python_packages
 
 PROGRAMS = Path(__file__).with_name("programs")
 
 Row = dict[str, Any]
 Value = str | int
+
+
+_TIME = re.compile(r"\d{4}-\d\d-\d\dT\S+")
 
 
 class Failed(Exception):
@@ -248,6 +252,24 @@ class FlightSqlClient(_NodeClient):
     package, program = "@lakehouse-rs/flight-sql-client@0.0.10", "flight_sql_client"
 
 
+class Jdbc(Program):
+    """The JDBC driver of Arrow, as DBeaver and DataGrip have it. It prepares whatever it runs, and binds milliseconds
+    where a statement expects nanoseconds: so times are written out."""
+
+    def __init__(self, url: str, cache: Path) -> None:
+        jar = maven_jar(cache / "jdbc", "org.apache.arrow:flight-sql-jdbc-driver:18.3.0")
+        program = str(PROGRAMS / "JdbcClient.java")
+        opened = "--add-opens=java.base/java.nio=ALL-UNNAMED"
+        super().__init__(
+            ["java", "-Xmx512m", "-Dfile.encoding=UTF-8", opened, "-cp", str(jar), program, _port(url)], {}
+        )
+
+    def ask(self, sql: str, parameters: Sequence[Value] = ()) -> list[Row]:
+        if any(isinstance(value, str) and _TIME.fullmatch(value) for value in parameters):
+            return super().ask(_written_out(sql, parameters))
+        return super().ask(sql, parameters)
+
+
 CLIENTS: tuple[type[Client], ...] = (
     PyarrowFlight,
     OurClient,
@@ -258,6 +280,7 @@ CLIENTS: tuple[type[Client], ...] = (
     SqlalchemyOverFlightsqlDbapi,
     GizmosqlClient,
     FlightSqlClient,
+    Jdbc,
 )
 
 

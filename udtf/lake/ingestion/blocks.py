@@ -1,8 +1,8 @@
 """Blocks as they come in: a record batch, checked whole, with all its columns as arrays.
 
-A block brings its events in one of two ways: as a list in the column of its kind of telemetry (`thread_events`, ...), or
-as a `payload`, the bytes of an Arrow IPC stream of its own (`block_format.py`). Lists are looked at all at once, payloads
-one by one.
+A block brings its events in one of two ways: as a list in the column of its kind of telemetry (`thread_events`, ...),
+or as a `payload`, the bytes of an Arrow IPC stream of its own (`block_format.py`). Lists are looked at all at once,
+payloads one by one.
 """
 
 from collections.abc import Mapping, Sequence

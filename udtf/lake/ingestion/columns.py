@@ -8,6 +8,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from udtf.errors import InvalidTelemetry
+from udtf.lake.properties import as_properties
 
 _ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
 
@@ -63,6 +64,9 @@ def cast(column: pa.Array, field: pa.Field) -> pa.Array:
             column = column.dictionary_decode()
         if pa.types.is_timestamp(field.type) and pa.types.is_timestamp(column.type) and column.type.tz is None:
             column = pc.assume_timezone(column, "UTC")
+        if pa.types.is_map(field.type):
+            column.validate(full=True)
+            column = as_properties(column, field.name)
         column = column.cast(field.type)
         column.validate(full=True)
     except (pa.ArrowException, ValueError) as error:

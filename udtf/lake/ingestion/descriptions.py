@@ -44,7 +44,8 @@ def ingest_streams(metadata: MetadataStore, batch: pa.RecordBatch) -> None:
         check_id("stream_id", stream_id)
         if sum(tag in values["tags"] for tag in _TAGS) != 1:
             raise InvalidTelemetry(
-                f"stream {stream_id!r} has tags {values['tags']}, expected one of {', '.join(map(repr, _TAGS))} among them"
+                f"stream {stream_id!r} has tags {values['tags']}, "
+                f"expected one of {' and '.join(map(repr, _TAGS))} among them"
             )
         if values["format"] not in (None, FORMAT):
             raise InvalidTelemetry(f"stream {stream_id!r} has format {values['format']!r}, expected {FORMAT}")

@@ -1,8 +1,8 @@
 """From a record batch to committed rows.
 
-A record batch is taken whole or refused whole. Sending one again changes nothing. An upload of blocks becomes one object
-for each process in it, and one segment, or several if it has very many events; uploads that arrive together share a
-transaction.
+A record batch is taken whole or refused whole. Sending one again changes nothing. An upload of blocks becomes one
+object for each process in it, and one segment, or several if it has very many events; uploads that arrive together
+share a transaction.
 """
 
 import time
@@ -99,7 +99,7 @@ class Ingestion:
         raise StoreUnavailable("other servers kept storing telemetry of the same process; send again")
 
     def _try_ingest(self, by_process: Mapping[str, list[Blocks]]) -> bool:
-        """Store what is new; False if some of it was stored by another sender meanwhile, so that one must look again."""
+        """Store what is new; False if another sender has stored some of it meanwhile, so that one must look again."""
         new: dict[str, list[Blocks]] = {}
         for process_id, parts in by_process.items():
             history = self._history(process_id)

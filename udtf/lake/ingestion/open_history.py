@@ -98,6 +98,7 @@ class OpenHistory:
         self.row = replace(
             self.row,
             nb_segments=number + 1,
+            size_bytes=self.row.size_bytes + segment.object_end - segment.object_begin,
             last_end_time=segment.end_time if is_last else self.row.last_end_time,
             last_end_ticks=segment.end_ticks if is_last else self.row.last_end_ticks,
             update_time=now,

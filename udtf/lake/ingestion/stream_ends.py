@@ -1,7 +1,8 @@
 """Where the streams of a process end, and which new blocks fit to what is stored.
 
-Most blocks go on where their stream ends, which is all that has to be looked at. Blocks of ordinals that lie before that
-fill a gap, or have been stored already and are sent again: for those the stored blocks around them are looked up.
+Most blocks go on where their stream ends, which is all that has to be looked at. Blocks of ordinals that lie before
+that fill a gap, or have been stored already and are sent again: for those the stored blocks around them are looked
+up.
 """
 
 from collections.abc import Callable, Sequence
@@ -129,9 +130,8 @@ def _fits(blocks: Blocks, block: int, lookup: Lookup) -> bool:
             raise _backwards(blocks, block, extent.end_ticks)
         if extent.first >= end and extent.begin_ticks < int(blocks.end_ticks[block]):
             raise InvalidTelemetry(
-                f"{blocks.name(block)} of stream {blocks.stream_ids[block].as_py()!r} runs backwards in time: it ends at "
-                f"tick {blocks.end_ticks[block]}, and the events after it begin at tick {extent.begin_ticks}, expected "
-                "no earlier"
+                f"{_name(blocks, block)} runs backwards in time: it ends at tick {blocks.end_ticks[block]}, and the "
+                f"events after it begin at tick {extent.begin_ticks}, expected no earlier"
             )
     return True
 
@@ -139,7 +139,7 @@ def _fits(blocks: Blocks, block: int, lookup: Lookup) -> bool:
 def _overlap(blocks: Blocks, block: int, first: int, end: int) -> InvalidTelemetry:
     same = first == int(blocks.first[block])
     return InvalidTelemetry(
-        f"{blocks.name(block)} of stream {blocks.stream_ids[block].as_py()!r} has events {blocks.first[block]} to "
+        f"{_name(blocks, block)} has events {blocks.first[block]} to "
         f"{int(blocks.end[block]) - 1}, which overlap a block of events {first} to {end - 1}"
         f"{' with other content' if same else ''}, expected each event in one block"
     )
@@ -147,6 +147,10 @@ def _overlap(blocks: Blocks, block: int, first: int, end: int) -> InvalidTelemet
 
 def _backwards(blocks: Blocks, block: int, end_ticks: int) -> InvalidTelemetry:
     return InvalidTelemetry(
-        f"{blocks.name(block)} of stream {blocks.stream_ids[block].as_py()!r} runs backwards in time: the events before it "
-        f"end at tick {end_ticks}, it begins at tick {blocks.begin_ticks[block]}, expected no earlier"
+        f"{_name(blocks, block)} runs backwards in time: the events before it end at tick {end_ticks}, it begins at "
+        f"tick {blocks.begin_ticks[block]}, expected no earlier"
     )
+
+
+def _name(blocks: Blocks, block: int) -> str:
+    return f"{blocks.name(block)} of stream {blocks.stream_ids[block].as_py()!r}"

@@ -72,8 +72,8 @@ class Database:
         """All rows of a statement, in pieces, over a connection that is held until the last one is read."""
         if not self._scans.acquire(timeout=self._settings.max_wait_s):
             raise StoreUnavailable(
-                f"{self._max_scans} scans of metadata tables are running, as many as are allowed at once, and none ended "
-                f"for {self._settings.max_wait_s:g} s"
+                f"{self._max_scans} scans of metadata tables are running, as many as are allowed at once, and none "
+                f"ended for {self._settings.max_wait_s:g} s"
             )
         try:
             with self.read() as connection:

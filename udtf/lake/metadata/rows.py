@@ -105,12 +105,14 @@ class HistoryRow(Row):
     """How far the telemetry of a process has come.
 
     Its segments have the numbers from `first_segment` to before `nb_segments`; the ones before have been removed.
+    `size_bytes` is what they take in the object store.
     """
 
     process_id: str
     insert_time: int
     first_segment: int
     nb_segments: int
+    size_bytes: int
     last_end_ticks: int | None
     last_end_time: int | None
     update_time: int

@@ -6,7 +6,7 @@ Times are integers here, nanoseconds since the Unix epoch.
 
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from copy import copy
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import sqlalchemy as sa
@@ -97,7 +97,7 @@ class MetadataStore:
             InvalidTelemetry: a known process comes with another clock, which would move its spans in time.
         """
         fixed = ("tsc_frequency", "start_time", "start_ticks")
-        new = [HistoryRow(row.process_id, row.insert_time, 0, 0, None, None, row.insert_time) for row in rows]
+        new = [HistoryRow(row.process_id, row.insert_time, 0, 0, 0, None, None, row.insert_time) for row in rows]
         self._put_descriptions(processes, "process", fixed, rows, {histories: new})
 
     def put_streams(self, rows: Sequence[StreamRow]) -> None:
@@ -331,6 +331,120 @@ class MetadataStore:
 
     # Removal.
 
+    def histories_ending_before(self, time_ns: int) -> list[HistoryRow]:
+        """Processes whose last event is older than a time; those without events count by when they were sent."""
+        table = histories.c
+        ended = sa.func.coalesce(table.last_end_time, table.update_time) < time_ns
+        return self._rows(self._select(histories).where(ended).order_by(table.process_id), HistoryRow)
+
+    def histories_beginning_before(self, time_ns: int) -> list[tuple[HistoryRow, int]]:
+        """Processes whose first segment ends before a time, each with the number of the first segment that does not."""
+        first = segments.alias("first").c
+        other = segments.alias("other").c
+        kept = (
+            sa.select(sa.func.min(other.first_segment))
+            .where(
+                other.process_id == histories.c.process_id,
+                other.first_segment >= histories.c.first_segment,
+                other.end_time >= time_ns,
+            )
+            .scalar_subquery()
+        )
+        statement = self._select(histories, *histories.columns, kept).where(
+            first.process_id == histories.c.process_id,
+            first.first_segment == histories.c.first_segment,
+            first.end_time < time_ns,
+        )
+        width = len(histories.columns)
+        with self._database.read() as connection:
+            found = connection.execute(statement.order_by(histories.c.process_id)).all()
+        return [(HistoryRow.from_database(row[:width]), row[width]) for row in found if row[width] is not None]
+
+    def oldest_history(self) -> HistoryRow | None:
+        """The process whose first segment, or who itself if it has none, is the oldest of all."""
+        first = segments.alias("first").c
+        begin = sa.func.coalesce(first.begin_time, histories.c.update_time)
+        statement = (
+            self._select(histories)
+            .outerjoin(
+                segments.alias("first"),
+                sa.and_(first.process_id == histories.c.process_id, first.first_segment == histories.c.first_segment),
+            )
+            .order_by(begin, histories.c.process_id)
+            .limit(1)
+        )
+        rows = self._rows(statement, HistoryRow)
+        return rows[0] if rows else None
+
+    def lake_bytes(self) -> int:
+        """What all segments and partitions take in the object store."""
+        of_segments = sa.select(sa.func.coalesce(sa.func.sum(histories.c.size_bytes), 0)).scalar_subquery()
+        of_partitions = sa.select(sa.func.coalesce(sa.func.sum(partitions.c.size_bytes), 0)).scalar_subquery()
+        with self._database.read() as connection:
+            return int(connection.scalar(sa.select(of_segments + of_partitions)) or 0)
+
+    def remove_process(self, process_id: str, now: int) -> None:
+        """Remove all rows of a process; its objects are garbage. Nothing happens if there is no such process."""
+        with self._database.write() as connection:
+            connection.execute(_locked_history(process_id))
+            for table, key in ((segments, segments.c.object_key), (partitions, partitions.c.path)):
+                of_process = sa.select(key, sa.literal(now)).where(table.c.process_id == process_id).distinct()
+                self._throw_away_selected(connection, of_process)
+            for table in (partitions, segments, rollups, streams, histories, processes):
+                connection.execute(sa.delete(table).where(table.c.process_id == process_id))
+
+    def remove_segments(
+        self, history: HistoryRow, end_segment: int, kept: Collection[tuple[int, int]], now: int
+    ) -> bool:
+        """Remove the segments of a history before a number, and what is made from them; their objects are garbage.
+
+        Args:
+            kept: the stretches of removed segments whose indexes stay, by number of segments and first one.
+
+        Returns:
+            False if the history has changed meanwhile in what is removed; nothing was done.
+        """
+        process_id = history.process_id
+        with self._database.write() as connection:
+            rows = rows_of(connection, _locked_history(process_id), HistoryRow)
+            if not rows or (rows[0].insert_time, rows[0].first_segment) != (history.insert_time, history.first_segment):
+                return False
+            removed = sa.and_(segments.c.process_id == process_id, segments.c.first_segment < end_segment)
+            # An object may have segments on both sides; it goes with the last of them.
+            shared = sa.select(segments.c.object_key).where(
+                segments.c.process_id == process_id, segments.c.first_segment == end_segment
+            )
+            of_removed = sa.select(segments.c.object_key, sa.literal(now))
+            keys = of_removed.where(removed, segments.c.object_key.not_in(shared)).distinct()
+            self._throw_away_selected(connection, keys)
+            table = partitions.c
+            outdated = sa.and_(table.process_id == process_id, table.first_segment < end_segment)
+            self._throw_away_selected(connection, sa.select(table.path, sa.literal(now)).where(outdated))
+            size = sa.select(sa.func.coalesce(sa.func.sum(segments.c.object_end - segments.c.object_begin), 0))
+            removed_bytes = int(connection.scalar(size.where(removed)) or 0)
+            connection.execute(sa.delete(partitions).where(outdated))
+            connection.execute(sa.delete(segments).where(removed))
+            within = sa.and_(
+                rollups.c.process_id == process_id,
+                rollups.c.first_segment + rollups.c.nb_segments <= end_segment,
+                sa.tuple_(rollups.c.nb_segments, rollups.c.first_segment).not_in(list(kept)),
+            )
+            connection.execute(sa.delete(rollups).where(within))
+            changed = replace(
+                rows[0], first_segment=end_segment, size_bytes=rows[0].size_bytes - removed_bytes, update_time=now
+            )
+            update = sa.update(histories).where(histories.c.process_id == process_id)
+            connection.execute(update, changed.to_database())
+        return True
+
+    def known_keys(self, keys: Sequence[str]) -> set[str]:
+        """Which of these objects rows name, garbage included."""
+        known: set[str] = set()
+        with self._database.read() as connection:
+            for column in (segments.c.object_key, partitions.c.path, garbage.c.object_key):
+                known.update(connection.scalars(sa.select(column).where(column.in_(list(keys)))))
+        return known
+
     def garbage(self, limit: int) -> list[str]:
         """Keys of objects that may be deleted."""
         statement = sa.select(garbage.c.object_key).order_by(garbage.c.object_key).limit(limit)
@@ -354,6 +468,11 @@ class MetadataStore:
         if keys:
             values = [{"object_key": key, "removed_time": now} for key in keys]
             connection.execute(self._database.insert(garbage).on_conflict_do_nothing(), values)
+
+    def _throw_away_selected(self, connection: sa.Connection, keys: sa.Select[Any]) -> None:
+        """As `_throw_away`, for keys and times that a statement selects."""
+        insert = self._database.insert(garbage).from_select(["object_key", "removed_time"], keys)
+        connection.execute(insert.on_conflict_do_nothing())
 
     def _select(self, table: sa.Table, *columns: Any) -> sa.Select[Any]:
         """Columns of a table, or all of them, of the processes that are visible."""
@@ -417,6 +536,11 @@ class MetadataStore:
                 connection.execute(sa.update(table).where(table.c[key] == identity), changed.to_database())
             for other, others in beside.items():
                 connection.execute(self._database.insert(other).on_conflict_do_nothing(), values_of(others))
+
+
+def _locked_history(process_id: str) -> sa.Select[Any]:
+    """The history of a process, which nothing else can change before the transaction ends."""
+    return sa.select(histories).where(histories.c.process_id == process_id).with_for_update()
 
 
 def _among(column: sa.Column[int], numbers: Collection[int], step: int) -> sa.ColumnElement[bool]:

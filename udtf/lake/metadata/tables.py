@@ -58,6 +58,8 @@ histories = sa.Table(
     # Segments are numbered from 0 on, in the order in which they were stored; those below the first have been removed.
     sa.Column("first_segment", sa.BigInteger, nullable=False),
     sa.Column("nb_segments", sa.BigInteger, nullable=False),
+    # Of the objects of these segments.
+    sa.Column("size_bytes", sa.BigInteger, nullable=False),
     sa.Column("last_end_ticks", sa.BigInteger),
     sa.Column("last_end_time", sa.BigInteger),
     sa.Column("update_time", sa.BigInteger, nullable=False),
@@ -81,6 +83,7 @@ segments = sa.Table(
     sa.Column("blocks", sa.LargeBinary, nullable=False),
     sa.Column("index", sa.LargeBinary, nullable=False),
     _row_hash(),
+    sa.Index("segments_by_object", "object_key"),
 )
 
 # What several segments have in common, so that a reader of their surroundings need not look at each.
@@ -116,6 +119,7 @@ partitions = sa.Table(
     sa.Column("insert_time", sa.BigInteger, nullable=False),
     _row_hash(),
     sa.UniqueConstraint("process_id", "view_set", "first_segment", "nb_segments", name="one_partition_per_stretch"),
+    sa.Index("partitions_by_path", "path"),
 )
 
 # Objects that no row names any more, until they have been deleted.

@@ -23,8 +23,8 @@ class PassingFailure(Exception):
 class Backend(Protocol):
     """Objects by key, one request for each call. Safe to use from many threads.
 
-    An object is there whole or not at all. Every method raises StoreRefused, StoreFull and PassingFailure; their messages hold
-    no path of a server.
+    An object is there whole or not at all. Every method raises StoreRefused, StoreFull and PassingFailure; their
+    messages hold no path of a server.
     """
 
     is_local: bool

@@ -15,7 +15,8 @@ _EXPRESSIONS_OF_NODES = (
     *("projections", "predicate", "filters", "values", "fetch", "skip"),
     *("group_by_exprs", "aggregate_exprs", "sort_exprs", "on", "filter"),
 )
-"""Methods by which the nodes of a plan give their expressions."""
+"""Methods by which the nodes of a plan give their expressions. Other nodes give other things by the same names: `fetch`
+of a limit is an expression, that of a scan a number."""
 
 _LEAVES = ("Column", "Literal", "Placeholder", "ScalarVariable")
 
@@ -68,9 +69,10 @@ def _flat(found: Any) -> Iterator[Expr]:
     if isinstance(found, list | tuple):
         for item in found:
             yield from _flat(item)
-    elif found is not None:
-        is_sort_key = not hasattr(found, "variant_name")
-        yield Expr(found.expr() if is_sort_key else found)
+    elif hasattr(found, "ascending"):  # a sort key
+        yield Expr(found.expr())
+    elif hasattr(found, "variant_name"):
+        yield Expr(found)
 
 
 def _operands(expression: Expr) -> list[Expr]:

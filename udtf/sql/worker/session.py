@@ -18,12 +18,23 @@ from udtf.errors import InvalidArgument
 from udtf.functions.parameter import Parameter
 from udtf.sql.messages import Plan, Planned
 from udtf.sql.panics import EnginePanic, panics_as_errors
-from udtf.sql.tables import Catalog, SessionLimits, Tables, TableScan
+from udtf.sql.plain_arrays import converted
+from udtf.sql.plain_types import check_readable, plain_schema
+from udtf.sql.tables import Catalog, SessionLimits, Tables, TableScan, with_table_of_columns
 from udtf.sql.worker import placeholders, substrait
 from udtf.sql.worker.arguments import bind_arguments, placeholder_types
+from udtf.sql.worker.dialect import (
+    ENGINE_FUNCTIONS,
+    check_distinct_from,
+    check_ordered_aggregates,
+    with_known_names,
+)
+from udtf.sql.worker.scalar_functions import NO_OCTET_LENGTH_OF_BYTES, OCTET_LENGTH_OF_BYTES, SCALAR_FUNCTIONS
 from udtf.sql.worker.server_table import ServerTable
 
 MIB = 1 << 20
+
+_NO_PARAMETERS = pa.schema([])
 
 _READ_ONLY = datafusion.SQLOptions().with_allow_ddl(False).with_allow_dml(False).with_allow_statements(False)
 
@@ -41,15 +52,22 @@ class Session:
         self._scans: list[TableScan] = []
         self._error: Exception | None = None
         self._frame: datafusion.DataFrame | None = None
+        self._schema = _NO_PARAMETERS
         config = datafusion.SessionConfig().with_information_schema(True)
         # In other dialects `SELECT begin, end` does not parse.
         config = config.set("datafusion.sql_parser.dialect", "postgresql")
+        # That of all columns; without it, times that a statement makes have no zone.
+        config = config.set("datafusion.execution.time_zone", "UTC")
         runtime = datafusion.RuntimeEnvBuilder().with_fair_spill_pool(limits.memory_bytes)
         self._context = datafusion.SessionContext(config, runtime)
         # There is no other way to say so, and to name a folder would undo it.
         self._context.sql(f"SET datafusion.runtime.max_temp_directory_size = '{limits.spill_bytes // MIB}M'")
         for name, schema in catalog.tables.items():
-            self._context.register_table(name, datafusion.Table(ServerTable(name, schema, tables, self._scans)))
+            table = ServerTable(name, with_table_of_columns(schema, name), tables, self._scans)
+            self._context.register_table(name, datafusion.Table(table))
+        for function in SCALAR_FUNCTIONS:
+            self._context.register_udf(function)
+        self._functions = (*ENGINE_FUNCTIONS, *catalog.functions)
         for name, parameters in catalog.functions.items():
             self._context.register_udtf(datafusion.udtf(self._callable(name, parameters), name))
         if db_schema != DEFAULT_SCHEMA:
@@ -71,9 +89,12 @@ class Session:
                 # Only optimization settles some types, such as that of NULL beside text.
                 logical = self._read(wanted.statement).optimized_logical_plan()
                 self._frame = self._context.create_dataframe_from_logical_plan(logical)
+                schema = self._frame.schema()
+                check_readable(schema)
+                self._schema = plain_schema(schema)
                 if wanted.is_open:
-                    return Planned(self._frame.schema(), self._parameter_types(self._frame), None)
-                return Planned(self._frame.schema(), {}, self._bare_scan(self._frame))
+                    return Planned(self._schema, self._parameters(self._frame), None)
+                return Planned(self._schema, _NO_PARAMETERS, self._bare_scan(self._frame))
         except EnginePanic as error:
             if isinstance(wanted.statement, bytes):
                 raise InvalidArgument("the plan refers to what is not in it") from error
@@ -82,7 +103,7 @@ class Session:
             raise self._explained(error) from error
 
     def batches(self) -> Iterator[pa.RecordBatch]:
-        """The rows of the statement that was planned last, once.
+        """The rows of the statement that was planned last, once, in the columns that were told.
 
         Raises:
             MemoryError: it needs more memory or disk than it may have.
@@ -94,7 +115,7 @@ class Session:
             raise ValueError("there is no statement to run")
         try:
             with panics_as_errors():
-                yield from (batch.to_pyarrow() for batch in frame.execute_stream())
+                yield from (self._plain(batch.to_pyarrow()) for batch in frame.execute_stream())
         except EnginePanic as error:
             if _SIGN_OF_A_LIMIT_IN_A_JOIN in str(error):
                 raise MemoryError(str(error)) from error
@@ -102,14 +123,33 @@ class Session:
         except Exception as error:
             raise self._explained(error) from error
 
+    def _plain(self, batch: pa.RecordBatch) -> pa.RecordBatch:
+        columns = [converted(column, kind) for column, kind in zip(batch.columns, self._schema.types, strict=True)]
+        return pa.RecordBatch.from_arrays(columns, self._schema.names)
+
     def _read(self, statement: str | bytes) -> datafusion.DataFrame:
         if isinstance(statement, str):
-            return self._context.sql_with_options(statement, _READ_ONLY)
+            check_distinct_from(statement)
+            check_ordered_aggregates(statement)
+            return self._read_sql(with_known_names(statement, self._functions))
         return self._context.create_dataframe_from_logical_plan(substrait.read_plan(statement, self._context))
 
-    def _parameter_types(self, frame: datafusion.DataFrame) -> dict[str, pa.DataType]:
+    def _read_sql(self, sql: str) -> datafusion.DataFrame:
+        try:
+            return self._context.sql_with_options(sql, _READ_ONLY)
+        except ValueError as error:
+            if NO_OCTET_LENGTH_OF_BYTES not in str(error):
+                raise
+        of_text = self._context.udf(OCTET_LENGTH_OF_BYTES.name)
+        self._context.register_udf(OCTET_LENGTH_OF_BYTES)
+        try:
+            return self._context.sql_with_options(sql, _READ_ONLY)
+        finally:
+            self._context.register_udf(of_text)
+
+    def _parameters(self, frame: datafusion.DataFrame) -> pa.Schema:
         types = placeholders.placeholder_types(frame, self._context.sql("SELECT 1"))
-        return {**types, **self._argument_types}
+        return plain_schema(pa.schema({**types, **self._argument_types}))
 
     def _bare_scan(self, frame: datafusion.DataFrame) -> TableScan | None:
         """The scan that the statement comes down to, if it is nothing else."""
@@ -126,9 +166,13 @@ class Session:
         if self._error is not None:
             return self._error
         message = readable(str(error))
+        if isinstance(error, InvalidArgument):
+            return error
         if _SIGN_OF_A_LIMIT.search(message):
             return MemoryError(message)
-        return error if isinstance(error, InvalidArgument) else InvalidArgument(message)
+        if _SIGN_OF_A_MISTAKE.search(message) or type(error) not in _ERRORS_OF_STATEMENTS:
+            return EnginePanic(message)
+        return InvalidArgument(message)
 
     def _callable(self, name: str, parameters: Sequence[Parameter]) -> Callable[..., ServerTable]:
         session = weakref.proxy(self)
@@ -148,10 +192,16 @@ class Session:
 
 
 _SIGN_OF_A_LIMIT = re.compile(r"(^|\ncaused by\n)(\w[\w ]*: )?(Resources exhausted|Not enough memory)")
+_SIGN_OF_A_MISTAKE = re.compile(r"(^|\ncaused by\n)(External error: task \d+ panicked|Internal error: )")
+"""A panic on another thread, or a check of DataFusion's that failed."""
+
+_ERRORS_OF_STATEMENTS = (Exception, ValueError, NotImplementedError, pa.ArrowInvalid, pa.ArrowNotImplementedError)
+"""What DataFusion raises for a statement, and pyarrow for a type in it. Other errors are mistakes of ours."""
+
 _SIGN_OF_A_LIMIT_IN_A_JOIN = "partition not used yet"
 """A join without memory for one of its inputs has it made once more, which panics."""
 
-_PYTHON_ERROR = re.compile(r"Python error PyErr \{.*?, value: \w+\((.*?)\), traceback: .*\}", re.DOTALL)
+_PYTHON_ERROR = re.compile(r"(?:Python error )?PyErr \{.*?, value: \w+\((.*?)\), traceback: .*\}", re.DOTALL)
 
 
 def _operator(plan: datafusion.ExecutionPlan) -> str:
