@@ -124,7 +124,8 @@ def test_lakes_share_no_counts(own_lake: Lake, process: Process, lake: Lake) -> 
 def test_the_table_can_be_asked_for_a_rate(own_lake: Lake, process: Process) -> None:
     """Labels are a map, kinds are those of Prometheus, and every metric explains itself."""
     reader = Reader.of(own_lake)
-    reader.trace_bytes(process.process_id, "both", WHOLE_LIFE)
+    for _ in ("cold", "warm"):
+        reader.trace_bytes(process.process_id, "both", WHOLE_LIFE)
     [row] = reader.rows(
         "SELECT sum(value) FILTER (WHERE name = 'flightsrv_cache_hits_total') / sum(value) AS rate "
         "FROM server_metrics() WHERE labels['cache'] = 'file' AND kind = 'counter'"

@@ -80,7 +80,9 @@ def test_a_corrupt_segment_is_an_error_when_strict(lake: Lake, spoiled: tuple[Pr
     assert f"segment 1 of process {process.process_id} is damaged" in str(failure.value)
 
 
-def test_a_strict_view_of_a_corrupt_segment_is_an_error(lake: Lake, place: Place, spoiled: tuple[Process, list[Block]]) -> None:
+def test_a_strict_view_of_a_corrupt_segment_is_an_error(
+    lake: Lake, place: Place, spoiled: tuple[Process, list[Block]]
+) -> None:
     """One that is not strict is told that rows are missing."""
     process, _ = spoiled
     reader = Reader.of(lake)

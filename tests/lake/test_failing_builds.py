@@ -50,9 +50,7 @@ def test_a_build_that_failed_is_tried_again_by_the_next_query(lake: Lake, place:
     assert view.materialize() == 1
 
 
-def test_a_partition_without_rows_is_built_again(
-    lake: Lake, place: Place, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_partition_without_rows_is_built_again(lake: Lake, place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
     """One of ends alone has none."""
     monkeypatch.setattr(history, "MAX_PARTITION_EVENTS", 2)
     process = examples.process(examples.thread(begin(0, "a"), begin(5, "b"), end(10, "b"), end(20, "a")))
@@ -71,9 +69,7 @@ def test_a_partition_without_rows_is_built_again(
     assert len(place.parquet_files()) == 2
 
 
-def test_files_that_cannot_be_removed_fail_no_query(
-    lake: Lake, place: Place, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_files_that_cannot_be_removed_fail_no_query(lake: Lake, place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
     """They are garbage until they can be."""
     process = examples.process(examples.thread(*calls(10)))
     _ingest(lake, process)
@@ -91,7 +87,7 @@ def test_files_that_cannot_be_removed_fail_no_query(
         assert reader.trace_bytes(process.process_id, "both", WHOLE_LIFE) == before
         assert reader.messages == []
     assert len(place.parquet_files()) == 2
-    assert lake.collect_garbage() == 1
+    assert lake.removal.collect_garbage() == 1
     assert len(place.parquet_files()) == 1
 
 

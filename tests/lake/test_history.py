@@ -104,7 +104,7 @@ def _store(times: list[tuple[int, int, int]]) -> _Rows:
 
 
 def _history(nb_segments: int, first_segment: int = 0) -> HistoryRow:
-    return HistoryRow("p", 0, first_segment, nb_segments, None, None, 0)
+    return HistoryRow("p", 0, first_segment, nb_segments, 0, None, None, 0)
 
 
 SEGMENTS = st.lists(
