@@ -71,7 +71,7 @@ def _trace(server: ServerProcess, process: Process) -> bytes:
 
 def _assert_partitions_are_sound(server: ServerProcess, place: Place, orphans_allowed: bool) -> None:
     rows = server.query("SELECT * FROM list_partitions()").to_pylist()
-    keys = [(row["view_set"], row["instance_id"], row["stream_id"], row["begin_offset"]) for row in rows]
+    keys = [(row["view_set"], row["process_id"], row["nb_segments"], row["first_segment"]) for row in rows]
     assert len(set(keys)) == len(keys)
     files = place.parquet_files()
     assert len(files) >= len(rows)
@@ -124,9 +124,6 @@ def test_a_server_killed_while_it_ingests_loses_nothing_acknowledged(
         again.ingest("blocks", block_batch(blocks))
         assert again.query("SELECT count(*) AS n FROM blocks").to_pylist() == [{"n": len(blocks)}]
         assert_trace_is_model(read_trace(_trace(again, process)), process, blocks, "both", WHOLE_LIFE)
-        assert sorted(Path(path).name.rpartition("-")[0] for path in place.blobs()) == sorted(
-            b.block_id for b in blocks
-        )
 
 
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")  # the client's, about its dead server

@@ -1,14 +1,11 @@
 """How far a trace is: often enough for a person, exact in the end."""
 
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from contextlib import closing
 from typing import Any
 
 import pytest
-from udtf.lake.runs import Run
-from udtf.lake.thread_spans import ThreadSpans
-from udtf.lake.view_set import BuiltPartition
 
 from tests.model import examples
 from tests.model.examples import calls, task_begin, task_end
@@ -16,11 +13,9 @@ from tests.model.lake import Reader, ingest_blocks, ingest_process, timestamp
 from tests.model.places import Place
 from tests.model.strategies import WHOLE_LIFE
 from tests.model.telemetry import Process, cut
-from udtf.functions import perfetto_trace_chunks
 from udtf.functions.progress import TraceProgress
-from udtf.lake.block_format import Events
-from udtf.lake.clock import Clock as TickClock
 from udtf.lake.lake import Lake
+from udtf.views.thread_spans import ThreadSpans
 
 
 class Clock:
@@ -70,13 +65,13 @@ def test_a_query_gives_empty_batches_while_a_trace_is_silent(
 ) -> None:
     """Its reader may do something else, such as tell how far it is; whatever DataFusion does with the chunks."""
     released = threading.Event()
+    build = ThreadSpans.build
 
-    class Waiting(ThreadSpans):
-        def build(self, run: Run, blocks: Sequence[Events], clock: TickClock) -> BuiltPartition:
-            assert released.wait(60)
-            return super().build(run, blocks, clock)
+    def build_late(*arguments: Any) -> Any:
+        assert released.wait(60)
+        return build(*arguments)
 
-    monkeypatch.setattr(perfetto_trace_chunks, "THREAD_SPANS", Waiting())
+    monkeypatch.setattr(ThreadSpans, "build", build_late)
     other_lake = place.open()
     reader = Reader.of(other_lake)
     sql = (
@@ -88,7 +83,7 @@ def test_a_query_gives_empty_batches_while_a_trace_is_silent(
     with closing(reader.plan(sql).batches()) as batches:
         for batch in batches:
             rows += batch.num_rows
-            if not batch.num_rows and reader.progress:
+            if not batch.num_rows:
                 released.set()
     assert released.is_set()
     assert rows == 2

@@ -77,8 +77,8 @@ def test_every_answer_is_true_of_some_moment(place: Place, lake: Lake) -> None:
     assert progress.answers == 2 * NB_ROUNDS
     trace = reader.trace(process.process_id, "both", WHOLE_LIFE)
     assert_trace_is_model(trace, process, progress.blocks, "both", WHOLE_LIFE)
-    rows = [row for row in reader.rows("SELECT * FROM list_partitions()") if row["stream_id"] == stream.stream_id]
-    assert len({row["begin_offset"] for row in rows}) == len(rows)
+    rows = reader.rows(f"SELECT * FROM list_partitions() WHERE process_id = '{process.process_id}'")
+    assert len({(row["nb_segments"], row["first_segment"]) for row in rows}) == len(rows)
 
 
 def test_traces_while_partitions_are_retired_are_the_same_bytes(place: Place, lake: Lake) -> None:

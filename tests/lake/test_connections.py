@@ -39,7 +39,7 @@ def test_slow_readers_of_tables_leave_connections_to_others(
     lake = Lake.open(str(tmp_path), url, settings)
     try:
         process = _ingest(lake)
-        readers = [lake.metadata.scan_blocks() for _ in range(4)]
+        readers = [lake.metadata.scan_segments() for _ in range(4)]
         began = 0
         for pieces in readers:
             with suppress(StoreUnavailable):
@@ -92,7 +92,7 @@ def test_who_gets_no_connection_is_told(request: pytest.FixtureRequest, tmp_path
         reader = Reader.of(lake)
         pieces = lake.metadata.scan_processes()
         next(pieces)
-        with pytest.raises(StoreUnavailable, match=r"are being read 1 times, .* took more than 0\.1 s"):
+        with pytest.raises(StoreUnavailable, match=r"1 scans of metadata tables are running, .* none ended for 0\.1 s"):
             reader.rows("SELECT * FROM processes")
         with pytest.raises(StoreUnavailable, match=r"all 1 connections .* were in use for 0\.1 s"):
             reader.trace_bytes(process.process_id, "both", WHOLE_LIFE)

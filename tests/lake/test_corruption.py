@@ -1,4 +1,4 @@
-"""A stored block or partition that went bad takes its own thread with it and nothing else."""
+"""A stored segment or partition that went bad takes what was in it with it and nothing else."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -31,18 +31,22 @@ def lake(place: Place) -> Iterator[Lake]:
 
 @pytest.fixture
 def spoiled(place: Place, lake: Lake) -> tuple[Process, list[Block]]:
-    """Fifty threads; a block of the second was overwritten on disk."""
+    """Fifty threads; the segment of the second was overwritten on disk."""
     process = examples.process(*(examples.thread(*calls(10), name=f"worker {i}") for i in range(50)))
     ingest_process(lake, process)
     blocks = [block for stream in process.streams for block in cut(stream, [15])]
-    ingest_blocks(lake, blocks)
-    [victim] = [path for path in place.blobs() if blocks[2].block_id in path]
+    before: set[str] = set()
+    for thread in range(50):
+        ingest_blocks(lake, blocks[2 * thread : 2 * thread + 2])
+        if thread == 1:
+            [victim] = set(place.segments()) - before
+        before = set(place.segments())
     path = Path(place.uri) / victim
     path.write_bytes(b"\0" * path.stat().st_size)
     return process, blocks
 
 
-def test_a_corrupt_block_leaves_the_other_threads_whole(lake: Lake, spoiled: tuple[Process, list[Block]]) -> None:
+def test_a_corrupt_segment_leaves_the_other_threads_whole(lake: Lake, spoiled: tuple[Process, list[Block]]) -> None:
     """The trace goes on; the failure is told beside it, with the stream's id."""
     process, blocks = spoiled
     reader = Reader.of(lake)
@@ -56,7 +60,7 @@ def test_a_corrupt_block_leaves_the_other_threads_whole(lake: Lake, spoiled: tup
     assert [m["type"] for m in told] == ["thread_failed"]
 
 
-def test_a_corrupt_block_shows_on_its_threads_track(lake: Lake, spoiled: tuple[Process, list[Block]]) -> None:
+def test_a_corrupt_segment_shows_on_its_threads_track(lake: Lake, spoiled: tuple[Process, list[Block]]) -> None:
     """Who opens the file sees that something is missing there."""
     process, _ = spoiled
     trace = Reader.of(lake).trace(process.process_id, "both", WHOLE_LIFE)
@@ -64,8 +68,8 @@ def test_a_corrupt_block_shows_on_its_threads_track(lake: Lake, spoiled: tuple[P
     assert track.instants or track.slices
 
 
-def test_a_corrupt_block_is_an_error_when_strict(lake: Lake, spoiled: tuple[Process, list[Block]]) -> None:
-    """The message names the stream or the block, and no path."""
+def test_a_corrupt_segment_is_an_error_when_strict(lake: Lake, spoiled: tuple[Process, list[Block]]) -> None:
+    """The message names the segment and its process, and no path."""
     process, _ = spoiled
     sql = (
         f"SELECT * FROM perfetto_trace_chunks('{process.process_id}', 'both', "
@@ -73,25 +77,32 @@ def test_a_corrupt_block_is_an_error_when_strict(lake: Lake, spoiled: tuple[Proc
     )
     with pytest.raises(CorruptData) as failure:
         Reader.of(lake).query(sql, strict=True)
-    assert process.streams[1].stream_id in str(failure.value)
+    assert f"segment 1 of process {process.process_id} is damaged" in str(failure.value)
 
 
-def test_a_view_of_a_corrupt_block_is_an_error(lake: Lake, place: Place, spoiled: tuple[Process, list[Block]]) -> None:
-    """Rows have no place to say that some are missing."""
+def test_a_strict_view_of_a_corrupt_segment_is_an_error(
+    lake: Lake, place: Place, spoiled: tuple[Process, list[Block]]
+) -> None:
+    """One that is not strict is told that rows are missing."""
     process, _ = spoiled
+    reader = Reader.of(lake)
+    sql = f"SELECT * FROM view_instance('thread_spans', '{process.streams[1].stream_id}')"
     with pytest.raises(CorruptData) as failure:
-        Reader.of(lake).rows(f"SELECT * FROM view_instance('thread_spans', '{process.streams[1].stream_id}')")
+        reader.query(sql, strict=True)
     assert place.uri not in str(failure.value)
+    assert reader.rows(sql) == []
+    assert [message["type"] for message in reader.messages] == ["thread_failed"]
 
 
 def test_a_lost_partition_file_does_not_lose_spans(lake: Lake, place: Place) -> None:
-    """A partition can be made again from its blocks, so its file may go."""
+    """A partition can be made again from its segments, so its file may go."""
     process = examples.process(examples.thread(*calls(10)))
     ingest_process(lake, process)
     ingest_blocks(lake, cut(process.streams[0], [15]))
     reader = Reader.of(lake)
     sql = f"SELECT * FROM view_instance('thread_spans', '{process.streams[0].stream_id}')"
     before = reader.rows(sql)
+    assert place.parquet_files()
     for path in place.parquet_files():
         (Path(place.uri) / path).unlink()
     assert reader.rows(sql) == before

@@ -1,10 +1,7 @@
-"""Partitions that cannot be made, or not be removed, and streams that cannot be read: what that does to the others."""
+"""Partitions that cannot be made, or not be removed: what that does to the others."""
 
-import threading
-from collections.abc import Callable
-from concurrent.futures import Future
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, TypeVar
 
 import pytest
 
@@ -15,15 +12,10 @@ from tests.model.lake import Reader, ingest_blocks, ingest_process
 from tests.model.places import Place, local_place
 from tests.model.strategies import WHOLE_LIFE
 from tests.model.telemetry import Process, cut
-from tests.model.trace_reader import read_trace
-from udtf.errors import CorruptData, StoreUnavailable
-from udtf.lake import runs
-from udtf.lake.lake import THREAD_SPANS, Lake
-from udtf.lake.settings import LakeSettings
-from udtf.time_range import WHOLE_LIFE as ANY_TIME
-
-T = TypeVar("T")
-TIMEOUT_S = 60.0
+from udtf.errors import CorruptData, StoreFull, StoreRefused, StoreUnavailable
+from udtf.lake import history
+from udtf.lake.lake import Lake
+from udtf.views.catalog import kind_named
 
 
 @pytest.fixture
@@ -31,111 +23,92 @@ def place(tmp_path: Path) -> Place:
     return local_place(tmp_path / "lake")
 
 
+@pytest.fixture
+def lake(place: Place) -> Iterator[Lake]:
+    opened = place.open()
+    yield opened
+    opened.close()
+
+
 def _ingest(lake: Lake, process: Process) -> None:
     ingest_process(lake, process)
     ingest_blocks(lake, [block for stream in process.streams for block in cut(stream, [])])
 
 
-class _AtOnce:
-    """An executor whose jobs are done before anybody can look at their futures."""
-
-    def submit(self, job: Callable[..., T], *arguments: Any) -> "Future[T]":
-        future: Future[T] = Future()
-        try:
-            future.set_result(job(*arguments))
-        except Exception as error:
-            future.set_exception(error)
-        return future
-
-    def shutdown(self, *, cancel_futures: bool) -> None:
-        pass
-
-
-def test_builds_that_fail_at_once_keep_nobody_waiting(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The next ones are built."""
-    lake = place.open()
+def test_a_build_that_failed_is_tried_again_by_the_next_query(lake: Lake, place: Place) -> None:
+    """Its failure is not remembered: once the object is back, so are the rows."""
     process = examples.process(examples.thread(*calls(5)))
     _ingest(lake, process)
-    for blob in place.blobs():
-        (Path(place.uri) / blob).unlink()
-    monkeypatch.setattr(lake.jit, "_builds", _AtOnce())
-    view = lake.view(THREAD_SPANS, lake.telemetry_of(process.process_id), ANY_TIME)
-    failures: list[Exception] = []
-
-    def build() -> None:
-        for _ in range(2):
-            try:
-                view.build(view.streams[0].plan.runs[0]).result(TIMEOUT_S)
-            except CorruptData as error:
-                failures.append(error)
-
-    builder = threading.Thread(target=build, daemon=True)
-    builder.start()
-    builder.join(TIMEOUT_S)
-    assert len(failures) == 2
-    lake.close()
+    [path] = [Path(place.uri) / segment for segment in place.segments()]
+    data = path.read_bytes()
+    path.unlink()
+    view = lake.view(kind_named("thread_spans"), process.process_id)
+    for _ in range(2):
+        with pytest.raises(CorruptData):
+            view.materialize()
+    path.write_bytes(data)
+    assert view.materialize() == 1
 
 
-def test_a_partition_without_rows_is_built_again(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_partition_without_rows_is_built_again(lake: Lake, place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
     """One of ends alone has none."""
-    monkeypatch.setattr(runs, "RUN_EVENTS", 2)
+    monkeypatch.setattr(history, "MAX_PARTITION_EVENTS", 2)
     process = examples.process(examples.thread(begin(0, "a"), begin(5, "b"), end(10, "b"), end(20, "a")))
-    lake = place.open()
     ingest_process(lake, process)
     blocks = cut(process.streams[0], [2])
-    ingest_blocks(lake, blocks)
-    Reader.of(lake).trace_bytes(process.process_id, "both", WHOLE_LIFE)
-    lake.close()
-    again = place.open()
-    for path in place.parquet_files():
-        (Path(place.uri) / path).unlink()
-    trace = Reader.of(again).trace(process.process_id, "both", WHOLE_LIFE)
-    assert_trace_is_model(trace, process, blocks, "both", WHOLE_LIFE)
-    again.close()
-
-
-def test_files_that_cannot_be_removed_fail_nobody(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
-    """They are left for later."""
-    lake = place.open()
-    process = examples.process(examples.thread(*calls(10)))
-    ingest_process(lake, process)
-    blocks = cut(process.streams[0], [20])
-
-    def refuse(key: str) -> None:
-        raise StoreUnavailable("the store lets nobody remove anything")
-
-    monkeypatch.setattr(lake.objects, "delete", refuse)
     for block in blocks:
         ingest_blocks(lake, [block])
-        reader = Reader.of(lake)
-        trace = reader.trace(process.process_id, "both", WHOLE_LIFE)
-        assert reader.messages == []
+    Reader.of(lake).trace_bytes(process.process_id, "both", WHOLE_LIFE)
+    assert len(place.parquet_files()) == 2
+    for path in place.parquet_files():
+        (Path(place.uri) / path).unlink()
+    again = place.open()
+    trace = Reader.of(again).trace(process.process_id, "both", WHOLE_LIFE)
+    again.close()
     assert_trace_is_model(trace, process, blocks, "both", WHOLE_LIFE)
     assert len(place.parquet_files()) == 2
-    lake.close()
 
 
-def test_a_stream_without_events_may_fail(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
-    """As all others: it is told of, and they are there."""
-    lake = place.open()
-    idle, busy = examples.thread(name="idle"), examples.thread(*calls(5), name="busy")
-    process = examples.process(idle, busy)
+def test_files_that_cannot_be_removed_fail_no_query(lake: Lake, place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+    """They are garbage until they can be."""
+    process = examples.process(examples.thread(*calls(10)))
     _ingest(lake, process)
     reader = Reader.of(lake)
-    reader.trace_bytes(process.process_id, "both", WHOLE_LIFE)
-    lake.close()
-    lake = Lake.open(place.uri, settings=LakeSettings())
-    really, asked = lake.metadata.summaries, []
+    before = reader.trace_bytes(process.process_id, "both", WHOLE_LIFE)
 
-    def fail_first(ids: Any) -> Any:
-        asked.append(ids)
-        if len(asked) == 1:
-            raise StoreUnavailable("the metadata database does not answer as it should")
-        return really(ids)
+    def refuse(key: str) -> None:
+        raise StoreUnavailable("the store lets nothing be removed")
 
-    monkeypatch.setattr(lake.metadata, "summaries", fail_first)
+    retire = f"SELECT * FROM retire_partitions('thread_spans', '{process.streams[0].stream_id}', "
+    retire += "TIMESTAMP '1970-01-01T00:00:00Z', TIMESTAMP '2200-01-01T00:00:00Z')"
+    with monkeypatch.context() as patched:
+        patched.setattr(lake.objects, "delete", refuse)
+        assert reader.rows(retire) == [{"nb_partitions": 1}]
+        assert reader.trace_bytes(process.process_id, "both", WHOLE_LIFE) == before
+        assert reader.messages == []
+    assert len(place.parquet_files()) == 2
+    assert lake.removal.collect_garbage() == 1
+    assert len(place.parquet_files()) == 1
+
+
+@pytest.mark.parametrize("failure", [StoreFull, StoreRefused, StoreUnavailable])
+@pytest.mark.parametrize("what", ["file", "row"])
+def test_a_partition_that_cannot_be_stored_is_used_all_the_same(
+    what: str, failure: type[Exception], lake: Lake, place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A read needs no room, and leaves nothing behind; it is made again the next time."""
+    process = examples.process(examples.thread(*calls(10)))
+    _ingest(lake, process)
     reader = Reader.of(lake)
-    trace = read_trace(reader.trace_bytes(process.process_id, "both", WHOLE_LIFE))
-    assert [message["type"] for message in reader.messages] == ["thread_failed"]
-    assert len(trace.thread_tracks) == 2
-    lake.close()
+
+    def refuse(*_: object, **__: object) -> None:
+        raise failure("no room left")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(*((lake.objects, "put") if what == "file" else (lake.metadata, "commit_partitions")), refuse)
+        traces = {reader.trace_bytes(process.process_id, "both", WHOLE_LIFE) for _ in range(2)}
+        assert reader.messages == []
+    assert place.parquet_files() == []
+    traces.add(reader.trace_bytes(process.process_id, "both", WHOLE_LIFE))
+    assert len(traces) == 1
+    assert len(place.parquet_files()) == 1

@@ -115,7 +115,7 @@ def _assert_refused(place: Place, lake: Lake, process: Process, batch: pa.Record
     with pytest.raises(InvalidTelemetry, match=re.escape(message)):
         lake.ingest("blocks", batch)
     assert _blocks_of(Reader.of(lake), process) == []
-    assert place.blobs() == []
+    assert place.segments() == []
 
 
 @pytest.mark.parametrize("kind", MALFORMED_PAYLOADS)
@@ -232,7 +232,7 @@ def test_a_block_sent_again_is_stored_once(
     ingest_blocks(lake, [block, block])
     assert _blocks_of(reader, process) == stored
     assert len(stored) == 1
-    assert len(place.blobs()) == 1
+    assert len(place.segments()) == 1
 
 
 def test_a_process_and_a_stream_sent_again_are_stored_once(
@@ -272,11 +272,11 @@ def test_a_block_id_of_somebody_else_is_refused(lake: Lake, reader: Reader, plac
     ingest_process(lake, process)
     first, second = process.streams
     ingest_blocks(lake, [Block("b", first, 0, first.events)])
-    stored, blobs = _blocks_of(reader, process), place.blobs()
+    stored, blobs = _blocks_of(reader, process), place.segments()
     for other in (Block("b", second, 0, second.events), Block("b", first, len(first.events), first.events)):
         with pytest.raises(InvalidTelemetry, match="block 'b' is stored already, with other content"):
             ingest_blocks(lake, [other])
-    assert (_blocks_of(reader, process), place.blobs()) == (stored, blobs)
+    assert (_blocks_of(reader, process), place.segments()) == (stored, blobs)
 
 
 @pytest.mark.parametrize(("offset", "nb_events"), [(0, 1), (1, 2), (2, 2), (0, 6), (3, 1)])
@@ -290,12 +290,12 @@ def test_a_block_that_overlaps_a_stored_one_is_refused(
     ingest_process(lake, process)
     ingest_blocks(lake, [Block("stored", stream, 1, events[1:4])] if offset else cut(stream, [3])[:1])
     before = _blocks_of(reader, process)
-    blobs = place.blobs()
+    blobs = place.segments()
     overlapping = Block("overlapping", stream, offset, events[offset : offset + nb_events])
     with pytest.raises(InvalidTelemetry, match="overlapping"):
         ingest_blocks(lake, [overlapping])
     assert _blocks_of(reader, process) == before
-    assert place.blobs() == blobs
+    assert place.segments() == blobs
 
 
 @pytest.mark.parametrize("first", [0, 1])

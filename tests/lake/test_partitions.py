@@ -2,7 +2,6 @@
 
 import threading
 from concurrent.futures import ThreadPoolExecutor
-from itertools import pairwise
 
 import pytest
 
@@ -21,10 +20,11 @@ from udtf.lake.lake import Lake
 
 @pytest.fixture
 def process(lake: Lake) -> Process:
-    """Three threads of 40 calls in four blocks each, in the lake."""
+    """Three threads of 40 calls in four blocks each, in the lake: four uploads, each of a block a thread."""
     process = examples.process(*(examples.thread(*calls(40), name=f"worker {i}") for i in range(3)))
     ingest_process(lake, process)
-    ingest_blocks(lake, _blocks(process))
+    for upload in range(4):
+        ingest_blocks(lake, _blocks(process)[upload::4])
     return process
 
 
@@ -38,8 +38,11 @@ def _view(reader: Reader, process: Process, thread: int = 0, time_range: TimeRan
 
 
 def _partitions(reader: Reader, process: Process) -> list[Row]:
-    instances = {process.process_id, *(stream.stream_id for stream in process.streams)}
-    return [row for row in reader.rows("SELECT * FROM list_partitions()") if row["instance_id"] in instances]
+    return reader.rows(f"SELECT * FROM list_partitions() WHERE process_id = {text_literal(process.process_id)}")
+
+
+def _nb_segments(lake: Lake, process: Process) -> int:
+    return lake.metadata.history(process.process_id).nb_segments
 
 
 def _call(reader: Reader, verb: str, instance: str, time_range: TimeRange = WHOLE_LIFE) -> list[Row]:
@@ -61,8 +64,8 @@ def test_a_query_materializes_what_it_needs_and_reuses_it(reader: Reader, place:
     assert _view(reader, process) == expected
     partitions = _partitions(reader, process)
     files = place.parquet_files()
-    assert {row["instance_id"] for row in partitions} == {process.streams[0].stream_id}
     assert len(files) == len(partitions) > 0
+    assert set(files) == {row["path"] for row in partitions}
     assert _view(reader, process) == expected
     assert _partitions(reader, process) == partitions
     assert place.parquet_files() == files
@@ -80,11 +83,14 @@ def test_materialize_makes_what_a_query_would(reader: Reader, place: Place, proc
 def test_retire_drops_rows_and_files_and_loses_nothing(reader: Reader, place: Place, process: Process) -> None:
     """What is dropped is made again when it is needed again, from the blocks."""
     before = _view(reader, process)
-    _view(reader, process, 1)
-    _call(reader, "retire", process.streams[0].stream_id)
-    kept = {row["instance_id"] for row in _partitions(reader, process)}
-    assert kept == {process.streams[1].stream_id}
-    assert len(place.parquet_files()) == len(_partitions(reader, process))
+    nb_partitions = len(_partitions(reader, process))
+    # Of the four segments, the first two have events at these times.
+    first_segments = TimeRange(at(0), at(500))
+    assert _call(reader, "retire", process.streams[0].stream_id, first_segments) == [{"nb_partitions": 2}]
+    kept = _partitions(reader, process)
+    assert len(kept) == nb_partitions - 2
+    assert all(int(str(row["begin_time"])) > at(500) for row in kept)
+    assert set(place.parquet_files()) == {row["path"] for row in kept}
     assert _view(reader, process) == before
 
 
@@ -131,15 +137,19 @@ def test_a_span_much_longer_than_a_block_is_told_once(lake: Lake, reader: Reader
         assert _view(reader, process, 0, time_range) == expected
 
 
-def test_partitions_of_an_instance_do_not_overlap(reader: Reader, process: Process) -> None:
-    """However ranges were asked for, a block is in one partition of the instance at most."""
+def test_partitions_of_a_process_do_not_overlap(reader: Reader, process: Process) -> None:
+    """However ranges were asked for, a segment is in one partition at most."""
     for begin_ns, end_ns in ((0, 100), (300, 500), (50, 400), (0, 10**6)):
         time_range = TimeRange(at(begin_ns), at(end_ns))
         assert _view(reader, process, 0, time_range) == thread_span_rows(
             process, process.streams[0], _blocks(process), time_range
         )
-    rows = sorted(_partitions(reader, process), key=lambda row: row["begin_offset"])  # type: ignore[arg-type, return-value]
-    assert all(a["end_offset"] <= b["begin_offset"] for a, b in pairwise(rows))  # type: ignore[operator]
+    segments = [
+        int(str(row["first_segment"])) + number
+        for row in _partitions(reader, process)
+        for number in range(int(str(row["nb_segments"])))
+    ]
+    assert sorted(segments) == sorted(set(segments)) == [0, 1, 2, 3]
 
 
 def test_two_servers_that_build_at_once_end_with_one_partition_each(place: Place, lake: Lake, process: Process) -> None:
@@ -164,7 +174,7 @@ def test_two_servers_that_build_at_once_end_with_one_partition_each(place: Place
         reader.trace(process.process_id, "both", WHOLE_LIFE), process, _blocks(process), "both", WHOLE_LIFE
     )
     rows = _partitions(reader, process)
-    assert len({(row["instance_id"], row["stream_id"], row["begin_offset"]) for row in rows}) == len(rows)
+    assert len({(row["view_set"], row["first_segment"]) for row in rows}) == len(rows)
     assert len(place.parquet_files()) == len(rows)
 
 
@@ -188,7 +198,8 @@ def test_two_servers_that_ingest_the_same_block_at_once_store_it_once(place: Pla
     finally:
         for other in lakes[1:]:
             other.close()
-    assert len(place.blobs()) == len(blocks)
+    assert len(place.segments()) == len(blocks)
+    assert _nb_segments(lake, process) == len(blocks)
     assert _view(Reader.of(lake), process) == thread_span_rows(process, stream, blocks)
 
 
@@ -204,7 +215,7 @@ def test_another_server_sees_what_was_acknowledged(place: Place, process: Proces
 
 @pytest.mark.parametrize("warm", [False, True])
 def test_the_number_of_database_reads_does_not_grow_with_threads(warm: bool, lake: Lake, reader: Reader) -> None:
-    """Freshness of all threads is asked for at once; only a partition's own commit may look at its rivals."""
+    """What is known of all threads is asked for at once, and so are their partitions."""
 
     def reads(nb_threads: int) -> int:
         process = examples.process(*(examples.thread(*calls(5)) for _ in range(nb_threads)))
@@ -214,9 +225,7 @@ def test_the_number_of_database_reads_does_not_grow_with_threads(warm: bool, lak
             reader.trace_bytes(process.process_id, "both", WHOLE_LIFE)
         with StatementCounter() as counter:
             reader.trace_bytes(process.process_id, "both", WHOLE_LIFE)
-        # A commit locks rows and looks at rivals; how many commits there are is a matter of timing.
-        reads = (statement for statement in counter.statements if statement.startswith("SELECT"))
-        return sum(1 for read in reads if not read.endswith("FOR UPDATE") and "partitions.end_offset > " not in read)
+        return sum(statement.startswith("SELECT") for statement in counter.statements)
 
     assert reads(2) == reads(12)
 

@@ -29,8 +29,8 @@ class Place:
     def open(self) -> Lake:
         return Lake.open(self.uri, self.db_url)
 
-    def blobs(self) -> list[str]:
-        return [path for path in self.list_files() if path.startswith("blobs/")]
+    def segments(self) -> list[str]:
+        return [path for path in self.list_files() if path.startswith("segments/")]
 
     def parquet_files(self) -> list[str]:
         return [path for path in self.list_files() if path.startswith("views/")]

@@ -22,7 +22,7 @@ from udtf.metrics import timed
 from udtf.perfetto.tracks import ThreadTrack
 from udtf.perfetto.writer import TraceWriter
 from udtf.time_range import TimeRange
-from udtf.views.catalog import SPAN_TYPES, kinds_of_spans
+from udtf.views.catalog import SPAN_TYPES, kinds_in_trace
 from udtf.views.kind import Piece
 from udtf.views.tracks import process_track, thread_track
 
@@ -90,7 +90,7 @@ class _Trace:
         metadata = self.query.lake.metadata
         writer = TraceWriter(process_track(metadata.process(self.process_id)))
         streams = metadata.streams_of(self.process_id)
-        kinds = kinds_of_spans(self.span_types)
+        kinds = kinds_in_trace(self.span_types)
         threads = [
             thread_track(stream) for kind in kinds for stream in streams if kind.has_threads and kind.tag in stream.tags
         ]
@@ -147,7 +147,8 @@ class _Trace:
         if view.kind.has_threads:
             self.progress.begin_thread(stream + 1, view.streams[stream].thread_name)
         else:
-            self.progress.begin_async()
+            kind = view.kind
+            self.progress.begin_kind(kind.name if kind.span_type is None else f"{kind.span_type} spans")
 
     def _threads_in(self, view: View, streams: Sequence[StreamRow]) -> int:
         return len(streams) if view.kind.has_threads else 0

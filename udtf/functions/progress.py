@@ -41,10 +41,10 @@ class TraceProgress:
                 self._doing = f"Processing thread {number}/{self._threads_total}: {name}"
             self._tell()
 
-    def begin_async(self) -> None:
-        """Work on async spans begins."""
+    def begin_kind(self, what: str) -> None:
+        """Work on a kind of telemetry begins whose streams are no threads."""
         with self._lock:
-            self._doing = "Fetching async spans..."
+            self._doing = f"Fetching {what}..."
             self._tell()
 
     def made(self, *, nb_spans: int = 0, size_bytes: int = 0, threads: int = 0) -> None:

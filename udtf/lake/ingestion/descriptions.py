@@ -12,8 +12,6 @@ from udtf.lake.ingestion.columns import check_id, rows_of
 from udtf.lake.metadata import MetadataStore, ProcessRow, StreamRow
 from udtf.views.catalog import KINDS
 
-_TAGS = tuple(kind.tag for kind in KINDS)
-
 
 def ingest_processes(metadata: MetadataStore, batch: pa.RecordBatch) -> None:
     """Store the rows of a batch of `processes`; raises InvalidTelemetry."""
@@ -38,14 +36,15 @@ def ingest_processes(metadata: MetadataStore, batch: pa.RecordBatch) -> None:
 def ingest_streams(metadata: MetadataStore, batch: pa.RecordBatch) -> None:
     """Store the rows of a batch of `streams`; raises InvalidTelemetry."""
     now = time.time_ns()
+    tags = tuple(kind.tag for kind in KINDS)
     rows: list[StreamRow] = []
     for values in rows_of(batch, schemas.STREAMS, ("stream_id", "process_id", "tags")):
         stream_id = values["stream_id"]
         check_id("stream_id", stream_id)
-        if sum(tag in values["tags"] for tag in _TAGS) != 1:
+        if sum(tag in values["tags"] for tag in tags) != 1:
             raise InvalidTelemetry(
                 f"stream {stream_id!r} has tags {values['tags']}, "
-                f"expected one of {' and '.join(map(repr, _TAGS))} among them"
+                f"expected one of {' and '.join(map(repr, tags))} among them"
             )
         if values["format"] not in (None, FORMAT):
             raise InvalidTelemetry(f"stream {stream_id!r} has format {values['format']!r}, expected {FORMAT}")
