@@ -130,8 +130,8 @@ def test_a_cover_has_every_segment_once(
     ends: tuple[int, int],
     data: st.DataObject,
 ) -> None:
-    """Units touch the range and are small, unless they are one segment, and have nothing that was removed; all else that
-    touches it was removed, and is told. Whatever order segments came in."""
+    """Units touch the range and are small, unless they are one segment, and have nothing that was removed; all else
+    that touches it was removed, and is told. Whatever order segments came in."""
     fan_out(fan_out_of)
     times = sorted(segments) if in_time else segments
     first_segment = data.draw(st.integers(0, len(times)))

@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql, sqlite
 
-from udtf.errors import StoreFull, StoreRefused, StoreUnavailable
+from udtf.errors import CorruptData, StoreFull, StoreRefused, StoreUnavailable
 from udtf.lake.metadata.rows import Row
 from udtf.lake.metadata.versions import is_current, prepare
 from udtf.lake.settings import DatabaseSettings
@@ -95,6 +95,10 @@ class Database:
             ) from error
         except (sa.exc.OperationalError, sa.exc.InterfaceError) as error:
             raise _translated(error) from error
+        except sa.exc.DatabaseError as error:
+            if _error_name(error).startswith(_DAMAGED):
+                raise CorruptData("the metadata database is damaged") from error
+            raise
 
     def _create_tables(self) -> None:
         for attempt in range(10):
@@ -117,9 +121,16 @@ def rows_of(connection: sa.Connection, statement: sa.Select[Any], row_type: type
     return [row_type.from_database(row) for row in connection.execute(statement)]
 
 
+_DAMAGED = ("SQLITE_CORRUPT", "SQLITE_NOTADB", "XX001", "XX002")
+
+
+def _error_name(error: sa.exc.DBAPIError) -> str:
+    return getattr(error.orig, "sqlite_errorname", "") or getattr(error.orig, "sqlstate", None) or ""
+
+
 def _translated(error: sa.exc.DBAPIError) -> Exception:
     """What a failure of the database means, by the codes of SQLite and the classes of PostgreSQL."""
-    name = getattr(error.orig, "sqlite_errorname", "") or getattr(error.orig, "sqlstate", None) or ""
+    name = _error_name(error)
     if name.startswith("SQLITE_FULL") or name == "53100":
         return StoreFull("the metadata database has no room left")
     if name.startswith("SQLITE_READONLY") or name == "25006":
