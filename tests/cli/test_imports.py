@@ -9,7 +9,7 @@ from click.testing import CliRunner
 from flightsrv.chrome import read_chrome_trace
 from flightsrv.cli import main
 from flightsrv.cli.import_chrome import send
-from udtf.lake.ingestion import MAX_ROWS
+from udtf.lake.ingestion.ingest import MAX_ROWS
 
 
 def run(shell, *arguments):
