@@ -8,7 +8,7 @@ from collections.abc import Collection, Iterator, Sequence
 import numpy as np
 import pyarrow as pa
 
-from udtf.functions.table_function import Rows, rows_to_batch
+from udtf.functions.table_function import Rows, rows_to_batch, shown_streams
 from udtf.lake import schemas
 from udtf.lake.ingestion.open_history import block_rows
 from udtf.lake.lake import Lake
@@ -57,15 +57,17 @@ def blocks_table(lake: Lake) -> Rows:
 def _batches(lake: Lake, wanted: frozenset[str]) -> Iterator[pa.RecordBatch]:
     for segments in lake.metadata.scan_segments():
         batch = _of_segments(lake, segments)
-        for table, schema, rows_of in (
-            ("streams", schemas.STREAMS, lake.metadata.streams_of_ids),
-            ("processes", schemas.PROCESSES, lake.metadata.processes_of_ids),
-        ):
-            names = [name for name in COLUMNS.names if name.startswith(f"{table}.") and name in wanted]
-            if names:
-                key = batch.column("stream_id" if table == "streams" else "process_id").dictionary_encode()
-                rows = rows_of(key.dictionary.to_pylist())
-                batch = _with_columns(batch, names, schema, [rows[one] for one in key.dictionary.to_pylist()], key)
+        if names := [name for name in COLUMNS.names if name.startswith("streams.") and name in wanted]:
+            key = batch.column("stream_id").dictionary_encode()
+            streams = lake.metadata.streams_of_ids(key.dictionary.to_pylist())
+            rows = shown_streams([streams[stream_id] for stream_id in key.dictionary.to_pylist()])
+            batch = _with_columns(batch, names, schemas.STREAMS, rows, key)
+        if names := [name for name in COLUMNS.names if name.startswith("processes.") and name in wanted]:
+            key = batch.column("process_id").dictionary_encode()
+            processes = lake.metadata.processes_of_ids(key.dictionary.to_pylist())
+            batch = _with_columns(
+                batch, names, schemas.PROCESSES, [processes[one] for one in key.dictionary.to_pylist()], key
+            )
         yield batch
 
 

@@ -2,7 +2,7 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import pyarrow as pa
@@ -12,6 +12,7 @@ from udtf.execution.cancellation import Cancellation
 from udtf.functions.parameter import Parameter
 from udtf.lake.lake import Lake
 from udtf.lake.metadata import StreamRow
+from udtf.lake.schemas import CPU_TAG, THREAD_TAG
 from udtf.lake.view import View
 from udtf.metrics import QueryTally
 from udtf.query_context import QueryContext
@@ -103,6 +104,13 @@ def kind_chosen(view_set: str) -> Kind:
         InvalidArgument: there is none of this name.
     """
     return kind_named(choose("view_set", view_set, tuple(kind.name for kind in KINDS)))
+
+
+def shown_streams(streams: Sequence[StreamRow]) -> list[StreamRow]:
+    """Streams as SQL shows them: threads are tagged `cpu` as well, by which other clients look for them."""
+    return [
+        replace(stream, tags=[*stream.tags, CPU_TAG]) if THREAD_TAG in stream.tags else stream for stream in streams
+    ]
 
 
 def rows_to_batch(rows: Sequence[Any], schema: pa.Schema) -> pa.RecordBatch:

@@ -5,21 +5,23 @@ from collections.abc import Sequence
 import pyarrow as pa
 
 from udtf.functions.blocks_table import blocks_table
-from udtf.functions.table_function import Rows, rows_to_batch
+from udtf.functions.table_function import Rows, rows_to_batch, shown_streams
 from udtf.lake import schemas
 from udtf.lake.lake import Lake
-from udtf.lake.metadata import HistoryRow, ProcessRow
+from udtf.lake.metadata import HistoryRow, ProcessRow, StreamRow
 
 
 def telemetry_tables(lake: Lake) -> dict[str, Rows]:
     """The three tables by name."""
     return {
         "processes": Rows(schemas.PROCESSES, lambda: map(_processes, lake.metadata.scan_processes())),
-        "streams": Rows(
-            schemas.STREAMS, lambda: (rows_to_batch(rows, schemas.STREAMS) for rows in lake.metadata.scan_streams())
-        ),
+        "streams": Rows(schemas.STREAMS, lambda: map(_streams, lake.metadata.scan_streams())),
         "blocks": blocks_table(lake),
     }
+
+
+def _streams(rows: Sequence[StreamRow]) -> pa.RecordBatch:
+    return rows_to_batch(shown_streams(rows), schemas.STREAMS)
 
 
 def _processes(rows: Sequence[tuple[ProcessRow, HistoryRow]]) -> pa.RecordBatch:

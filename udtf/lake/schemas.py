@@ -91,5 +91,7 @@ ASYNC_EVENT = pa.struct(
 
 THREAD_TAG = "thread"
 """Tag of a stream that holds the ordered begin and end events of one thread."""
+CPU_TAG = "cpu"
+"""What SQL shows beside it."""
 ASYNC_TAG = "async"
 """Tag of a stream that holds begin and end events of spans that may overlap."""
