@@ -111,11 +111,11 @@ def test_a_size_is_kept_by_removing_the_oldest(lake: Lake, reader: Reader) -> No
 def test_a_query_that_runs_meanwhile_is_told(lake: Lake, reader: Reader) -> None:
     """What it has planned to read is gone: it says so, rather than that something is damaged."""
     process = recorded(lake)
-    view = lake.view(kind_named("thread_spans"), process.process_id)
+    view = lake.view(kind_named("thread_spans"), lake.telemetry_of(process.process_id))
     lake.removal.older_than(at(10 * UPLOAD_TICKS))
     with pytest.raises(Removed, match="oldest telemetry"):
         list(view.windows())
-    view = lake.view(kind_named("thread_spans"), process.process_id)
+    view = lake.view(kind_named("thread_spans"), lake.telemetry_of(process.process_id))
     lake.removal.delete(process.process_id)
     with pytest.raises(Removed, match="has been removed"):
         list(view.windows())

@@ -144,7 +144,7 @@ class MaterializePartitions(_ChangePartitions):
     name = "materialize_partitions"
 
     def change(self, query: Query, kind: Kind, process_id: str, time_range: TimeRange) -> int:
-        return query.view(kind, process_id, time_range=time_range).materialize()
+        return query.view(kind, query.lake.telemetry_of(process_id), time_range).materialize()
 
 
 class RetirePartitions(_ChangePartitions):

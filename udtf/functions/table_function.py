@@ -13,10 +13,11 @@ from udtf.functions.parameter import Parameter
 from udtf.lake.lake import Lake
 from udtf.lake.metadata import StreamRow
 from udtf.lake.schemas import CPU_TAG, THREAD_TAG
-from udtf.lake.view import View
+from udtf.lake.view import Telemetry, View
 from udtf.metrics import QueryTally
 from udtf.query_context import QueryContext
 from udtf.settings import QuerySettings
+from udtf.time_range import TimeRange
 from udtf.views.catalog import KINDS, kind_named
 from udtf.views.kind import Kind
 
@@ -43,21 +44,16 @@ class Query:
     tally: QueryTally
     cancellation: Cancellation = field(default_factory=Cancellation)
 
-    def view(self, kind: Kind, process_id: str, streams: list[StreamRow] | None = None, **options: Any) -> View:
-        """One kind of telemetry of a process, for the time range of the query; options as of `Lake.view`."""
-        return self.lake.view(kind, process_id, streams=streams, **(self._options() | options))
-
-    def instance(self, kind: Kind, instance_id: str, **options: Any) -> View:
-        """One view instance, for the time range of the query; options as of `Lake.view`."""
-        return self.lake.instance(kind, instance_id, **(self._options() | options))
-
-    def _options(self) -> dict[str, Any]:
-        return {
-            "time_range": self.context.range,
-            "max_reads": self.settings.max_scans,
-            "tally": self.tally,
-            "cancellation": self.cancellation,
-        }
+    def view(self, kind: Kind, telemetry: Telemetry, time_range: TimeRange | None = None) -> View:
+        """One kind of telemetry of a process; by default, for the time range of the query."""
+        return self.lake.view(
+            kind,
+            telemetry,
+            self.context.range if time_range is None else time_range,
+            max_reads=self.settings.max_scans,
+            tally=self.tally,
+            cancellation=self.cancellation,
+        )
 
 
 class TableFunction(ABC):

@@ -61,6 +61,18 @@ class Window:
 
 
 @dataclass(frozen=True)
+class Telemetry:
+    """What is known of a process without its events. `streams` are in the order in which they came."""
+
+    process: ProcessRow
+    history: HistoryRow
+    streams: list[StreamRow]
+
+    def of_kind(self, kind: Kind) -> list[StreamRow]:
+        return [stream for stream in self.streams if kind.tag in stream.tags]
+
+
+@dataclass(frozen=True)
 class Sources:
     """What a view is read with."""
 
@@ -108,9 +120,7 @@ class View:
     """
 
     kind: Kind
-    process: ProcessRow
-    history: HistoryRow
-    streams: list[StreamRow]
+    telemetry: Telemetry
     time_range: TimeRange
     sources: Sources
     tally: QueryTally
@@ -118,10 +128,16 @@ class View:
     failures: list[Failure] = field(default_factory=list)
 
     def __post_init__(self) -> None:
-        cover = self.sources.histories.cover(self.history, self.time_range)
-        self.removed = cover.removed
+        self.process, self.history = self.telemetry.process, self.telemetry.history
+        self.streams = self.telemetry.of_kind(self.kind)
         self._stream_ids = pa.array([stream.stream_id for stream in self.streams], pa.utf8())
-        others, units = _of_kind(self.kind, cover)
+        others: list[Stretch] = []
+        units: list[Stretch] = []
+        self.removed = False
+        if self.streams:
+            cover = self.sources.histories.cover(self.history, self.time_range)
+            others, units = _of_kind(self.kind, cover)
+            self.removed = cover.removed
         self._nb_others = len(others)
         self._layout = _Layout.of(self.kind, [*others, *units], self._stream_ids) if others or units else None
         self._units = [

@@ -165,6 +165,17 @@ class MetadataStore:
         row: ProcessRow = self._one(processes, processes.c.process_id, process_id, f"process {process_id!r}")
         return row
 
+    def process_and_history(self, process_id: str) -> tuple[ProcessRow, HistoryRow]:
+        """One process, and how far its telemetry has come; raises as `process`."""
+        statement = self._select(processes, *processes.columns, *histories.columns).join_from(
+            processes, histories, processes.c.process_id == histories.c.process_id
+        )
+        with self._database.read() as connection:
+            row = connection.execute(statement.where(processes.c.process_id == process_id)).one_or_none()
+        if row is None:
+            raise NotFound(f"process {process_id!r} is unknown")
+        return _both(row)
+
     def history(self, process_id: str) -> HistoryRow:
         """How far the telemetry of a process has come; raises as `process`."""
         row: HistoryRow = self._one(histories, histories.c.process_id, process_id, f"process {process_id!r}")
@@ -235,11 +246,7 @@ class MetadataStore:
         both = self._select(processes, *processes.columns, *histories.columns).join_from(
             processes, histories, processes.c.process_id == histories.c.process_id
         )
-        ordered = both.order_by(processes.c.start_time, processes.c.process_id)
-        width = len(processes.columns)
-        return self._database.scan(
-            ordered, lambda row: (ProcessRow.from_database(row[:width]), HistoryRow.from_database(row[width:]))
-        )
+        return self._database.scan(both.order_by(processes.c.start_time, processes.c.process_id), _both)
 
     def scan_streams(self) -> Iterator[list[StreamRow]]:
         """All streams, in pieces."""
@@ -541,6 +548,11 @@ class MetadataStore:
                 connection.execute(sa.update(table).where(table.c[key] == identity), changed.to_database())
             for other, others in beside.items():
                 connection.execute(self._database.insert(other).on_conflict_do_nothing(), values_of(others))
+
+
+def _both(row: Sequence[Any]) -> tuple[ProcessRow, HistoryRow]:
+    width = len(processes.columns)
+    return ProcessRow.from_database(row[:width]), HistoryRow.from_database(row[width:])
 
 
 def _locked_history(process_id: str) -> sa.Select[Any]:
