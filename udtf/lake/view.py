@@ -10,6 +10,7 @@ from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -188,7 +189,7 @@ class View:
             yield Window([], True)
             return
         self.find_partitions()
-        reader = self.kind.reader(self._layout.index, self.process.clock)
+        reader = self._reader
         is_other = np.zeros(len(self._layout.index.runs), np.bool_)
         of_others = self._layout.places[: self._layout.offsets[self._nb_others]]
         is_other[of_others[of_others >= 0]] = True
@@ -230,7 +231,7 @@ class View:
         """How many events in the range close what was never begun, by stream, if there are any."""
         if self.index is None:
             return {}
-        streams, times_ns = self.kind.reader(self.index, self.process.clock).orphans()
+        streams, times_ns = self._reader.orphans()
         in_range = (times_ns >= self.time_range.begin_ns) & (times_ns <= self.time_range.end_ns)
         found, counts = np.unique(streams[in_range], return_counts=True)
         return dict(zip(found.tolist(), counts.tolist(), strict=True))
@@ -247,6 +248,11 @@ class View:
         return self.index is not None and bool(np.any(self.index.runs.streams == stream))
 
     # How it is done.
+
+    @cached_property
+    def _reader(self) -> Reader[Any]:
+        assert self._layout is not None
+        return self.kind.reader(self._layout.index, self.process.clock)
 
     def _stretch(self, number: int) -> Stretch:
         assert self._layout is not None
@@ -274,7 +280,8 @@ class View:
         """Whether a window may end before each unit, and after the last: where no stream would go back."""
         assert self._layout is not None
         nb_positions = len(self._units) + 1
-        runs = [outside.runs, *(self._wanted_runs(unit) for unit in self._units)]
+        shown = outside.runs[np.diff(outside.bounds) > 0]
+        runs = [shown, *(self._wanted_runs(unit) for unit in self._units)]
         positions = np.repeat(np.arange(nb_positions), [len(part) for part in runs])
         order = np.argsort(np.concatenate(runs), kind="stable")
         positions = positions[order]
