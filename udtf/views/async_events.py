@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from udtf.errors import CorruptData, InvalidTelemetry
+from udtf.errors import CorruptData
 from udtf.lake import schemas
 from udtf.lake.clock import Clock
 from udtf.lake.events import Events
@@ -22,9 +22,12 @@ from udtf.lake.scopes import ScopeTable
 from udtf.perfetto.async_spans import AsyncTracer
 from udtf.perfetto.writer import TraceWriter
 from udtf.time_range import TimeRange
-from udtf.views.kind import Bools, Int64s, Kind, Part, Reader
+from udtf.views.kind import Bools, Int64s, InvalidEvent, Kind, Part, Reader
 from udtf.views.spans import SCOPE_FIELDS, TEXT, Spans, nanoseconds, scope_columns, timestamps
 from udtf.views.thread_spans import check_kinds
+
+MAX_DEPTH = int(np.iinfo(np.int32).max)
+"""Most ancestors of a span."""
 
 _EVENT_TYPES = pa.array(["begin", "end"])
 
@@ -75,20 +78,26 @@ class AsyncEvents(Kind):
         span_ids = events.column("span_id")
         if np.any(span_ids <= 0):
             wrong = int(np.argmax(span_ids <= 0))
-            raise InvalidTelemetry(f"column 'span_id' is {span_ids[wrong]} at event {wrong}, expected more than 0")
+            raise InvalidEvent(wrong, f"column 'span_id' is {span_ids[wrong]}", "more than 0")
         depths = events.column("depth")
-        if np.any(depths > np.iinfo(np.int32).max):
-            raise InvalidTelemetry(f"column 'depth' is {depths.max()}, expected at most {np.iinfo(np.int32).max}")
-        # By block and id, in the order of events: each pair is at most a begin and then an end.
+        if np.any(depths > MAX_DEPTH):
+            wrong = int(np.argmax(depths > MAX_DEPTH))
+            raise InvalidEvent(wrong, f"column 'depth' is {depths[wrong]}", f"at most {MAX_DEPTH}")
+        # By block and id, in the order of events: each id has a begin and then an end, or one of them.
         blocks = np.repeat(np.arange(len(bounds) - 1), np.diff(bounds))
         order = np.lexsort((span_ids, blocks))
         ids, of_block, begins = span_ids[order], blocks[order], events.column("kind")[order] == BEGIN
         again = (ids[1:] == ids[:-1]) & (of_block[1:] == of_block[:-1])
-        if np.any(again & (begins[1:] == begins[:-1])) or np.any(again[1:] & again[:-1]):
-            raise InvalidTelemetry("an async span begins or ends twice in a block, expected each span_id once")
+        twice = again & (begins[1:] == begins[:-1])
+        twice[1:] |= again[1:] & again[:-1]
         backwards = again & ~begins[:-1] & begins[1:]
-        if np.any(backwards):
-            raise InvalidTelemetry(f"async span {ids[:-1][backwards][0]} ends before it begins")
+        for is_wrong, found, expected in (
+            (twice, "begins or ends twice", "each span_id once in a block"),
+            (backwards, "ends before it begins", "its begin first"),
+        ):
+            if np.any(is_wrong):
+                wrong = int(order[1:][np.argmax(is_wrong)])
+                raise InvalidEvent(wrong, f"async span {span_ids[wrong]} {found}", expected)
 
     def loose(self, events: Events, bounds: Int64s, streams: npt.NDArray[np.int32]) -> Bools:
         return _pair(events, bounds, streams) < 0

@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from udtf.errors import CorruptData, InvalidTelemetry
+from udtf.errors import CorruptData
 from udtf.lake import schemas
 from udtf.lake.clock import Clock
 from udtf.lake.events import Events
@@ -22,7 +22,7 @@ from udtf.lake.metadata import StreamRow
 from udtf.lake.scopes import ScopeTable
 from udtf.perfetto.threads import ThreadTracer
 from udtf.perfetto.writer import TraceWriter
-from udtf.views.kind import Bools, Int64s, Kind, Part, Reader
+from udtf.views.kind import Bools, Int64s, InvalidEvent, Kind, Part, Reader
 from udtf.views.spans import SPAN_COLUMNS, Spans, nanoseconds, span_batch, timestamps
 from udtf.views.tracks import thread_track
 
@@ -167,8 +167,8 @@ class ThreadReader(Reader[Spans]):
 
 
 def check_kinds(events: Events) -> None:
-    """Raises InvalidTelemetry if an event is neither a begin nor an end."""
+    """Raises InvalidEvent if an event is neither a begin nor an end."""
     kinds = events.column("kind")
     if np.any(kinds > END):
         wrong = int(np.argmax(kinds > END))
-        raise InvalidTelemetry(f"column 'kind' is {kinds[wrong]} at event {wrong}, expected 0 (begin) or 1 (end)")
+        raise InvalidEvent(wrong, f"column 'kind' is {kinds[wrong]}", "0 (begin) or 1 (end)")

@@ -25,7 +25,7 @@ from udtf.lake.metadata import StreamRow
 from udtf.lake.ranges import ranges
 from udtf.lake.scopes import hashed
 from udtf.views.catalog import KINDS
-from udtf.views.kind import Kind
+from udtf.views.kind import InvalidEvent, Kind
 
 Int64s = npt.NDArray[np.int64]
 
@@ -298,10 +298,9 @@ def _checked(
         )
     try:
         kind.check(events, bounds)
-    except InvalidTelemetry as error:
-        raise InvalidTelemetry(
-            f"{'block ' + repr(block_ids[0].as_py()) if len(first) == 1 else 'a block'}: {error}"
-        ) from error
+    except InvalidEvent as error:
+        wrong = int(np.searchsorted(bounds, error.position, side="right")) - 1
+        refuse(wrong, f"{error.found} at event {error.position - bounds[wrong]}, expected {error.expected}")
     if payload_bytes is None:
         width = sum(field.type.bit_width // 8 for field in kind.event if pa.types.is_primitive(field.type)) + 4
         payload_bytes = counts * width
