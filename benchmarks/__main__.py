@@ -1,20 +1,18 @@
-"""`python -m benchmarks data | run | phases | compare`."""
+"""`python -m benchmarks data | run | fleet | compare`."""
 
 import signal
 import sys
 from pathlib import Path
+from typing import Any
 
 import click
 
 from benchmarks.compare import compare, comparison_table
-from benchmarks.lakes import SHAPES, Workbench
+from benchmarks.fleet import Fleet, measure_fleet
+from benchmarks.lakes import Workbench
 from benchmarks.machine import describe_machine, machine_line, write_machine
-from benchmarks.phases.factors import Figures
-from benchmarks.phases.measure import PARTS, measure
-from benchmarks.phases.plots import draw
-from benchmarks.phases.stores import STORES
-from benchmarks.phases.tables import tables
-from benchmarks.registry import QUESTIONS
+from benchmarks.recordings import RECORDINGS
+from benchmarks.registry import DEFAULT, QUESTIONS
 from benchmarks.results import Result, read_results, results_table, write_results
 
 OUT = Path(__file__).parent / "out"
@@ -30,11 +28,10 @@ def main() -> None:
 
 @main.command()
 def data() -> None:
-    """Make the lakes that are measured; those that are there already are kept."""
+    """Make the lakes of the default run; those that are there already are kept."""
     bench = Workbench(OUT)
-    for shape in SHAPES:
-        folder = bench.lake(shape)
-        click.echo(f"{shape}: {folder}")
+    for recording in RECORDINGS:
+        click.echo(f"{recording.process_id}: {bench.lake(recording)}")
 
 
 @main.command()
@@ -45,59 +42,32 @@ def data() -> None:
     help="Where to write the results  [default: latest.json in benchmarks/out, or some.json for some QUESTIONS]",
 )
 def run(questions: tuple[str, ...], output: Path | None) -> None:
-    """Measure, all or only some QUESTIONS; print a table against the budgets, write JSON."""
-    output = output or OUT / ("some.json" if questions else "latest.json")
+    """Measure, all that takes no hours or only some QUESTIONS; print a table against the budgets, write JSON."""
     machine = describe_machine()
     bench = Workbench(OUT)
     results: list[Result] = []
-    for name in questions or QUESTIONS:
+    for name in questions or DEFAULT:
         click.echo(f"{name} ...", err=True)
         results.extend(QUESTIONS[name](bench))
-    write_results(output, results)
-    write_machine(output, machine)
-    click.echo(results_table(results))
-    click.echo(f"\n{machine_line(machine)}")
+    _tell(output or OUT / ("some.json" if questions else "latest.json"), machine, results)
 
 
 @main.command()
-@click.option("--store", "stores", multiple=True, type=click.Choice(list(STORES)), help="Only this one; repeatable.")
-@click.option("--threads", type=click.Choice(["50", "500"]), help="Only processes of so many threads.")
 @click.option(
-    "--seconds",
-    type=click.FloatRange(0),
-    default=4,
-    show_default=True,
-    help="A way to make traces is measured again until it has taken so long.",
+    "--minutes", type=click.FloatRange(0, min_open=True), default=5, show_default=True, help="How long to send."
 )
+@click.option("--processes", type=click.IntRange(1), default=100, show_default=True, help="How many send.")
+@click.option("--threads", type=click.IntRange(1), default=50, show_default=True, help="Of each process.")
 @click.option(
     "--output",
     type=click.Path(dir_okay=False, path_type=Path),
-    default=OUT / "phases.json",
-    help="Where to write the results, and plots beside them  [default: phases.json in benchmarks/out]",
+    default=OUT / "fleet.json",
+    help="Where to write the results  [default: fleet.json in benchmarks/out]",
 )
-@click.option("--measured", type=_FILE, help="Show these results; measure nothing.")
-def phases(stores: tuple[str, ...], threads: str | None, seconds: float, output: Path, measured: Path | None) -> None:
-    """Measure each optimization alone and beside the others; print tables, write JSON and plots."""
-    if measured is None:
-        machine = describe_machine()
-        bench = Workbench(OUT)
-        results: list[Result] = []
-        for store_name in stores or STORES:
-            with STORES[store_name](bench) as store:
-                for part in PARTS:
-                    if threads is None or part.shape.threads == int(threads):
-                        click.echo(f"{store.title}, {part.shape} ...", err=True)
-                        results.extend(measure(part, store, seconds))
-        write_results(output, results)
-        write_machine(output, machine)
-        line = f"\n\n{machine_line(machine)}"
-    else:
-        results = read_results(measured)
-        line = ""
-    figures = Figures(results)
-    click.echo(f"{tables(figures)}{line}")
-    for path in draw(figures, output.parent):
-        click.echo(path, err=True)
+def fleet(minutes: float, processes: int, threads: int, output: Path) -> None:
+    """Let a fleet of processes send to one server while some of them are looked at; print a table, write JSON."""
+    machine = describe_machine()
+    _tell(output, machine, list(measure_fleet(Workbench(OUT), Fleet(processes, threads, minutes * 60))))
 
 
 @main.command("compare")
@@ -106,6 +76,13 @@ def phases(stores: tuple[str, ...], threads: str | None, seconds: float, output:
 def compare_files(before: Path, after: Path) -> None:
     """Say what became faster and what slower between two results."""
     click.echo(comparison_table(compare(read_results(before), read_results(after))))
+
+
+def _tell(output: Path, machine: dict[str, Any], results: list[Result]) -> None:
+    write_results(output, results)
+    write_machine(output, machine)
+    click.echo(results_table(results))
+    click.echo(f"\n{machine_line(machine)}")
 
 
 if __name__ == "__main__":

@@ -1,17 +1,13 @@
-"""A network between us and the objects: it makes every request wait, and lets some fail. For benchmarks and tests."""
+"""A network between us and the objects: it makes every request wait, and lets some fail. For tests."""
 
 import random
 import threading
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TypeVar
 
-from udtf.lake.lake import Lake
-from udtf.lake.metadata import MetadataStore
-from udtf.lake.objects import Backend, LocalFolder, ObjectStore, PassingFailure
-from udtf.lake.settings import LakeSettings
+from udtf.lake.objects import Backend, PassingFailure
 
 T = TypeVar("T")
 
@@ -83,9 +79,3 @@ class UnreliableNetwork:
         finally:
             with self._lock:
                 self._under_way -= 1
-
-
-def slow_lake(folder: Path, latency_s: float, settings: LakeSettings) -> Lake:
-    """The lake in a folder, each of whose objects takes so much longer; its database is as fast as ever."""
-    objects = ObjectStore(UnreliableNetwork(LocalFolder(folder), Trouble(latency_s=latency_s)), settings.store)
-    return Lake(objects, MetadataStore(f"sqlite:///{folder / 'metadata.db'}", settings.database), settings)

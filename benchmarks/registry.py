@@ -1,15 +1,25 @@
-"""Every question, in the order in which they are asked."""
+"""Every question: those of the default run, in the order in which they are asked, and those that are asked by name."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from types import ModuleType
 
 from benchmarks.lakes import Workbench
 from benchmarks.questions import (
     cold_trace,
+    following,
+    hour,
     import_time,
+    ingestion,
+    late_telemetry,
+    many_threads,
+    memory,
+    million_blocks,
+    minute_of_day,
+    minute_of_hour,
+    other_processes,
     parallel_traces,
     peak_memory,
-    slow_store,
+    remote_scans,
     small_trace,
     span_kinds,
     span_recording,
@@ -18,19 +28,35 @@ from benchmarks.questions import (
 )
 from benchmarks.results import Result
 
-_MODULES: tuple[ModuleType, ...] = (
+Question = Callable[[Workbench], Iterator[Result]]
+
+
+def _by_name(*modules: ModuleType) -> Mapping[str, Question]:
+    return {module.__name__.rpartition(".")[2]: module.measure for module in modules}
+
+
+DEFAULT = _by_name(
+    minute_of_hour,
+    hour,
+    following,
+    late_telemetry,
+    other_processes,
+    ingestion,
+    many_threads,
     warm_trace,
     cold_trace,
     small_trace,
-    peak_memory,
     parallel_traces,
-    slow_store,
+    remote_scans,
+    memory,
+    peak_memory,
     sql,
     span_recording,
     span_kinds,
     import_time,
 )
 
-QUESTIONS: dict[str, Callable[[Workbench], Iterator[Result]]] = {
-    module.__name__.rpartition(".")[2]: module.measure for module in _MODULES
-}
+LONG = _by_name(minute_of_day, million_blocks)
+"""They need lakes that take long to make."""
+
+QUESTIONS: Mapping[str, Question] = {**DEFAULT, **LONG}

@@ -1,38 +1,54 @@
-"""A server whose object store is slow: `python -m benchmarks.slow_server --lake DIR --latency-ms 50 [--one-at-a-time]`.
+"""`flightsrv` with an object store that takes longer for each request: `python -m benchmarks.slow_server 50 serve ...`
 
-Like `flightsrv serve` otherwise; the metadata database is as fast as ever.
+The first argument is by how many milliseconds; those behind it are of `flightsrv`, where a lake at `slow:///FOLDER` is
+a folder of this machine behind that latency. For the server it is a remote store like any other. The metadata database
+is as fast as ever.
 """
 
-import signal
-import threading
-from pathlib import Path
+import sys
+import time
+from typing import Any
 
-import click
+import fsspec
+from fsspec.implementations.local import LocalFileSystem
 
-from benchmarks.latency import slow_lake
-from flightsrv.server.call import Services
-from flightsrv.server.handles import BoundParameters
-from flightsrv.server.lifecycle import RunningServer, ServerSettings
-from udtf.lake.settings import LakeSettings
-from udtf.settings import QuerySettings
-from udtf.sql.engine import QueryEngine
+from flightsrv.cli import main
 
 
-@click.command()
-@click.option("--lake", "folder", required=True, type=click.Path(exists=True, file_okay=False, path_type=Path))
-@click.option("--latency-ms", required=True, type=float, help="How much longer each request takes.")
-@click.option("--one-at-a-time", is_flag=True, help="Build one partition, and scan one thread, at a time.")
-def serve(folder: Path, latency_ms: float, one_at_a_time: bool) -> None:
-    """Serve a lake on a free port until told to stop."""
-    told_to_stop = threading.Event()
-    signal.signal(signal.SIGTERM, lambda *_: told_to_stop.set())
-    lake = slow_lake(folder, latency_ms / 1e3, LakeSettings(max_builds=1 if one_at_a_time else None))
-    engine = QueryEngine(lake, QuerySettings(max_scans=1) if one_at_a_time else QuerySettings())
-    server = RunningServer(Services(engine, lake, BoundParameters()), "127.0.0.1", 0, ServerSettings())
-    click.echo(f"listening on {server.url}")
-    told_to_stop.wait()
-    server.stop()
+class SlowFiles(LocalFileSystem):
+    """Files of this machine, each request for which takes `latency_s` seconds longer."""
+
+    protocol = "slow"
+    latency_s = 0.0
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(auto_mkdir=True, **options)
+
+    @classmethod
+    def _strip_protocol(cls, path: str) -> str:
+        return str(super()._strip_protocol(path.removeprefix("slow://")))
+
+    def _open(self, *arguments: Any, **options: Any) -> Any:
+        self._wait()
+        return super()._open(*arguments, **options)
+
+    def rm_file(self, path: str) -> None:
+        self._wait()
+        super().rm_file(path)
+
+    def find(self, *arguments: Any, **options: Any) -> Any:
+        self._wait()
+        return super().find(*arguments, **options)
+
+    def info(self, path: str, **options: Any) -> Any:
+        self._wait()
+        return super().info(path, **options)
+
+    def _wait(self) -> None:
+        time.sleep(self.latency_s)
 
 
 if __name__ == "__main__":
-    serve()
+    SlowFiles.latency_s = float(sys.argv[1]) / 1e3
+    fsspec.register_implementation("slow", SlowFiles)
+    main(sys.argv[2:])

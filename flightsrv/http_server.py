@@ -102,7 +102,7 @@ class _LimitedProtocol(H11Protocol):
     @property
     def use(self) -> Use:
         """Whether there was a request, and whether it is being answered."""
-        if self.cycle is None:
+        if not self.cycle:
             return Use.NONE
         return Use.BEFORE if self.cycle.response_complete else Use.NOW
 

@@ -162,7 +162,7 @@ def _columns(schema: pa.Schema, server_side: set[str]) -> pa.Schema:
     return pa.schema([column for column in schema if column.name not in server_side])
 
 
-_PROCESSES = _columns(schemas.PROCESSES, {"insert_time", "last_update_time"})
+_PROCESSES = _columns(schemas.PROCESSES, {"insert_time", *schemas.PROCESS_HISTORY})
 _STREAMS = _columns(schemas.STREAMS, {"insert_time", "last_update_time"})
 
 

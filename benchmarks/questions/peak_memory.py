@@ -7,7 +7,8 @@ The most memory that a server ever had resident, new for each trace: a trace of 
 from collections.abc import Iterator
 from pathlib import Path
 
-from benchmarks.lakes import MILLION, TEN_MILLION, Shape, Workbench
+from benchmarks.lakes import Workbench
+from benchmarks.recordings import MILLION, TEN_MILLION, Whole
 from benchmarks.results import Budget, Result
 from benchmarks.servers import flightsrv_server
 
@@ -15,7 +16,7 @@ RUNS = 3
 _MB = 1e6
 
 
-def measure(bench: Workbench, small: Shape = MILLION, large: Shape = TEN_MILLION, runs: int = RUNS) -> Iterator[Result]:
+def measure(bench: Workbench, small: Whole = MILLION, large: Whole = TEN_MILLION, runs: int = RUNS) -> Iterator[Result]:
     of_small = [_peaks_mb(bench, small) for _ in range(runs)]
     of_large = [_peaks_mb(bench, large) for _ in range(runs)]
     for state, least, most in zip(
@@ -23,16 +24,16 @@ def measure(bench: Workbench, small: Shape = MILLION, large: Shape = TEN_MILLION
     ):
         extra = tuple(after - before for before, after in zip(least, most, strict=True))
         details = {"MB for 1 M": max(least), "MB for 10 M": max(most)}
-        yield Result(f"extra peak memory of 10 M spans over 1 M, {state}", "MB", Budget(100), extra, details)
+        yield Result(f"extra peak memory of 10 M spans over 1 M, {state}", "MB", Budget(60), extra, details)
 
 
-def _peaks_mb(bench: Workbench, shape: Shape) -> tuple[float, float]:
+def _peaks_mb(bench: Workbench, whole: Whole) -> tuple[float, float]:
     """Peaks of a cold and of a warm trace."""
-    with bench.fresh_copy(shape) as lake:
-        return _peak_mb(lake, shape), _peak_mb(lake, shape)
+    with bench.fresh_copy(whole) as lake:
+        return _peak_mb(lake, whole), _peak_mb(lake, whole)
 
 
-def _peak_mb(lake: Path, shape: Shape) -> float:
+def _peak_mb(lake: Path, whole: Whole) -> float:
     with flightsrv_server(lake) as server:
-        server.trace(shape.process_id)
+        server.trace(whole.process_id)
         return server.peak_memory_bytes() / _MB

@@ -1,15 +1,16 @@
 """How long do questions take that SQL puts to a million spans? `python -m benchmarks run sql`
 
-Of 50 threads, whose partitions are all there. The spans go to a process that computes and back, but for those that
-nothing is done to.
+Of 50 threads, whose partitions are all there; and of one of these threads, and of none: a row of `processes`.
 """
 
 import statistics
 import time
 from collections.abc import Iterator
 
-from benchmarks.lakes import MILLION, Shape, Workbench
-from benchmarks.results import Result
+from benchmarks import uploads
+from benchmarks.lakes import Workbench
+from benchmarks.recordings import MILLION, Whole
+from benchmarks.results import Budget, Result
 from benchmarks.servers import Server, flightsrv_server
 
 RUNS = 9
@@ -28,20 +29,29 @@ STATEMENTS = {
 }
 
 
-def measure(bench: Workbench, shape: Shape = MILLION, runs: int = RUNS) -> Iterator[Result]:
-    with bench.fresh_copy(shape) as lake, flightsrv_server(lake) as server:
-        server.check_spans(shape.process_id, shape.spans)
+OF_ONE_THREAD = (
+    "SELECT name, count(*), sum(duration), max(duration) FROM view_instance('thread_spans', '{stream}') GROUP BY name"
+)
+OF_A_PROCESS = "SELECT * FROM processes WHERE process_id = '{process}'"
+
+
+def measure(bench: Workbench, whole: Whole = MILLION, runs: int = RUNS) -> Iterator[Result]:
+    with bench.fresh_copy(whole) as lake, flightsrv_server(lake) as server:
+        server.check_spans(whole.process_id, whole.spans)
+        spans = f"process_spans('{whole.process_id}', 'thread')"
         for name, statement in STATEMENTS.items():
-            sql = statement.format(spans=f"process_spans('{shape.process_id}', 'thread')")
-            _ask(server, sql)
-            answers = [_ask(server, sql) for _ in range(runs)]
-            yield Result(
-                f"SQL: {name}",
-                "ms",
-                None,
-                tuple(ms for ms, _ in answers),
-                {"rows": statistics.median(rows for _, rows in answers)},
-            )
+            yield _timed(server, name, statement.format(spans=spans), runs, None)
+        stream = uploads.thread_streams(whole.process_id, 1)[0].stream_id
+        yield _timed(server, "one thread by name", OF_ONE_THREAD.format(stream=stream), 5 * runs, Budget(10))
+        yield _timed(server, "row of a process", OF_A_PROCESS.format(process=whole.process_id), 5 * runs, Budget(4))
+
+
+def _timed(server: Server, name: str, sql: str, runs: int, budget: Budget | None) -> Result:
+    """Asked once before, so that all that is needed is in memory."""
+    _ask(server, sql)
+    answers = [_ask(server, sql) for _ in range(runs)]
+    rows = statistics.median(rows for _, rows in answers)
+    return Result(f"SQL: {name}", "ms", budget, tuple(ms for ms, _ in answers), {"rows": rows})
 
 
 def _ask(server: Server, sql: str) -> tuple[float, int]:

@@ -35,8 +35,8 @@ _Row = TypeVar("_Row")
 def import_chrome(file: Path, start_time: str | None, server: ServerAddress) -> None:
     """Import a Chrome JSON trace, as viztracer and many profilers write it.
 
-    Prints the ids of its processes, one per line, which `flightsrv trace` takes. What of the file cannot be used is left
-    out and counted. Importing a file twice stores it once.
+    Prints the ids of its processes, one per line, which `flightsrv trace` takes. What of the file cannot be used is
+    left out and counted. Importing a file twice stores it once.
     """
     from flightsrv.chrome import read_chrome_trace
     from flightsrv.client import InvalidRequest
@@ -47,7 +47,7 @@ def import_chrome(file: Path, start_time: str | None, server: ServerAddress) -> 
         raise InvalidRequest(f"--start-time must not lie before 1970, where traces begin, given: {start_time}")
     with server.connect() as client:
         trace = read_chrome_trace(file, time_zero_ns)
-        run_interruptibly(lambda: _send(trace, client), client.close)
+        run_interruptibly(lambda: send(trace, client), client.close)
     for line in trace.findings.describe():
         click.echo(line, err=True)
     for process in trace.processes:
@@ -56,7 +56,8 @@ def import_chrome(file: Path, start_time: str | None, server: ServerAddress) -> 
         raise click.ClickException(f"there are no spans in {file}")
 
 
-def _send(trace: "ChromeTrace", client: "QueryClient") -> None:
+def send(trace: "ChromeTrace", client: "QueryClient") -> None:
+    """Send all telemetry of a file, in as many requests as a server takes."""
     from flightsrv.telemetry import blocks_batch, processes_batch, streams_batch
 
     for processes in _parts(trace.processes):

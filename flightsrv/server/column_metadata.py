@@ -19,6 +19,24 @@ _DIGITS_OF_UNIT = {"s": 0, "ms": 3, "us": 6, "ns": 9}
 _SIGNIFICANT_DIGITS = {"REAL": 7, "DOUBLE": 15}
 """Decimal, of floating-point numbers."""
 
+REMARKS = {
+    ("processes", "tsc_frequency"): "ticks in a second",
+    ("processes", "start_ticks"): "the start, on the clock of the process",
+    ("processes", "insert_time"): "when the process became known",
+    ("processes", "last_update_time"): "when telemetry of the process was stored last",
+    ("streams", "tags"): "of what the events are: thread, async",
+    ("streams", "format"): "of the payloads of its blocks",
+    ("streams", "insert_time"): "when the stream became known",
+    ("streams", "last_update_time"): "when telemetry of the stream was stored last",
+    ("blocks", "begin_ticks"): "the first event, on the clock of the process",
+    ("blocks", "end_ticks"): "the last event, on the clock of the process",
+    ("blocks", "nb_objects"): "events in the block",
+    ("blocks", "object_offset"): "events of the stream before the block",
+    ("blocks", "payload_size"): "bytes, as stored",
+    ("blocks", "insert_time"): "when the block was stored",
+}
+"""By table and column: what neither name nor type says."""
+
 
 def with_column_metadata(schema: pa.Schema, catalog: str = CATALOG, db_schema: str = DEFAULT_SCHEMA) -> pa.Schema:
     """The schema of a result as clients get it.
@@ -67,6 +85,9 @@ def _described(field: pa.Field, catalog: str, db_schema: str) -> pa.Field:
     told = dict(_of_type(field.type))
     if table is not None:
         told.update(CATALOG_NAME=catalog, SCHEMA_NAME=db_schema, TABLE_NAME=table.decode())
+        remark = REMARKS.get((table.decode(), field.name))
+        if remark is not None:
+            told["REMARKS"] = remark
     metadata.update({f"{_PREFIX}{name}".encode(): value.encode() for name, value in told.items()})
     return field.with_metadata(metadata)
 

@@ -38,7 +38,7 @@ def test_import_prints_the_process_ids_and_nothing_else_on_stdout(shell, importe
     assert again.stderr.splitlines() == [
         "Imported 3 spans.",
         "1 span without an end will show as unfinished.",
-        "1 event of phase C left out: not a span.",
+        "1 counter event left out: only spans are imported.",
     ]
 
 
@@ -67,6 +67,42 @@ def test_a_trace_goes_to_a_file_or_to_stdout(shell, imported):
     shell.lines("trace", imported[0], "-o", "late.pftrace", "--begin", "1970-01-01T00:00:00.000002Z")
     (late,) = read_trace((shell.folder / "late.pftrace").read_bytes()).thread_tracks
     assert [piece.name for piece in late.slices] == ["outer"]
+
+
+def test_several_processes_make_one_trace(shell, imported):
+    """As arguments, or as the lines of one, which is what quotes around a command make of its output."""
+    together = b"".join(
+        subprocess.run(
+            [FLIGHTSRV, "trace", each, "-o", "-", "--url", shell.url], capture_output=True, check=True
+        ).stdout
+        for each in imported
+    )
+    for arguments in (imported, ["\n".join(imported)], [f" {imported[0]} ", imported[1]]):
+        lines = shell.lines("trace", *arguments, "-o", "both.pftrace")
+        assert (shell.folder / "both.pftrace").read_bytes() == together
+        assert lines[-1].startswith("Wrote both.pftrace (")
+    piped = subprocess.run(
+        [FLIGHTSRV, "trace", *imported, "-o", "-", "--url", shell.url], capture_output=True, check=True
+    )
+    assert (piped.stdout, piped.stderr) == (together, b"")
+
+
+def test_of_several_processes_one_that_is_unknown_fails_the_trace(shell, imported):
+    """And leaves no file; so does no process at all."""
+    done = shell.run("trace", imported[0], "nobody", "-o", "both.pftrace")
+    assert (done.returncode, done.stderr) == (1, "Error: process 'nobody' is unknown\n")
+    done = shell.run("trace", " \n", "-o", "both.pftrace")
+    assert done.returncode == 2
+    assert done.stderr.endswith("Error: no process id was given\n")
+    assert not (shell.folder / "both.pftrace").exists()
+
+
+def test_several_processes_without_spans_in_a_time_are_a_warning(shell, imported):
+    """Which says when any of them has some."""
+    done = shell.run("trace", *imported, "-o", "late.pftrace", "--begin", "2026-01-01T10:00:00Z")
+    assert (
+        "the processes have data from 1970-01-01T00:00:00.000001000Z to 1970-01-01T00:00:00.000005000Z" in done.stderr
+    )
 
 
 def test_a_trace_into_a_folder_that_is_missing_is_refused(shell, imported):

@@ -23,7 +23,8 @@ from tests.client.fake_server import Chunk, Message, Wait, serving
         (["token", "remove", "nobody", "--tokens", "tokens.json"], "Error: there is no token named 'nobody'"),
         (["token", "list", "--tokens", "missing.json"], "Error: the tokens in missing.json cannot be read"),
         (["import-chrome", "early.json", "--start-time", "1969-12-31T23:59:59Z"], "Error: --start-time must not lie"),
-        (["import-chrome", "early.json"], "Error: event 0 (phase X): 'ts' must not be negative, given: -1"),
+        (["import-chrome", "other.json"], "Error: the file holds no list of events, expected an array or an object"),
+        (["import-chrome", "late.json", "--start-time", "2200-01-01T00:00:00Z"], "Error: with this time for its 0, "),
     ],
 )
 def test_an_error_is_one_line_and_exit_code_1(shell, arguments, message):
@@ -31,6 +32,8 @@ def test_an_error_is_one_line_and_exit_code_1(shell, arguments, message):
     (shell.folder / "broken.json").write_text("[{")
     (shell.folder / "tokens.json").write_text('{"tokens": []}')
     (shell.folder / "early.json").write_text('[{"ph": "X", "ts": -1, "dur": 1}]')
+    (shell.folder / "other.json").write_text("{}")
+    (shell.folder / "late.json").write_text('[{"ph": "X", "ts": 4000000000000000, "dur": 1}]')
     before = set(shell.folder.iterdir())
     done = shell.run(*arguments)
     assert (done.returncode, done.stdout) == (1, "")

@@ -14,6 +14,7 @@ from flightsrv.cli import main
 from flightsrv.client import QueryClient, connect
 from flightsrv.gateway.lifecycle import GatewaySettings, running_gateway
 from flightsrv.server.lifecycle import running_server
+from tests.server.clients import PyarrowClient
 
 ROOT = Path(__file__).parents[2]
 DOCUMENTS = {
@@ -92,12 +93,13 @@ def test_what_it_says_to_type(block: str, shell: "tuple[Path, dict[str, str]]", 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("statement", blocks("sql"))
-def test_statements(statement: str, client: QueryClient, process_id: str) -> None:
-    """Each statement answers with rows."""
+def test_statements(statement: str, url: str, client: QueryClient, process_id: str) -> None:
+    """Each statement answers with rows, and can be prepared."""
     streams = client.query("SELECT stream_id, tags FROM streams WHERE process_id = $1", [process_id]).to_pylist()
     thread = next(stream["stream_id"] for stream in streams if "thread" in stream["tags"])
-    answer = client.query(statement.replace("<process_id>", process_id).replace("<stream_id>", thread))
-    assert answer.num_rows > 0
+    typed = statement.replace("<process_id>", process_id).replace("<stream_id>", thread)
+    assert client.query(typed).num_rows > 0
+    assert PyarrowClient(url).query(typed).num_rows >= 0
 
 
 @pytest.mark.slow

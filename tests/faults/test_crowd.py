@@ -1,7 +1,6 @@
 """Many traces at once: each is whole and exact, memory and connections stay within bounds, and nobody hangs."""
 
 import hashlib
-import itertools
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
@@ -11,8 +10,7 @@ import psutil
 import pytest
 
 import flightsrv.client
-from benchmarks import generator
-from flightsrv import telemetry
+from benchmarks import generator, uploads
 from flightsrv.client import QueryClient
 from tests.faults.server_process import ServerProcess, running_server
 from tests.support.postgresql import ConnectionWatch
@@ -29,15 +27,12 @@ MAX_EXTRA_BYTES = 500 << 20
 
 
 def _ingest(lake: Lake, process_id: str, threads: int, spans_per_thread: int) -> None:
-    process = telemetry.Process(process_id, 10**9, 1_767_261_600_000_000_000, 0)
-    streams = [telemetry.thread_stream(f"{process_id}-{i}", process_id, f"worker {i}", 100 + i) for i in range(threads)]
-    lake.ingest("processes", telemetry.processes_batch([process]))
-    lake.ingest("streams", telemetry.streams_batch(streams))
+    streams = uploads.thread_streams(process_id, threads)
+    for table, batch in uploads.introduction(process_id, streams):
+        lake.ingest(table, batch)
     for number, stream in enumerate(streams):
-        ids = map(f"{stream.stream_id}-{{}}".format, itertools.count())
         events = generator.thread_events(spans_per_thread, number)
-        blocks = telemetry.cut_blocks(stream, events, max_events=8192, new_id=ids.__next__)
-        lake.ingest("blocks", telemetry.blocks_batch(list(blocks)))
+        lake.ingest(*uploads.blocks(list(uploads.cut(stream, events, max_events=8192))))
 
 
 @pytest.fixture

@@ -1,5 +1,6 @@
 """What is fed with bytes. Each lets through the errors by which it refuses them; all others are found."""
 
+import gzip
 import json
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
@@ -7,6 +8,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import numpy as np
 import pyarrow as pa
 
 from flightsrv.chrome import ChromeTraceError, read_chrome_trace
@@ -18,13 +20,15 @@ from flightsrv.server.parameters import parse_statement
 from flightsrv.server.sessions import session_id_in
 from flightsrv.server.tickets import parameters_of, read_ticket, time_range_of
 from flightsrv.server.upload import Upload
+from flightsrv.telemetry import blocks_batch
 from flightsrv.wire.action_messages import SetSessionOptionsRequest
 from flightsrv.wire.codec import decode, encode, pack, unpack
 from flightsrv.wire.commands import CommandGetTables, CommandStatementIngest, CommandStatementQuery, QueryTicket
 from flightsrv.wire.flight_messages import FlightData
 from tests.server.telemetry import Recording
 from udtf.errors import InvalidArgument
-from udtf.lake.block_format import MAX_EVENTS, decode_block
+from udtf.lake.block_format import MAX_EVENTS, Events, Scope, decode_block, encode_block, scope_array
+from udtf.lake.ingestion.blocks import read_blocks
 
 _TOKENS, _TOKEN = Tokens().with_new(Principal("reader", frozenset({Role.READER})))
 _RECORDING = Recording()
@@ -84,7 +88,8 @@ def read_an_upload(data: bytes) -> None:
         data = data[4 + size :]
     with suppress(InvalidArgument):
         for batch in Upload(iter(messages)).batches():
-            assert batch.num_rows >= 0
+            for blocks, rows in read_blocks(batch):
+                assert 0 < len(blocks) == len(rows) <= batch.num_rows
 
 
 def read_headers(data: bytes) -> None:
@@ -106,7 +111,10 @@ def read_a_chrome_trace(data: bytes) -> None:
     path = Path(_FOLDER.name, "trace.json")
     path.write_bytes(data)
     with suppress(ChromeTraceError):
-        list(read_chrome_trace(path).blocks())
+        trace = read_chrome_trace(path)
+        for block in trace.blocks():
+            assert len(read_blocks(blocks_batch([block]))) == 1
+        assert all(trace.findings.describe())
 
 
 def _uploaded(*batches: pa.RecordBatch) -> bytes:
@@ -121,6 +129,12 @@ def _uploaded(*batches: pa.RecordBatch) -> bytes:
     return b"".join(len(message).to_bytes(4, "little") + message for message in messages)
 
 
+_EVENTS = Events(
+    np.array([1, 2]),
+    np.array([0, 1], np.uint8),
+    np.array([0, 0], np.int32),
+    scope_array([Scope("f", "app", "f.py", 1)]),
+)
 _QUERY = "SELECT * FROM perfetto_trace_chunks($1, 'both', $2, ?) -- ?"
 TARGETS: Mapping[str, Target] = {
     "ticket": Target(
@@ -136,7 +150,7 @@ TARGETS: Mapping[str, Target] = {
     ),
     "session options": Target(read_session_options, [b"\n\x12\n\x06schema\x12\x08\n\x06public"]),
     "statement": Target(read_a_statement, [_QUERY.encode(), b'SELECT $$ ? $$, E\'\\\'\', /* /* */ */ "?""" FROM `a`']),
-    "block": Target(read_a_block, [_RECORDING.blocks["payload"][0].as_py()]),
+    "block": Target(read_a_block, [encode_block(_EVENTS)]),
     "upload": Target(read_an_upload, [_uploaded(batch) for batch in _RECORDING.tables().values()]),
     "headers": Target(
         read_headers,
@@ -144,6 +158,12 @@ TARGETS: Mapping[str, Target] = {
     ),
     "credentials": Target(read_credentials, [f"Bearer {_TOKEN}".encode(), b"Basic cmVhZGVyOng="]),
     "chrome": Target(
-        read_a_chrome_trace, [json.dumps(_CHROME).encode(), b'[{"ph":"M","name":"thread_name","args":{"name":"x"}}']
+        read_a_chrome_trace,
+        [
+            json.dumps(_CHROME).encode(),
+            b'[{"ph":"M","name":"thread_name","args":{"name":"x"}}',
+            b'{"m":{"a":[nan]},"traceEvents":[{"ph":"X","ts":1,"dur":inf,"args":{"a":0x1,"b":"\\p"}},{"ph":"B","ts":2,}',
+            gzip.compress(json.dumps(_CHROME).encode()),
+        ],
     ),
 }

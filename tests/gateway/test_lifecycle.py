@@ -6,6 +6,7 @@ import signal
 import socket
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -165,3 +166,19 @@ def test_a_server_that_answers_no_more_is_not_waited_for(scripted: Scripted, mon
     monkeypatch.setattr(rows, "TIMEOUT_SECONDS", 0.2)
     _, gateway = scripted(Wait())
     assert ask(f"{gateway.url}/api/processes").status == 503
+
+
+def test_a_gateway_whose_server_does_not_answer_ends_when_told(scripted: Scripted) -> None:
+    """Though a thread of it waits; the request fails."""
+    fake, _ = scripted(Wait())
+    command = [*FLIGHTSRV, "gateway", "--url", fake.url, "--http-port", "0"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True) as process:
+        assert process.stdout is not None
+        url = process.stdout.readline().removeprefix("listening on ").strip()
+        with ThreadPoolExecutor(1) as threads:
+            asking = threads.submit(ask, f"{url}/api/processes")
+            assert fake.waiting.wait(60)
+            process.terminate()
+            # The thread would wait for a minute more.
+            assert process.wait(45) == 0
+            assert asking.result(60).status in (500, 503)

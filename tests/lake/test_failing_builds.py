@@ -42,7 +42,7 @@ def test_a_build_that_failed_is_tried_again_by_the_next_query(lake: Lake, place:
     [path] = [Path(place.uri) / segment for segment in place.segments()]
     data = path.read_bytes()
     path.unlink()
-    view = lake.view(kind_named("thread_spans"), process.process_id)
+    view = lake.view(kind_named("thread_spans"), lake.telemetry_of(process.process_id))
     for _ in range(2):
         with pytest.raises(CorruptData):
             view.materialize()

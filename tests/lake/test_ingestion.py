@@ -398,7 +398,7 @@ def test_tables_show_what_was_sent(lake: Lake, reader: Reader) -> None:
     assert stored["start_time"] == process.start_time_ns
     [stored] = reader.rows(f"SELECT * FROM streams {where}")
     assert dict(stored["properties"])["thread-name"] == "работник"
-    assert stored["tags"] == ["thread"]
+    assert stored["tags"] == ["thread", "cpu"]
     rows = reader.rows(f"SELECT * FROM blocks {where} ORDER BY object_offset")
     assert [
         (row["block_id"], row["object_offset"], row["nb_objects"], row["begin_time"], row["end_time"]) for row in rows

@@ -8,7 +8,7 @@ import pyarrow as pa
 import pytest
 from pyarrow import flight
 
-from flightsrv.server import catalog, keys, sql_info, sql_types, type_info
+from flightsrv.server import catalog, column_metadata, keys, sql_info, sql_types, type_info
 from flightsrv.server.lifecycle import RunningServer
 from flightsrv.wire.commands import (
     CommandGetCatalogs,
@@ -263,6 +263,7 @@ def test_columns_of_tables_are_described(connection: flight.FlightClient) -> Non
     assert told["process_id"] == {**place, "TYPE_NAME": "VARCHAR", "IS_CASE_SENSITIVE": "1"}
     assert told["start_ticks"] == {
         **place,
+        "REMARKS": "the start, on the clock of the process",
         "TYPE_NAME": "BIGINT",
         "PRECISION": "19",
         "SCALE": "0",
@@ -276,6 +277,12 @@ def test_columns_of_tables_are_described(connection: flight.FlightClient) -> Non
         "IS_CASE_SENSITIVE": "0",
     }
     assert told["properties"] == {**place, "IS_CASE_SENSITIVE": "0", "IS_SEARCHABLE": "0"}
+
+
+def test_remarks_are_of_columns_that_there_are() -> None:
+    """In tables that there are."""
+    tables = {"processes": PROCESSES, "streams": STREAMS, "blocks": BLOCKS}
+    assert [(table, name) for table, name in column_metadata.REMARKS if name not in tables[table].names] == []
 
 
 def test_columns_of_views_are_described(connection: flight.FlightClient) -> None:

@@ -15,8 +15,7 @@ import pytest
 from pyarrow import flight
 
 import flightsrv.client
-from benchmarks import generator
-from flightsrv import telemetry
+from benchmarks import generator, uploads
 from flightsrv.wire.action_messages import CancelFlightInfoRequest, SessionOptionValue, SetSessionOptionsRequest
 from flightsrv.wire.codec import encode, pack
 from flightsrv.wire.commands import CommandGetDbSchemas, CommandGetSqlInfo, CommandStatementQuery
@@ -212,12 +211,9 @@ def is_busy(error: BaseException) -> bool:
 
 def recording(process_id: str, *, threads: int, spans_per_thread: int) -> tuple[list[tuple[str, pa.RecordBatch]], int]:
     """A process as record batches by table, in the order in which they are to be sent; and the number of its spans."""
-    process = telemetry.Process(process_id, 10**9, START_NS, 0)
-    streams = [telemetry.thread_stream(f"{process_id}-{n}", process_id, f"worker {n}", 100 + n) for n in range(threads)]
-    tables = [("processes", telemetry.processes_batch([process])), ("streams", telemetry.streams_batch(streams))]
+    streams = uploads.thread_streams(process_id, threads)
+    tables = uploads.introduction(process_id, streams, START_NS)
     for number, stream in enumerate(streams):
-        ids = map(f"{stream.stream_id}-{{}}".format, itertools.count())
         events = generator.thread_events(spans_per_thread, number)
-        blocks = telemetry.cut_blocks(stream, events, max_events=4096, new_id=ids.__next__)
-        tables.append(("blocks", telemetry.blocks_batch(list(blocks))))
+        tables.append(uploads.blocks(list(uploads.cut(stream, events, max_events=4096))))
     return tables, threads * spans_per_thread

@@ -204,6 +204,7 @@ def test_an_order_that_the_engine_does_not_understand_is_refused(engine: QueryEn
         ("sum(v ORDER BY k)", 13),
         ("percentile_cont(0.5) WITHIN GROUP (ORDER BY v)", 5),
         ("count((SELECT max(value) FROM range(3)))", 5),
+        ("max(v) > (SELECT value FROM range(3) ORDER BY value LIMIT 1)", True),
     ],
 )
 def test_other_orders_are_understood(engine: QueryEngine, aggregate: str, value: object) -> None:
@@ -211,4 +212,6 @@ def test_other_orders_are_understood(engine: QueryEngine, aggregate: str, value:
     assert rows(engine, f"SELECT {aggregate} AS x FROM {ROWS} AS t(g, k, v, b)") == [{"x": value}]
     windowed = f"SELECT count(v) OVER (PARTITION BY g ORDER BY k) AS x FROM {ROWS} AS t(g, k, v, b) ORDER BY x LIMIT 1"
     assert rows(engine, windowed) == [{"x": 1}]
+    named = "SELECT count > (SELECT value FROM range(9) ORDER BY value LIMIT 1) AS x FROM (VALUES (1)) AS t(count)"
+    assert rows(engine, named) == [{"x": True}]
     assert rows(engine, "SELECT count(*) AS x FROM (SELECT value FROM range(4) ORDER BY value LIMIT 2)") == [{"x": 2}]

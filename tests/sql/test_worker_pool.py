@@ -1,6 +1,7 @@
 """Statements that go wild, in processes that end with them."""
 
 import os
+import resource
 import signal
 import subprocess
 import sys
@@ -23,6 +24,7 @@ from udtf.query_context import QueryContext
 from udtf.settings import MIB, QuerySettings
 from udtf.sql import conversation
 from udtf.sql.engine import QueryEngine
+from udtf.sql.lake_tables import LakeTables
 from udtf.sql.panics import EnginePanic
 from udtf.sql.worker import zygote
 from udtf.sql.worker_pool import MAX_IDLE
@@ -183,15 +185,65 @@ def test_a_statement_that_yields_nothing_stops_at_once(engine: QueryEngine, way:
     wait_until(lambda: bool(before - worker_pids()))
 
 
-def test_a_worker_that_dies_fails_its_statement_only(engine: QueryEngine) -> None:
+ENDINGS = {
+    signal.SIGKILL: (Overloaded, "ended from outside"),
+    signal.SIGHUP: (Overloaded, "ended from outside"),
+    signal.SIGSEGV: (EnginePanic, "the process that ran the statement has ended"),
+    signal.SIGABRT: (EnginePanic, "the process that ran the statement has ended"),
+}
+"""What a statement hears whose process ends by a signal: whether the system ended it, or it did so itself."""
+
+
+@pytest.mark.parametrize("number", ENDINGS)
+def test_a_worker_that_dies_fails_its_statement_only(number: signal.Signals, engine: QueryEngine) -> None:
     """The engine takes another one."""
+    error, message = ENDINGS[number]
     before = worker_pids()
     with closing(busy(engine, FOREVER)) as batches:
         for pid in worker_pids() - before:
-            os.kill(pid, signal.SIGKILL)
-        with pytest.raises(EnginePanic, match="the process that ran the statement has ended"):
+            os.kill(pid, number)
+        with pytest.raises(error, match=message):
             list(batches)
     assert works(engine)
+
+
+@pytest.mark.parametrize("number", ENDINGS)
+def test_a_worker_that_dies_while_it_plans_fails_its_statement_only(
+    number: signal.Signals, engine: QueryEngine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is the statement's fault only where the process ended by itself."""
+
+    def end_worker(*_: object) -> None:
+        for pid in worker_pids():
+            os.kill(pid, number)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(LakeTables, "plan", end_worker)
+        is_outside = ENDINGS[number][0] is Overloaded
+        with pytest.raises(Overloaded if is_outside else InvalidArgument) as caught:
+            engine.plan("SELECT * FROM list_partitions()")
+    assert ("ended from outside" if is_outside else "ended the process that planned it") in str(caught.value)
+    assert works(engine)
+
+
+def test_no_room_for_temporary_files_is_not_the_fault_of_the_caller(tmp_path: Path) -> None:
+    """But a matter of the moment."""
+    settings = QuerySettings(memory_bytes=64 * MIB, query_memory_bytes=64 * MIB)
+    with closing(QueryEngine(Lake.open(str(tmp_path / "lake")), settings)) as engine:
+        assert works(engine)
+        limited = [*zygotes(), *(worker for each in zygotes() for worker in each.children())]
+        try:
+            for process in limited:
+                resource.prlimit(process.pid, resource.RLIMIT_FSIZE, (1 << 16, resource.RLIM_INFINITY))
+            with pytest.raises(Overloaded, match="the server has no room for temporary files"):
+                rows(engine, LARGE_SORT)
+        finally:
+            for process in limited:
+                with suppress(ProcessLookupError):
+                    resource.prlimit(process.pid, resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY,) * 2)
+        assert works(engine)
+        with pytest.raises(InvalidArgument, match="Cannot cast"):
+            rows(engine, "SELECT arrow_cast('(os error 28)', 'Int64')")
 
 
 def test_an_idle_worker_that_died_is_not_missed(engine: QueryEngine) -> None:

@@ -73,7 +73,7 @@ def test_a_lake_takes_what_the_batches_hold(tmp_path: Path) -> None:
     assert dict(process["properties"]) == PROCESS.properties  # type: ignore[call-overload]
     assert (process["exe"], process["username"], process["parent_process_id"]) == ("/usr/bin/app", None, "process-0")
     assert [(row["tags"], dict(row["properties"])) for row in streams] == [  # type: ignore[call-overload]
-        (["thread"], {"thread-name": "worker", "thread-id": "42"}),
+        (["thread", "cpu"], {"thread-name": "worker", "thread-id": "42"}),
         (["async"], {"thread-name": "loop", "thread-id": "43"}),
     ]
     assert [tuple(row.values()) for row in offsets] == [

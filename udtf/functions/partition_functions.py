@@ -7,8 +7,7 @@ from typing import Any
 import pyarrow as pa
 
 from udtf.functions.parameter import Parameter
-from udtf.functions.table_function import Query, Rows, TableFunction, kind_chosen
-from udtf.functions.telemetry_tables import rows_to_batch
+from udtf.functions.table_function import Query, Rows, TableFunction, kind_chosen, rows_to_batch
 from udtf.lake import schemas
 from udtf.time_range import TimeRange
 from udtf.views.catalog import KINDS
@@ -39,6 +38,32 @@ PARTITION_COLUMNS = pa.schema(
     ]
 )
 
+# The same under the names that clients of micromegas ask for.
+_ALIASES = {
+    "view_set_name": "view_set",
+    "view_instance_id": "process_id",
+    "min_event_time": "begin_time",
+    "max_event_time": "end_time",
+    "num_rows": "nb_rows",
+    "file_size": "size_bytes",
+    "file_path": "path",
+    "source_data_hash": "source_hash",
+    "updated": "insert_time",
+}
+
+
+def _with_aliases(schema: pa.Schema) -> pa.Schema:
+    aliases = [schema.field(name).with_name(alias) for alias, name in _ALIASES.items() if name in schema.names]
+    return pa.schema([*schema, *aliases])
+
+
+def _aliased(batch: pa.RecordBatch) -> pa.RecordBatch:
+    """The batch with its columns under their other names as well."""
+    schema = _with_aliases(batch.schema)
+    columns = [batch.column(_ALIASES.get(name, name)) for name in schema.names]
+    return pa.record_batch(columns, schema=schema)
+
+
 COUNT_COLUMNS = pa.schema([pa.field("nb_partitions", pa.int64(), nullable=False)])
 
 _RANGE_OF_INSTANCE = (
@@ -55,7 +80,7 @@ class ListViewSets(TableFunction):
     name = "list_view_sets"
 
     def schema(self, arguments: Mapping[str, Any]) -> pa.Schema:
-        return VIEW_SET_COLUMNS
+        return _with_aliases(VIEW_SET_COLUMNS)
 
     def plan(self, query: Query, **arguments: Any) -> Rows:
         columns = [
@@ -63,7 +88,8 @@ class ListViewSets(TableFunction):
             [kind.instance_of for kind in KINDS],
             [kind.schema_version for kind in KINDS],
         ]
-        return Rows(VIEW_SET_COLUMNS, lambda: iter([pa.record_batch(columns, schema=VIEW_SET_COLUMNS)]))
+        batch = pa.record_batch(columns, schema=VIEW_SET_COLUMNS)
+        return Rows(_with_aliases(VIEW_SET_COLUMNS), lambda: iter([_aliased(batch)]))
 
 
 class ListPartitions(TableFunction):
@@ -72,11 +98,14 @@ class ListPartitions(TableFunction):
     name = "list_partitions"
 
     def schema(self, arguments: Mapping[str, Any]) -> pa.Schema:
-        return PARTITION_COLUMNS
+        return _with_aliases(PARTITION_COLUMNS)
 
     def plan(self, query: Query, **arguments: Any) -> Rows:
         scan = query.lake.metadata.scan_partitions
-        return Rows(PARTITION_COLUMNS, lambda: (rows_to_batch(rows, PARTITION_COLUMNS) for rows in scan()))
+        return Rows(
+            _with_aliases(PARTITION_COLUMNS),
+            lambda: (_aliased(rows_to_batch(rows, PARTITION_COLUMNS)) for rows in scan()),
+        )
 
 
 class _ChangePartitions(TableFunction):
@@ -115,7 +144,7 @@ class MaterializePartitions(_ChangePartitions):
     name = "materialize_partitions"
 
     def change(self, query: Query, kind: Kind, process_id: str, time_range: TimeRange) -> int:
-        return query.view(kind, process_id, time_range=time_range).materialize()
+        return query.view(kind, query.lake.telemetry_of(process_id), time_range).materialize()
 
 
 class RetirePartitions(_ChangePartitions):

@@ -87,17 +87,14 @@ class _Trace:
     def chunks(self) -> Iterator[bytes]:
         """The chunks; an empty one says that there is nothing new yet."""
         begin_s = self.query.tally.clock()
-        metadata = self.query.lake.metadata
-        writer = TraceWriter(process_track(metadata.process(self.process_id)))
-        streams = metadata.streams_of(self.process_id)
+        telemetry = self.query.lake.telemetry_of(self.process_id)
+        writer = TraceWriter(process_track(telemetry.process))
         kinds = kinds_in_trace(self.span_types)
-        threads = [
-            thread_track(stream) for kind in kinds for stream in streams if kind.has_threads and kind.tag in stream.tags
-        ]
+        threads = [thread_track(stream) for kind in kinds if kind.has_threads for stream in telemetry.of_kind(kind)]
         descriptors = writer.descriptors(threads)
         self.progress.begin(len(threads), len(descriptors))
         yield descriptors
-        views = (self.query.view(kind, self.process_id, streams, time_range=self.time_range) for kind in kinds)
+        views = (self.query.view(kind, telemetry, self.time_range) for kind in kinds)
         pieces = (piece for view in views for piece in self._pieces(view, writer))
         yield from _assemble(pieces, self.query.settings.chunk_bytes)
         self.progress.finish()

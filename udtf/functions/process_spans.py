@@ -42,9 +42,9 @@ class ProcessSpans(TableFunction):
 
 
 def _batches(query: Query, process_id: str, span_types: str) -> Iterator[pa.RecordBatch]:
-    streams = query.lake.metadata.streams_of(process_id)
+    telemetry = query.lake.telemetry_of(process_id)
     for kind in kinds_of_spans(span_types):
-        view = query.view(kind, process_id, streams)
+        view = query.view(kind, telemetry)
         stream_ids = pa.array([stream.stream_id for stream in view.streams], pa.utf8())
         thread_names = pa.array([stream.thread_name for stream in view.streams], pa.utf8())
         for part in parts_of(view):

@@ -1,8 +1,8 @@
 """What a table and a table function are to the rest of `udtf`, with nothing of DataFusion in it."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import pyarrow as pa
@@ -12,20 +12,26 @@ from udtf.execution.cancellation import Cancellation
 from udtf.functions.parameter import Parameter
 from udtf.lake.lake import Lake
 from udtf.lake.metadata import StreamRow
-from udtf.lake.view import View
+from udtf.lake.schemas import CPU_TAG, THREAD_TAG
+from udtf.lake.view import Telemetry, View
 from udtf.metrics import QueryTally
 from udtf.query_context import QueryContext
 from udtf.settings import QuerySettings
+from udtf.time_range import TimeRange
 from udtf.views.catalog import KINDS, kind_named
 from udtf.views.kind import Kind
 
 
 @dataclass(frozen=True)
 class Rows:
-    """A table as planned: nothing is read before `batches` is called and iterated. Batches carry the schema."""
+    """A table as planned: nothing is read before `batches` is called and iterated. Batches carry the schema.
+
+    `with_columns`, where there is one, gives the same rows with the columns that are named, at least.
+    """
 
     schema: pa.Schema
     batches: Callable[[], Iterator[pa.RecordBatch]]
+    with_columns: Callable[[Collection[str]], Iterator[pa.RecordBatch]] | None = None
 
 
 @dataclass(frozen=True)
@@ -38,21 +44,16 @@ class Query:
     tally: QueryTally
     cancellation: Cancellation = field(default_factory=Cancellation)
 
-    def view(self, kind: Kind, process_id: str, streams: list[StreamRow] | None = None, **options: Any) -> View:
-        """One kind of telemetry of a process, for the time range of the query; options as of `Lake.view`."""
-        return self.lake.view(kind, process_id, streams=streams, **(self._options() | options))
-
-    def instance(self, kind: Kind, instance_id: str, **options: Any) -> View:
-        """One view instance, for the time range of the query; options as of `Lake.view`."""
-        return self.lake.instance(kind, instance_id, **(self._options() | options))
-
-    def _options(self) -> dict[str, Any]:
-        return {
-            "time_range": self.context.range,
-            "max_reads": self.settings.max_scans,
-            "tally": self.tally,
-            "cancellation": self.cancellation,
-        }
+    def view(self, kind: Kind, telemetry: Telemetry, time_range: TimeRange | None = None) -> View:
+        """One kind of telemetry of a process; by default, for the time range of the query."""
+        return self.lake.view(
+            kind,
+            telemetry,
+            self.context.range if time_range is None else time_range,
+            max_reads=self.settings.max_scans,
+            tally=self.tally,
+            cancellation=self.cancellation,
+        )
 
 
 class TableFunction(ABC):
@@ -99,3 +100,21 @@ def kind_chosen(view_set: str) -> Kind:
         InvalidArgument: there is none of this name.
     """
     return kind_named(choose("view_set", view_set, tuple(kind.name for kind in KINDS)))
+
+
+def shown_streams(streams: Sequence[StreamRow]) -> list[StreamRow]:
+    """Streams as SQL shows them: threads are tagged `cpu` as well, by which other clients look for them."""
+    return [
+        replace(stream, tags=[*stream.tags, CPU_TAG]) if THREAD_TAG in stream.tags else stream for stream in streams
+    ]
+
+
+def rows_to_batch(rows: Sequence[Any], schema: pa.Schema) -> pa.RecordBatch:
+    """Metadata rows, objects with an attribute per column, as a record batch."""
+    columns = []
+    for column in schema:
+        values = [getattr(row, column.name) for row in rows]
+        if pa.types.is_map(column.type):
+            values = [sorted(value.items()) for value in values]
+        columns.append(pa.array(values, column.type))
+    return pa.record_batch(columns, schema=schema)

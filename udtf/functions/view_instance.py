@@ -28,7 +28,7 @@ class ViewInstance(TableFunction):
         kind = kind_chosen(arguments["view_set"])
         instance_id: str = arguments["instance_id"]
         query.lake.process_of(kind, instance_id)
-        return Rows(kind.columns, lambda: _batches(query, query.instance(kind, instance_id)))
+        return Rows(kind.columns, lambda: _batches(query, query.view(kind, query.lake.instance(kind, instance_id))))
 
 
 def _batches(query: Query, view: View) -> Iterator[pa.RecordBatch]:

@@ -15,12 +15,12 @@ from udtf.execution.cancellation import Cancellation
 from udtf.lake.history import Histories
 from udtf.lake.ingestion import Ingestion
 from udtf.lake.jit import JitUpdater
-from udtf.lake.metadata import MetadataStore, StreamRow
+from udtf.lake.metadata import MetadataStore
 from udtf.lake.objects import ObjectStore, local_folder
 from udtf.lake.partition_store import PartitionStore
 from udtf.lake.removal import Removal
 from udtf.lake.settings import LakeSettings
-from udtf.lake.view import Sources, View
+from udtf.lake.view import Sources, Telemetry, View
 from udtf.metrics import Metrics, QueryTally
 from udtf.time_range import WHOLE_LIFE, TimeRange
 from udtf.views.kind import Kind
@@ -111,13 +111,21 @@ class Lake:
         """Store the rows of `processes`, `streams` or `blocks`; see `ingestion`."""
         return self._ingestion.ingest(table, batch)
 
+    def telemetry_of(self, process_id: str, stream_id: str | None = None) -> Telemetry:
+        """What is known of a process, or of it and one of its streams.
+
+        Raises:
+            NotFound: there is no such process.
+        """
+        process, history = self.metadata.process_and_history(process_id)
+        return Telemetry(process, history, self.metadata.streams_of(process_id, stream_id))
+
     def view(
         self,
         kind: Kind,
-        process_id: str,
+        telemetry: Telemetry,
         time_range: TimeRange = WHOLE_LIFE,
         *,
-        streams: list[StreamRow] | None = None,
         max_reads: int | None = None,
         tally: QueryTally | None = None,
         cancellation: Cancellation | None = None,
@@ -125,36 +133,26 @@ class Lake:
         """One kind of telemetry of a process, for a time range.
 
         Args:
-            streams: of the process; those of other kinds are left out. By default, all that it has.
             max_reads: most partitions to read at once; by default as suits the store.
-
-        Raises:
-            NotFound: there is no such process.
         """
-        process = self.metadata.process(process_id)
-        if streams is None:
-            streams = self.metadata.streams_of(process_id)
         return View(
             kind,
-            process,
-            self.metadata.history(process_id),
-            [stream for stream in streams if kind.tag in stream.tags],
+            telemetry,
             time_range,
             replace(self._sources, max_reads=max_reads or self.concurrency),
             tally or self.metrics.tally(),
             cancellation or Cancellation(),
         )
 
-    def instance(self, kind: Kind, instance_id: str, time_range: TimeRange = WHOLE_LIFE, **options: Any) -> View:
-        """The view of one stream or of one process, by the id that SQL gives it; options as of `view`.
+    def instance(self, kind: Kind, instance_id: str) -> Telemetry:
+        """What is known of a view instance, by the id that SQL gives it: that of a stream or of a process.
 
         Raises:
             NotFound: there is no such stream or process.
         """
         if kind.instance_of == "process":
-            return self.view(kind, instance_id, time_range, **options)
-        stream = self.metadata.stream(instance_id)
-        return self.view(kind, stream.process_id, time_range, streams=[stream], **options)
+            return self.telemetry_of(instance_id)
+        return self.telemetry_of(self.metadata.stream(instance_id).process_id, instance_id)
 
     def retire(self, kind: Kind, process_id: str, time_range: TimeRange) -> int:
         """Drop the partitions of a process that overlap a time range; returns their number."""

@@ -1,8 +1,8 @@
 """Telemetry out of the lake: what is too old, what is asked to go, and objects that no row names.
 
 Rows go first, in a transaction that notes their objects as garbage; then the objects, then the notes. A crash in
-between leaves notes, and the next removal goes on with them. Of a process that still runs, the oldest segments go, in whole
-stretches; what they left open stays known, so that the spans that go on after them are still exact.
+between leaves notes, and the next removal goes on with them. Of a process that still runs, the oldest segments go, in
+whole stretches; what they left open stays known, so that the spans that go on after them are still exact.
 """
 
 import logging
@@ -86,8 +86,8 @@ class Removal:
             else:
                 self._remove_segments(oldest, end)
                 parts[oldest.process_id] = end
+            self.collect_garbage()  # at once: the disk may be full
             now = self._metadata.lake_bytes()
-        self.collect_garbage()
         return Removed(processes, parts, before - now)
 
     def collect_garbage(self) -> int:

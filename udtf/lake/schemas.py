@@ -24,8 +24,13 @@ PROCESSES = pa.schema(
         pa.field("parent_process_id", pa.utf8()),
         pa.field("properties", PROPERTIES, nullable=False),
         pa.field("last_update_time", TIMESTAMP, nullable=False),
+        pa.field("last_block_end_ticks", pa.int64()),
+        pa.field("last_block_end_time", TIMESTAMP),
     ]
 )
+
+PROCESS_HISTORY = ("last_update_time", "last_block_end_ticks", "last_block_end_time")
+"""Columns of `processes` that follow from what has been stored of each."""
 
 STREAMS = pa.schema(
     [
@@ -86,5 +91,7 @@ ASYNC_EVENT = pa.struct(
 
 THREAD_TAG = "thread"
 """Tag of a stream that holds the ordered begin and end events of one thread."""
+CPU_TAG = "cpu"
+"""What SQL shows beside it."""
 ASYNC_TAG = "async"
 """Tag of a stream that holds begin and end events of spans that may overlap."""

@@ -10,6 +10,7 @@ from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -61,6 +62,18 @@ class Window:
 
 
 @dataclass(frozen=True)
+class Telemetry:
+    """What is known of a process without its events. `streams` are in the order in which they came."""
+
+    process: ProcessRow
+    history: HistoryRow
+    streams: list[StreamRow]
+
+    def of_kind(self, kind: Kind) -> list[StreamRow]:
+        return [stream for stream in self.streams if kind.tag in stream.tags]
+
+
+@dataclass(frozen=True)
 class Sources:
     """What a view is read with."""
 
@@ -108,9 +121,7 @@ class View:
     """
 
     kind: Kind
-    process: ProcessRow
-    history: HistoryRow
-    streams: list[StreamRow]
+    telemetry: Telemetry
     time_range: TimeRange
     sources: Sources
     tally: QueryTally
@@ -118,10 +129,16 @@ class View:
     failures: list[Failure] = field(default_factory=list)
 
     def __post_init__(self) -> None:
-        cover = self.sources.histories.cover(self.history, self.time_range)
-        self.removed = cover.removed
+        self.process, self.history = self.telemetry.process, self.telemetry.history
+        self.streams = self.telemetry.of_kind(self.kind)
         self._stream_ids = pa.array([stream.stream_id for stream in self.streams], pa.utf8())
-        others, units = _of_kind(self.kind, cover)
+        others: list[Stretch] = []
+        units: list[Stretch] = []
+        self.removed = False
+        if self.streams:
+            cover = self.sources.histories.cover(self.history, self.time_range)
+            others, units = _of_kind(self.kind, cover)
+            self.removed = cover.removed
         self._nb_others = len(others)
         self._layout = _Layout.of(self.kind, [*others, *units], self._stream_ids) if others or units else None
         self._units = [
@@ -172,7 +189,7 @@ class View:
             yield Window([], True)
             return
         self.find_partitions()
-        reader = self.kind.reader(self._layout.index, self.process.clock)
+        reader = self._reader
         is_other = np.zeros(len(self._layout.index.runs), np.bool_)
         of_others = self._layout.places[: self._layout.offsets[self._nb_others]]
         is_other[of_others[of_others >= 0]] = True
@@ -214,7 +231,7 @@ class View:
         """How many events in the range close what was never begun, by stream, if there are any."""
         if self.index is None:
             return {}
-        streams, times_ns = self.kind.reader(self.index, self.process.clock).orphans()
+        streams, times_ns = self._reader.orphans()
         in_range = (times_ns >= self.time_range.begin_ns) & (times_ns <= self.time_range.end_ns)
         found, counts = np.unique(streams[in_range], return_counts=True)
         return dict(zip(found.tolist(), counts.tolist(), strict=True))
@@ -231,6 +248,11 @@ class View:
         return self.index is not None and bool(np.any(self.index.runs.streams == stream))
 
     # How it is done.
+
+    @cached_property
+    def _reader(self) -> Reader[Any]:
+        assert self._layout is not None
+        return self.kind.reader(self._layout.index, self.process.clock)
 
     def _stretch(self, number: int) -> Stretch:
         assert self._layout is not None
@@ -258,7 +280,8 @@ class View:
         """Whether a window may end before each unit, and after the last: where no stream would go back."""
         assert self._layout is not None
         nb_positions = len(self._units) + 1
-        runs = [outside.runs, *(self._wanted_runs(unit) for unit in self._units)]
+        shown = outside.runs[np.diff(outside.bounds) > 0]
+        runs = [shown, *(self._wanted_runs(unit) for unit in self._units)]
         positions = np.repeat(np.arange(nb_positions), [len(part) for part in runs])
         order = np.argsort(np.concatenate(runs), kind="stable")
         positions = positions[order]

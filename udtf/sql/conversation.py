@@ -1,5 +1,6 @@
 """What the engine says to a worker about one statement, and the rows that come of it."""
 
+import logging
 import threading
 import time
 from collections.abc import Iterator
@@ -7,7 +8,7 @@ from contextlib import closing
 
 import pyarrow as pa
 
-from udtf.errors import InvalidArgument, LimitExceeded
+from udtf.errors import InvalidArgument, LimitExceeded, Overloaded
 from udtf.execution.cancellation import POLL_SECONDS
 from udtf.settings import MIB, QuerySettings
 from udtf.sql.channel import Channel
@@ -16,6 +17,8 @@ from udtf.sql.messages import Ended, Failed, Plan, Planned, Rows, Run, ScanWante
 from udtf.sql.panics import EnginePanic
 from udtf.sql.tables import PlannedTable, TableScan
 from udtf.sql.worker_pool import Worker
+
+log = logging.getLogger(__name__)
 
 MAX_PLAN_SECONDS = 10.0
 """How long it may take to plan a statement."""
@@ -31,6 +34,7 @@ class Conversation:
         QueryCancelled: the cancellation of the tables said so.
         InvalidArgument: the statement is none, does not fit the tables, would change something, or failed on the rows.
         LimitExceeded: it took more memory, disk or tables than it may.
+        Overloaded: the system ended the worker, or gives no room for its files.
         EnginePanic: DataFusion broke off.
         Exception: what went wrong with a table.
     """
@@ -124,6 +128,9 @@ class Conversation:
             return self._tables.error
         if failed.why == "limit":
             return self._limit_exceeded()
+        if failed.why == "system":
+            log.error("temporary files of a statement cannot be written: %s", failed.message)
+            return Overloaded("the server has no room for temporary files at this moment; try again later")
         return EnginePanic(failed.message) if failed.why == "panic" else InvalidArgument(failed.message)
 
     def _death(self, otherwise: Exception) -> Exception:
@@ -131,7 +138,14 @@ class Conversation:
         if self._tables.error is not None:
             return self._tables.error
         self._tables.cancellation.check()
-        return self._limit_exceeded() if self._worker.is_too_large else otherwise
+        if self._worker.is_too_large:
+            return self._limit_exceeded()
+        if self._worker.has_crashed:
+            return otherwise
+        return Overloaded(
+            "the process that worked at the statement was ended from outside, as systems do that are short of memory, "
+            "or could not begin; try again in a moment"
+        )
 
     def _limit_exceeded(self) -> LimitExceeded:
         return LimitExceeded(

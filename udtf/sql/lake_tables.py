@@ -77,7 +77,10 @@ class LakeTables:
         """
         columns = list(scan.columns)
         try:
-            for batch in self._rows_for(scan).batches():
+            rows = self._rows_for(scan)
+            # What a filter looks at is not known, so it gets all columns.
+            is_narrow = rows.with_columns is not None and scan.filter is None
+            for batch in rows.with_columns(columns) if is_narrow else rows.batches():  # type: ignore[misc]
                 self.cancellation.check()
                 if scan.filter is None:
                     yield batch.select(columns)

@@ -73,7 +73,7 @@ class Ended:
 
 @dataclass(frozen=True)
 class Failed:
-    """A statement failed: it was wrong, hit a limit, or met a mistake of DataFusion's."""
+    """A statement failed: it was wrong, hit a limit, got no room from the system, or met a mistake of DataFusion's."""
 
-    why: Literal["statement", "limit", "panic"]
+    why: Literal["statement", "limit", "system", "panic"]
     message: str

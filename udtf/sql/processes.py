@@ -21,6 +21,12 @@ NUMBER = struct.Struct("<i")
 
 NO_PROCESS = -1
 
+FAILED = 1
+"""Exit code of a worker that could not begin, or broke off by itself."""
+
+_CRASHES = frozenset({signal.SIGSEGV, signal.SIGABRT, signal.SIGBUS, signal.SIGILL, signal.SIGFPE})
+"""Signals by which a process ends for what it does itself."""
+
 _ENVIRONMENT = {
     # A scan that waits for its rows holds one of DataFusion's threads, which are as many as cores otherwise.
     "TOKIO_WORKER_THREADS": "16",
@@ -38,6 +44,13 @@ class Process:
         self.channel = channel
         self._lock = Lock()
         self._is_buried = False
+        self._exit_code: int | None = None
+
+    @property
+    def has_crashed(self) -> bool:
+        """Whether it ended for what it did itself, by a stack without room for instance; otherwise it was ended from
+        outside, or could not begin. To be asked once it is buried."""
+        return self._exit_code is not None and -self._exit_code in _CRASHES
 
     @property
     def is_doomed(self) -> bool:
@@ -59,7 +72,7 @@ class Process:
         with self._lock:
             if not self._is_buried:
                 self._is_buried = True
-                self._zygote.bury(self.pid)
+                self._exit_code = self._zygote.bury(self.pid)
                 self.channel.close()
 
 
@@ -100,9 +113,13 @@ class _Zygote:
             raise Overloaded("the system gives no more processes for statements; try again in a moment")
         return Process(self, pid, Channel(ours))
 
-    def bury(self, pid: int) -> None:
+    def bury(self, pid: int) -> int | None:
+        """The exit code of a worker that is dead by now; None if this process has died as well."""
         with contextlib.suppress(OSError), self._lock:
             self._control.sendall(NUMBER.pack(pid))
+            answer = self._control.recv(NUMBER.size)
+            return int(NUMBER.unpack(answer)[0]) if answer else None
+        return None
 
 
 class _Shared:

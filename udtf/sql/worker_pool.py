@@ -66,6 +66,12 @@ class Worker:
         self._process.bury()
 
     @property
+    def has_crashed(self) -> bool:
+        """Whether it died of what it did. It is buried for that."""
+        self.bury()
+        return self._process.has_crashed
+
+    @property
     def is_worth_keeping(self) -> bool:
         """Whether it is alive, waits for a statement, and has given back what the last one took."""
         is_alive = not self._process.is_doomed and not self.channel.poll(0)

@@ -110,6 +110,7 @@ def test_rows_of_a_low_level_statement_are_ingested(server: RunningServer) -> No
         ({"table_name_filter": "%oc%"}, {"blocks", "processes"}),
         ({"table_types_filter": ["VIEW"]}, set()),
         ({"table_types_filter": ["BASE TABLE"], "table_name_filter": "streams"}, {"streams"}),
+        ({"table_types_filter": ["TABLE"], "table_name_filter": "streams"}, {"streams"}),
     ],
 )
 def test_objects_are_filtered(dbapi: adbc.Connection, filters: dict[str, Any], names: set[str]) -> None:
@@ -138,7 +139,7 @@ def test_statement_is_prepared_once_and_run_with_many_rows(dbapi: adbc.Connectio
     """With types that the statement settles; each row is a run."""
     with dbapi.cursor() as cursor:
         sql = "SELECT ? + 1 AS n, upper(?) AS t, ? > now() AS late"
-        assert cursor.adbc_prepare(sql).types == [pa.int64(), pa.utf8(), pa.timestamp("ns")]
+        assert cursor.adbc_prepare(sql).types == [pa.int64(), pa.utf8(), pa.timestamp("ns", "UTC")]
         times = pa.array(["2025-01-01T00:00:00Z", "2200-01-01T00:00:00Z"]).cast(pa.timestamp("ns", "UTC"))
         cursor.execute(sql, pa.record_batch([pa.array([1, None]), pa.array(["a", "b"]), times], names=["0", "1", "2"]))
         assert cursor.fetchall() == [(2, "A", False), (None, "B", True)]

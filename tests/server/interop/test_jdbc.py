@@ -52,8 +52,8 @@ def test_columns_are_described(jdbc: Jdbc, table: str, schema: Any) -> None:
     for field in schema:
         assert columns[field.name]["IS_NULLABLE"] == ("YES" if field.nullable else "NO")
         assert columns[field.name]["IS_AUTOINCREMENT"] == "NO"
-    (time,) = (row for name, row in columns.items() if name == "insert_time")
-    assert time["TYPE_NAME"] == "TIMESTAMP"
+    assert columns["insert_time"]["TYPE_NAME"] == "TIMESTAMP"
+    assert columns["insert_time"]["REMARKS"].startswith("when the ")
 
 
 def test_columns_of_results_are_described(jdbc: Jdbc, recording: Recording) -> None:
@@ -86,6 +86,13 @@ def test_large_hashes_are_positive(jdbc: Jdbc, recording: Recording) -> None:
     )
     assert [(row["depth"], row["line"], row["n"]) for row in rows] == [(0, 1, 1), (1, 2, 2)]
     assert all(0 <= row["hash"] < 1 << 32 for row in rows)
+
+
+def test_times_are_bound_as_text(jdbc: Jdbc, recording: Recording) -> None:
+    """For the driver binds milliseconds as nanoseconds."""
+    sql = "SELECT count(*) > 0 AS found FROM processes WHERE start_time > CAST(CAST(? AS VARCHAR) AS TIMESTAMP)"
+    assert jdbc.ask(sql, ["2025-01-01"]) == [{"found": True}]
+    assert jdbc.ask(sql, ["2200-01-01"]) == [{"found": False}]
 
 
 @pytest.mark.parametrize(

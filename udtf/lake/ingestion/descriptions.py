@@ -28,8 +28,8 @@ def ingest_processes(metadata: MetadataStore, batch: pa.RecordBatch) -> None:
             raise InvalidTelemetry(
                 f"process {values['process_id']!r} has start_time {values['start_time']} ns, expected 1970 or later"
             )
-        del values["last_update_time"]
-        rows.append(ProcessRow(**values | {"insert_time": now, "update_time": now}))
+        described = {name: value for name, value in values.items() if name not in schemas.PROCESS_HISTORY}
+        rows.append(ProcessRow(**described | {"insert_time": now, "update_time": now}))
     metadata.put_processes(rows)
 
 

@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from udtf.errors import InvalidTelemetry, NotFound, StoreUnavailable
+from udtf.errors import InvalidTelemetry, NotFound, Removed, StoreUnavailable
 from udtf.lake.cache import ByteBoundedCache
 from udtf.lake.group_commit import GroupCommit
 from udtf.lake.history import Histories
@@ -104,7 +104,11 @@ class Ingestion:
         for process_id, parts in by_process.items():
             history = self._history(process_id)
             for blocks in _of_kinds(parts):
-                chosen = history.new_blocks(blocks)
+                try:
+                    chosen = history.new_blocks(blocks)
+                except Removed:
+                    self._committer.forget(process_id)
+                    return False
                 if len(chosen):
                     new.setdefault(process_id, []).append(blocks.take(chosen))
         segments = []
@@ -195,6 +199,10 @@ class _Committer:
     def history(self, process_id: str) -> OpenHistory:
         """The history of a process, as far as this server knows it; to be read only."""
         return self._open.get(process_id, lambda: self._load(process_id)).copy()
+
+    def forget(self, process_id: str) -> None:
+        """Read the history of a process again before it is used."""
+        self._open.drop(process_id)
 
     def _load(self, process_id: str) -> OpenHistory:
         return OpenHistory(self._metadata.history(process_id), self._histories, self._metadata)

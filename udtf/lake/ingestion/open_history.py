@@ -7,10 +7,11 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
+from udtf.errors import CorruptData
 from udtf.lake.history import Histories, Stretch, StretchKey, completed_by, largest_stretches
 from udtf.lake.index import Index, Runs, combine, decode_lists, encode_lists, index_of
 from udtf.lake.ingestion.blocks import Blocks
-from udtf.lake.ingestion.stream_ends import Extent, StreamEnds
+from udtf.lake.ingestion.stream_ends import REMOVED, Extent, StreamEnds
 from udtf.lake.metadata import Growth, HistoryRow, MetadataStore, SegmentRow, StretchRow
 from udtf.lake.sealed import digest, join_parts, seal, split_parts, unseal
 from udtf.views.catalog import KINDS
@@ -149,6 +150,9 @@ class OpenHistory:
             extents += _extents(runs.take(~inside))
             if not np.any(inside):
                 continue
+            if stretch.key.end_segment <= self.row.first_segment:
+                extents.append(REMOVED)
+                continue
             if stretch.key.nb_segments > 1:
                 pending += self._histories.of(self.row, stretch.key.children())
             else:
@@ -158,6 +162,9 @@ class OpenHistory:
     def _blocks_of(self, segment: Stretch, kind: str, stream_id: str) -> list[Extent]:
         rows = [row for row in self._segments if row.first_segment == segment.key.first_segment]
         rows = rows or self._metadata.segments(self.row.process_id, [segment.key.first_segment])
+        if not rows:
+            self._metadata.check_history(self.row)
+            raise CorruptData(f"the metadata lacks segment {segment.key.first_segment} of {self.row.process_id}")
         table = block_rows(rows[0])[kind].filter(pa.compute.field("stream_id") == stream_id)
         return [
             Extent(

@@ -29,6 +29,9 @@ class Extent:
     fingerprint: int | None = None
 
 
+REMOVED = Extent(-1, -1, 0, 0)
+"""In place of blocks that have been removed, of which nothing is known but that they were there."""
+
 Lookup = Callable[[str, int, int], Sequence[Extent]]
 """Stored blocks of a stream that have events from one ordinal to before another, and what lies next to those on either
 side."""
@@ -122,6 +125,8 @@ def _fits(blocks: Blocks, block: int, lookup: Lookup) -> bool:
     """Whether a block fills a gap; False if it is stored already."""
     first, end = int(blocks.first[block]), int(blocks.end[block])
     for extent in lookup(blocks.stream_ids[block].as_py(), first, end):
+        if extent is REMOVED:
+            return False
         if (extent.first, extent.end, extent.fingerprint) == (first, end, int(blocks.fingerprints[block])):
             return False
         if extent.first < end and extent.end > first:

@@ -143,6 +143,11 @@ class MetadataStore:
         statement = self._select(streams).where(streams.c.stream_id.in_(list(stream_ids)))
         return {stream.stream_id: stream for stream in self._rows(statement, StreamRow)}
 
+    def processes_of_ids(self, process_ids: Collection[str]) -> dict[str, ProcessRow]:
+        """Stored processes of these ids."""
+        statement = self._select(processes).where(processes.c.process_id.in_(list(process_ids)))
+        return {process.process_id: process for process in self._rows(statement, ProcessRow)}
+
     def known_process_ids(self, process_ids: Collection[str]) -> set[str]:
         """Which of these processes are stored."""
         statement = self._select(processes, processes.c.process_id).where(processes.c.process_id.in_(list(process_ids)))
@@ -159,6 +164,17 @@ class MetadataStore:
         """
         row: ProcessRow = self._one(processes, processes.c.process_id, process_id, f"process {process_id!r}")
         return row
+
+    def process_and_history(self, process_id: str) -> tuple[ProcessRow, HistoryRow]:
+        """One process, and how far its telemetry has come; raises as `process`."""
+        statement = self._select(processes, *processes.columns, *histories.columns).join_from(
+            processes, histories, processes.c.process_id == histories.c.process_id
+        )
+        with self._database.read() as connection:
+            row = connection.execute(statement.where(processes.c.process_id == process_id)).one_or_none()
+        if row is None:
+            raise NotFound(f"process {process_id!r} is unknown")
+        return _both(row)
 
     def history(self, process_id: str) -> HistoryRow:
         """How far the telemetry of a process has come; raises as `process`."""
@@ -230,11 +246,7 @@ class MetadataStore:
         both = self._select(processes, *processes.columns, *histories.columns).join_from(
             processes, histories, processes.c.process_id == histories.c.process_id
         )
-        ordered = both.order_by(processes.c.start_time, processes.c.process_id)
-        width = len(processes.columns)
-        return self._database.scan(
-            ordered, lambda row: (ProcessRow.from_database(row[:width]), HistoryRow.from_database(row[width:]))
-        )
+        return self._database.scan(both.order_by(processes.c.start_time, processes.c.process_id), _both)
 
     def scan_streams(self) -> Iterator[list[StreamRow]]:
         """All streams, in pieces."""
@@ -536,6 +548,11 @@ class MetadataStore:
                 connection.execute(sa.update(table).where(table.c[key] == identity), changed.to_database())
             for other, others in beside.items():
                 connection.execute(self._database.insert(other).on_conflict_do_nothing(), values_of(others))
+
+
+def _both(row: Sequence[Any]) -> tuple[ProcessRow, HistoryRow]:
+    width = len(processes.columns)
+    return ProcessRow.from_database(row[:width]), HistoryRow.from_database(row[width:])
 
 
 def _locked_history(process_id: str) -> sa.Select[Any]:

@@ -16,6 +16,11 @@ _PASSING = {errno.EMFILE, errno.ENFILE, errno.EAGAIN, errno.ETIMEDOUT, errno.EST
 
 MAX_KNOWN_FOLDERS = 10_000
 
+MAX_RESERVE_BYTES = 64 << 20
+RESERVE_SHARE = 8
+"""Objects leave so much of a disk free, a share of it but no more than that: the metadata database is often on the same
+disk, and needs some room to remove what is old."""
+
 
 class LocalFolder:
     """A `Backend`."""
@@ -37,6 +42,7 @@ class LocalFolder:
     def write(self, key: str, data: bytes, *, durable: bool) -> None:
         """Writes beside and renames, so that no reader and no crash ever sees half a file."""
         path = self._root / key
+        self._check_room(len(data))
         partial = path.with_name(f".{path.name}.{uuid.uuid4().hex}")
         with _translated(key):
             try:
@@ -57,6 +63,15 @@ class LocalFolder:
             if durable:
                 _sync_folder(path.parent)
                 self._sync_above(path.parent)
+
+    def _check_room(self, size_bytes: int) -> None:
+        try:
+            disk = os.statvfs(self._root)
+        except FileNotFoundError:
+            return  # There is no folder yet.
+        reserve_bytes = min(MAX_RESERVE_BYTES, disk.f_blocks * disk.f_frsize // RESERVE_SHARE)
+        if disk.f_bavail * disk.f_frsize < reserve_bytes + size_bytes:
+            raise StoreFull("the object store has no room left")
 
     def _sync_above(self, folder: Path) -> None:
         """A folder is new to us, whoever made it: it must be found after a power cut, and so must those above it."""

@@ -20,7 +20,8 @@ def with_known_names(sql: str, functions: Collection[str]) -> str:
     unquoted."""
     changed = sql
     for name, bracket in reversed(list(_pairs(tokens(sql)))):
-        if bracket.text == "(" and (known := _folded(name)) in functions and known != name.text:
+        known = _called(sql, name, bracket)
+        if known in functions and known != name.text:
             changed = changed[: name.position] + known + changed[name.end :]
     return changed
 
@@ -33,8 +34,11 @@ def _pairs(found: Iterable[Token]) -> Iterable[tuple[Token, Token]]:
         previous = token
 
 
-def _folded(name: Token) -> str:
-    """What PostgreSQL takes a name to be."""
+def _called(sql: str, name: Token, bracket: Token) -> str:
+    """The function that is called, as PostgreSQL takes its name; empty where none is."""
+    between = sql[name.end : bracket.position].lstrip()
+    if bracket.text != "(" or (between and not between.startswith(("--", "/*"))):
+        return ""
     return name.text.lower() if name.kind == "word" else name.text[1:-1] if name.kind == "name" else ""
 
 
@@ -50,6 +54,8 @@ _MAY_BE_FUNCTIONS = frozenset({"left", "right"})
 
 def check_distinct_from(sql: str) -> None:
     """Raise InvalidArgument where AND or OR follows the right operand of IS DISTINCT FROM."""
+    if "distinct" not in sql.lower():
+        return
     found = list(tokens(sql))
     words = [token.text.lower() if token.kind in ("word", "mark") else "" for token in found]
     for start in range(len(words)):
@@ -57,8 +63,8 @@ def check_distinct_from(sql: str) -> None:
             operator = _operator_after(words, start + 2)
             if operator:
                 raise InvalidArgument(
-                    f"IS DISTINCT FROM takes all that follows {operator.upper()} for its operand; write it in "
-                    f"parentheses: (a IS DISTINCT FROM b) {operator.upper()} c"
+                    f"IS DISTINCT FROM takes all that follows for its operand, {operator.upper()} included; write it "
+                    f"in parentheses: (a IS DISTINCT FROM b) {operator.upper()} c"
                 )
 
 
@@ -102,11 +108,10 @@ UNORDERED_AGGREGATES = frozenset(
 
 def check_ordered_aggregates(sql: str) -> None:
     """Raise InvalidArgument for an aggregate with an ORDER BY that DataFusion does not understand."""
-    called: list[str] = []
-    """The functions in whose brackets we are; empty for other brackets."""
+    called: list[str] = []  # the functions in whose brackets we are; empty for other brackets
     for previous, token in _pairs(tokens(sql)):
         if token.text == "(":
-            called.append(_folded(previous))
+            called.append(_called(sql, previous, token))
         elif token.text == ")" and called:
             called.pop()
         elif (previous.text.lower(), token.text.lower()) != ("order", "by"):

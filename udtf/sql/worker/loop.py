@@ -8,7 +8,7 @@ from udtf.sql.messages import Ended, Failed, Plan, Planned, Rows, Run
 from udtf.sql.panics import EnginePanic
 from udtf.sql.worker.conditions import write_conditions
 from udtf.sql.worker.remote_tables import RemoteTables, TableRefused
-from udtf.sql.worker.session import Session
+from udtf.sql.worker.session import Session, SystemRefused
 
 
 def work(channel: Channel) -> None:
@@ -61,6 +61,8 @@ class _Worker:
                     self._channel.send_rows(batch)
         except MemoryError as error:
             return Failed("limit", str(error))
+        except SystemRefused as error:
+            return Failed("system", str(error))
         except InvalidArgument as error:
             return Failed("statement", str(error))
         except EnginePanic as error:

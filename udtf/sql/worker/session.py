@@ -39,6 +39,10 @@ _NO_PARAMETERS = pa.schema([])
 _READ_ONLY = datafusion.SQLOptions().with_allow_ddl(False).with_allow_dml(False).with_allow_statements(False)
 
 
+class SystemRefused(Exception):
+    """The system let no temporary file be written, for want of room mostly."""
+
+
 class Session:
     """For one statement at a time, and any number of them one after the other.
 
@@ -107,6 +111,7 @@ class Session:
 
         Raises:
             MemoryError: it needs more memory or disk than it may have.
+            SystemRefused: its temporary files cannot be written.
             InvalidArgument: it failed on the rows that there are.
             EnginePanic: DataFusion broke off.
         """
@@ -170,9 +175,12 @@ class Session:
             return error
         if _SIGN_OF_A_LIMIT.search(message):
             return MemoryError(message)
-        if _SIGN_OF_A_MISTAKE.search(message) or type(error) not in _ERRORS_OF_STATEMENTS:
-            return EnginePanic(message)
-        return InvalidArgument(message)
+        if _SIGN_OF_THE_SYSTEM.search(message):
+            return SystemRefused(message)
+        is_of_statement = type(error) in _ERRORS_OF_STATEMENTS or isinstance(error, pa.ArrowException)
+        if is_of_statement and not _SIGN_OF_A_MISTAKE.search(message):
+            return InvalidArgument(message)
+        return EnginePanic(message)
 
     def _callable(self, name: str, parameters: Sequence[Parameter]) -> Callable[..., ServerTable]:
         session = weakref.proxy(self)
@@ -195,9 +203,12 @@ _SIGN_OF_A_LIMIT = re.compile(r"(^|\ncaused by\n)(\w[\w ]*: )?(Resources exhaust
 _SIGN_OF_A_MISTAKE = re.compile(r"(^|\ncaused by\n)(External error: task \d+ panicked|Internal error: )")
 """A panic on another thread, or a check of DataFusion's that failed."""
 
-_ERRORS_OF_STATEMENTS = (Exception, ValueError, NotImplementedError, pa.ArrowInvalid, pa.ArrowNotImplementedError)
-"""What DataFusion raises for a statement, and pyarrow for a type in it. Other errors are mistakes of ours."""
+_ERRORS_OF_STATEMENTS = (Exception, ValueError, NotImplementedError)
+"""What DataFusion raises for a statement, these and no more special ones; for a type in it pyarrow raises its own.
+Other errors are mistakes of ours."""
 
+_SIGN_OF_THE_SYSTEM = re.compile(r"\(os error \d+\)\s*$")
+"""A statement opens no files but temporary ones."""
 _SIGN_OF_A_LIMIT_IN_A_JOIN = "partition not used yet"
 """A join without memory for one of its inputs has it made once more, which panics."""
 

@@ -2,7 +2,8 @@
 
 It is told what to do over a socket, whose number is its argument, by numbers of four bytes: by 0, and a socket, to fork
 a worker that serves that socket, which is answered by its process id, or -1 if there can be none; by such an id to bury
-that worker, which has been killed. Until then nobody else can have its id. Where the socket ends, so does everything:
+that worker, which has been killed or has died, which is answered by how it ended (`os.waitstatus_to_exitcode`). Until
+then nobody else can have its id. Where the socket ends, so does everything:
 workers, their files, and this process. Where this process is killed, so are its workers; the next one removes their
 files.
 """
@@ -20,7 +21,7 @@ import traceback
 from pathlib import Path
 
 from udtf.sql.channel import Channel
-from udtf.sql.processes import NO_PROCESS, NUMBER
+from udtf.sql.processes import FAILED, NO_PROCESS, NUMBER
 from udtf.sql.worker.loop import work
 
 _PREFIX = "flightsrv-workers-"
@@ -88,7 +89,7 @@ def _obey(control: socket.socket, workers: set[int], folder: Path) -> None:
                 workers.add(pid)
             control.sendall(NUMBER.pack(pid))
         else:
-            _bury(pid, folder)
+            control.sendall(NUMBER.pack(_bury(pid, folder)))
             workers.discard(pid)
 
 
@@ -111,8 +112,8 @@ def _fork(control: socket.socket, end: int, folder: Path) -> int:
         work(Channel(socket.socket(fileno=end)))
     except BaseException:
         traceback.print_exc()
-    finally:
-        os._exit(0)
+        os._exit(FAILED)
+    os._exit(0)
 
 
 def _end_with(parent_pid: int) -> None:
@@ -130,10 +131,12 @@ def _nameless(folder: Path) -> str:
     return name if os.path.isdir(name) else str(folder)
 
 
-def _bury(pid: int, folder: Path) -> None:
+def _bury(pid: int, folder: Path) -> int:
+    exit_code = FAILED
     with contextlib.suppress(ChildProcessError):
-        os.waitpid(pid, 0)
+        exit_code = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
     shutil.rmtree(folder / str(pid), ignore_errors=True)
+    return exit_code
 
 
 if __name__ == "__main__":
