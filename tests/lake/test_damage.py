@@ -101,6 +101,14 @@ def _damage_file(folder: Path, pattern: str, dice: random.Random) -> None:
     path.write_bytes(_flipped(data, dice.randrange(8 * len(data))))
 
 
+def _damage_segment(folder: Path, dice: random.Random) -> None:
+    """Without partitions, as those would be read in its place."""
+    _damage_file(folder, "segments/**/*", dice)
+    with closing(sqlite3.connect(folder / "metadata.db")) as connection:
+        connection.execute("DELETE FROM partitions")
+        connection.commit()
+
+
 def _damage_blob(folder: Path, dice: random.Random) -> None:
     table = dice.choice(sorted(TABLES))
     column = dice.choice(TABLES[table])
@@ -132,7 +140,7 @@ def _damage_column(folder: Path, dice: random.Random) -> None:
 
 DAMAGES: dict[str, Callable[[Path, random.Random], None]] = {
     "partition files": lambda folder, dice: _damage_file(folder, "views/**/*", dice),
-    "segment objects": lambda folder, dice: _damage_file(folder, "segments/**/*", dice),
+    "segment objects": _damage_segment,
     "indexes and lists of blocks": _damage_blob,
     "other columns": _damage_column,
     "the database file": lambda folder, dice: _damage_file(folder, "metadata.db", dice),
