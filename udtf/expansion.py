@@ -28,12 +28,23 @@ def expanded_bytes(array: pa.Array) -> int:
     if pa.types.is_map(kind):
         return expanded_bytes(array.keys) + expanded_bytes(array.items)
     if pa.types.is_list(kind) or pa.types.is_large_list(kind) or pa.types.is_fixed_size_list(kind):
-        return expanded_bytes(array.flatten())
+        return expanded_bytes(_values_of(array))
     if pa.types.is_dictionary(kind):
         return int(_sizes_bytes(array.dictionary)[array.indices.drop_null().to_numpy()].sum())
     if _is_of_fixed_size(kind):
         return len(array) * int(kind.bit_width) // 8
     return 0 if pa.types.is_null(kind) else int(_sizes_bytes(array).sum())
+
+
+def _values_of(array: pa.Array) -> pa.Array:
+    """The values of lists, those under nulls included: `flatten` leaves them out, but not for every type."""
+    if not len(array):
+        return array.values.slice(0, 0)
+    if pa.types.is_fixed_size_list(array.type):
+        size = array.type.list_size
+        return array.values.slice(array.offset * size, len(array) * size)
+    first, last = array.offsets[0].as_py(), array.offsets[-1].as_py()
+    return array.values.slice(first, last - first)
 
 
 def _sizes_bytes(array: pa.Array) -> npt.NDArray[np.int64]:
