@@ -18,9 +18,6 @@ _COLD_EVENTS_PER_SECOND = 3e6
 _WARM_EVENTS_PER_SECOND = 13e6
 """Of events that are materialized first, and of those that are already: what two cores do with a local lake."""
 
-_COLD_SECONDS_PER_BLOCK = 0.5e-3
-"""To fetch a block that is materialized first, whatever its size."""
-
 _OVERHEAD_SECONDS = 0.03
 
 # A block that lies in the range in part counts in part.
@@ -38,7 +35,6 @@ _EVENTS = """
     SELECT
         CASE WHEN array_has(tags, 'thread') THEN 'thread' ELSE 'async' END AS kind,
         count(DISTINCT stream_id) AS streams,
-        count(*) AS blocks,
         sum(nb_objects) AS events_of_blocks,
         sum(nb_objects * (to_ns - from_ns + 1.0) / (end_ns - begin_ns + 1.0)) AS events,
         min(from_ns) AS begin_ns,
@@ -51,7 +47,7 @@ _EVENTS = """
 _MATERIALIZED = """
     SELECT
         CASE WHEN view_set = 'thread_spans' THEN 'thread' ELSE 'async' END AS kind,
-        sum(end_offset - begin_offset) AS events
+        sum(CASE WHEN view_set = 'thread_spans' THEN 2 * nb_rows ELSE nb_rows END) AS events
     FROM list_partitions()
     WHERE process_id = $1 AND begin_time <= $3 AND end_time >= $2
     GROUP BY kind
@@ -85,10 +81,9 @@ class TraceInfo(BaseModel):
 
 @dataclass(frozen=True)
 class _Kind:
-    """Events of threads, or async ones: `events` of them in the range, in `blocks` that have `events_of_blocks`."""
+    """Events of threads, or async ones: `events` of them in the range, in blocks that have `events_of_blocks`."""
 
     streams: int = 0
-    blocks: int = 0
     events: float = 0.0
     events_of_blocks: int = 0
     begin_ns: int | None = None
@@ -111,7 +106,6 @@ def trace_info(
     events = sum(kind.events for kind in chosen.values())
     cold_shares = {name: kind.cold_share(made.get(name, 0)) for name, kind in chosen.items()}
     cold = sum(kind.events * cold_shares[name] for name, kind in chosen.items())
-    cold_blocks = sum(kind.blocks * cold_shares[name] for name, kind in chosen.items())
     return TraceInfo(
         process_id=process_id,
         begin=text_or_none(min((kind.begin_ns for kind in chosen.values() if kind.begin_ns is not None), default=None)),
@@ -123,9 +117,6 @@ def trace_info(
         materialized=1 - cold / events if events else 1.0,
         estimate=Estimate(
             size_bytes=round(sum(kind.events * _BYTES_PER_EVENT[name] for name, kind in chosen.items())),
-            seconds=_OVERHEAD_SECONDS
-            + cold_blocks * _COLD_SECONDS_PER_BLOCK
-            + cold / _COLD_EVENTS_PER_SECOND
-            + (events - cold) / _WARM_EVENTS_PER_SECOND,
+            seconds=_OVERHEAD_SECONDS + cold / _COLD_EVENTS_PER_SECOND + (events - cold) / _WARM_EVENTS_PER_SECOND,
         ),
     )

@@ -44,13 +44,16 @@ def get_catalogs(call: Call, command: CommandGetCatalogs) -> Answer:
 
 
 def get_db_schemas(call: Call, command: CommandGetDbSchemas) -> Answer:
-    """Answer with the schemas that pass the filters."""
+    """Answer with the schemas that pass the filters; raises InvalidArgument for a pattern that is too long."""
+    _check_patterns(command.db_schema_filter_pattern)
     tables = _filtered(_tables(call), command.catalog, {"db_schema_name": command.db_schema_filter_pattern})
     return _ordered(tables.group_by(["catalog_name", "db_schema_name"]).aggregate([]), DB_SCHEMAS, command)
 
 
 def get_tables(call: Call, command: CommandGetTables) -> Answer:
-    """Answer with the tables that pass the filters, and with their schemas where these are asked for."""
+    """Answer with the tables that pass the filters, and with their schemas where these are asked for; raises
+    InvalidArgument for a pattern that is too long."""
+    _check_patterns(command.db_schema_filter_pattern, command.table_name_filter_pattern)
     tables = _filtered(
         _tables(call),
         command.catalog,
@@ -107,8 +110,12 @@ def _filtered(tables: pa.Table, catalog: str | None, patterns: Mapping[str, str 
     if catalog is not None:
         tables = tables.filter(pc.equal(tables["catalog_name"], catalog))
     for name, pattern in patterns.items():
-        if pattern is not None and len(pattern) > MAX_PATTERN_CHARS:
-            raise InvalidArgument(f"a pattern has at most {MAX_PATTERN_CHARS} characters, given: {len(pattern)}")
         if pattern is not None:
             tables = tables.filter(pc.match_like(tables[name], pattern))
     return tables
+
+
+def _check_patterns(*patterns: str | None) -> None:
+    for pattern in patterns:
+        if pattern is not None and len(pattern) > MAX_PATTERN_CHARS:
+            raise InvalidArgument(f"a pattern has at most {MAX_PATTERN_CHARS} characters, given: {len(pattern)}")

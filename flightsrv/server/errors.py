@@ -87,7 +87,9 @@ def status_of(error: BaseException, query_id: str) -> Status:
 def client_message(error: BaseException) -> str:
     """The error's message, cut to what fits into the trailers of a call."""
     # What is cut here would be cut below, but a part at a time: a message may quote all that a caller has sent.
-    text = str(error)[:MAX_MESSAGE_BYTES].encode(errors="replace").decode()
+    text = str(error)
+    text = text if len(text) <= MAX_MESSAGE_BYTES else text[:MAX_MESSAGE_BYTES] + "…"
+    text = text.encode(errors="replace").decode()
     while len(quote(text)) > MAX_MESSAGE_BYTES:
         text = text[: len(text) * 3 // 4] + "…"
     return text

@@ -8,7 +8,7 @@ import pytest
 
 from flightsrv.chrome import ChromeTraceError, read_chrome_trace
 from tests.chrome.spans_of import Span, async_spans, convert, events_of, match_parentheses, microseconds, thread_spans
-from udtf.lake.block_format import MAX_PAYLOAD_BYTES, Scope, decode_block
+from udtf.lake.block_format import MAX_PAYLOAD_BYTES, Scope
 
 
 def complete(name: str, begin_ns: int, end_ns: int, **others: object) -> dict[str, object]:
@@ -451,7 +451,7 @@ def test_many_long_names_have_room_in_their_blocks(tmp_path):
     trace = convert(tmp_path, [complete(name, number, number) for number, name in enumerate(names)])
     blocks = list(trace.blocks())
     assert len(blocks) > 1
-    decoded = [decode_block(block.payload) for block in blocks]
+    decoded = [block.events for block in blocks]
     assert sum(len(events) for events in decoded) == 8_000
     assert all(events.scope_table.nbytes < MAX_PAYLOAD_BYTES for events in decoded)
 

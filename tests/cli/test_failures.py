@@ -16,7 +16,6 @@ from tests.client.fake_server import Chunk, Message, Wait, serving
     ("arguments", "message"),
     [
         (["trace", "nobody", "-o", "a.pftrace"], "Error: process 'nobody' is unknown"),
-        (["trace", "", "-o", "a.pftrace"], "Error: process '' is unknown"),
         (["query", "SELEC"], "Error: SQL error"),
         (["query", "SELECT 1", "--url", "grpc://127.0.0.1:1"], "Error: no server answers at grpc://127.0.0.1:1: "),
         (["import-chrome", "broken.json"], "Error: the file is not JSON"),

@@ -25,7 +25,8 @@ from flightsrv.wire.commands import (
 )
 from flightsrv.wire.message import Message
 from tests.server.clients import descriptor
-from udtf.lake.schemas import BLOCKS, PROCESSES, STREAMS
+from udtf.functions.blocks_table import COLUMNS as BLOCKS
+from udtf.lake.schemas import PROCESSES, STREAMS
 
 VIEWS = ["columns", "df_settings", "parameters", "routines", "schemata", "tables", "views"]
 PUBLIC = {"catalog": "datafusion", "db_schema_filter_pattern": "public"}
