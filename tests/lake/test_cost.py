@@ -184,7 +184,8 @@ def test_a_minute_of_a_long_history_costs_what_one_of_a_short_one_does(
     short, long = processes
     for state in ("cold", "warm"):
         assert counts[state, short].requests == counts[state, long].requests > 0
-        assert counts[state, long].statements <= counts[state, short].statements + 3
+        # One more level of stretches.
+        assert counts[state, long].statements <= counts[state, short].statements + 6
     assert counts["cold", short].requests <= 2 * 60 // UPLOAD_S + 30
     assert counts["warm", short].requests <= 30
     assert counts["cold", short].written_bytes == pytest.approx(counts["cold", long].written_bytes, rel=0.1)
