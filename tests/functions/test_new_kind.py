@@ -222,7 +222,7 @@ def test_a_new_kind_is_checked_and_named(lake: Lake, reader: Reader, process: Pr
         with pytest.raises(InvalidTelemetry, match=message):
             lake.ingest("blocks", pa.RecordBatch.from_pylist(spoiled, _batch(process, 0).schema))
     assert {"view_set": "marks", "instance_of": "process", "schema_version": 1} in reader.rows(
-        "SELECT * FROM list_view_sets()"
+        "SELECT view_set, instance_of, schema_version FROM list_view_sets()"
     )
     spans = reader.rows(f"SELECT DISTINCT thread_name FROM process_spans('{process.process_id}', 'both')")
     assert spans == [{"thread_name": "main"}]

@@ -122,7 +122,7 @@ def test_an_upload_is_one_object_one_transaction_and_a_few_syncs(
     assert (again.requests, again.commits, again.syncs) == (0, 0, 0)
 
 
-@pytest.mark.parametrize("nb_before", [9, 600])
+@pytest.mark.parametrize("nb_before", [9, 200])
 def test_an_upload_costs_the_same_after_a_long_history(
     nb_before: int, lake: Lake, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -156,11 +156,11 @@ def _trace(lake: Lake, process: Process, begin_s: int, end_s: int) -> int:
 
 @pytest.fixture(scope="module")
 def histories(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[int, Process]]:
-    """A lake with histories of ten minutes and of eighty, by uploads of two seconds."""
+    """A lake with histories of ten minutes and of almost forty, by uploads of two seconds."""
     folder = tmp_path_factory.mktemp("histories") / "lake"
     opened = Lake.open(str(folder))
     processes = {}
-    for nb_uploads in (300, 2400):
+    for nb_uploads in (300, 1100):
         processes[nb_uploads] = process = _process(opened)
         for number in range(nb_uploads):
             opened.ingest("blocks", _blocks(process, range(number, number + 1)))
@@ -184,7 +184,8 @@ def test_a_minute_of_a_long_history_costs_what_one_of_a_short_one_does(
     short, long = processes
     for state in ("cold", "warm"):
         assert counts[state, short].requests == counts[state, long].requests > 0
-        assert counts[state, long].statements <= counts[state, short].statements + 3
+        # One more level of stretches.
+        assert counts[state, long].statements <= counts[state, short].statements + 6
     assert counts["cold", short].requests <= 2 * 60 // UPLOAD_S + 30
     assert counts["warm", short].requests <= 30
     assert counts["cold", short].written_bytes == pytest.approx(counts["cold", long].written_bytes, rel=0.1)

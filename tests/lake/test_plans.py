@@ -109,6 +109,8 @@ CALLS: dict[str, Call] = {
     "streams_of_ids": lambda store: store.streams_of_ids([f"{PROCESS}-1", f"{PROCESS}-2"]),
     "known_process_ids": lambda store: store.known_process_ids([PROCESS, "unknown"]),
     "process": lambda store: store.process(PROCESS),
+    "process_and_history": lambda store: store.process_and_history(PROCESS),
+    "processes_of_ids": lambda store: store.processes_of_ids([PROCESS, "process-51"]),
     "history": lambda store: store.history(PROCESS),
     "stream": lambda store: store.stream(f"{PROCESS}-1"),
     "streams_of": lambda store: [store.streams_of(PROCESS), store.streams_of(PROCESS, f"{PROCESS}-1")],

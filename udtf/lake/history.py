@@ -27,6 +27,9 @@ FAN_OUT = 8
 MAX_PARTITION_EVENTS = 1 << 17
 """A stretch of more events than that makes several partitions, unless it is a single segment."""
 
+MAX_PARTITION_SEGMENTS = 64
+"""A stretch of more segments makes several partitions, however few events they have: each segment is a request."""
+
 
 class StretchKey(NamedTuple):
     """Which segments of its process a stretch has."""
@@ -189,7 +192,9 @@ class Histories:
                     others.append(stretch)
                     removed = removed or (is_removed and stretch.overlaps(time_range))
                 elif stretch.key.nb_segments == 1 or (
-                    stretch.nb_events <= MAX_PARTITION_EVENTS and stretch.key.first_segment >= history.first_segment
+                    stretch.nb_events <= MAX_PARTITION_EVENTS
+                    and stretch.key.nb_segments <= MAX_PARTITION_SEGMENTS
+                    and stretch.key.first_segment >= history.first_segment
                 ):
                     units.append(stretch)
                 else:

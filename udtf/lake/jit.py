@@ -18,7 +18,7 @@ import pyarrow as pa
 from udtf.errors import CorruptData, StoreFull, StoreRefused, StoreUnavailable
 from udtf.lake.events import Events, concatenate
 from udtf.lake.group_commit import GroupCommit
-from udtf.lake.history import Stretch
+from udtf.lake.history import Stretch, StretchKey
 from udtf.lake.index import Index, lay_out
 from udtf.lake.metadata import HistoryRow, MetadataStore, PartitionRow, ProcessRow, SegmentRow
 from udtf.lake.objects import ObjectStore
@@ -54,7 +54,7 @@ class JitUpdater:
         self._slots = threading.BoundedSemaphore(max_builds)
         self._fetches = ThreadPoolExecutor(max_builds, thread_name_prefix="fetch")
         self._lock = threading.Lock()
-        self._under_way: dict[tuple[str, str, str], Future[Built]] = {}
+        self._under_way: dict[tuple[str, str, StretchKey, str], Future[Built]] = {}
         self._commit = GroupCommit[PartitionRow, PartitionRow](
             lambda rows: self._metadata.commit_partitions(rows, time.time_ns())
         )
@@ -67,7 +67,8 @@ class JitUpdater:
             CorruptData: a segment of the stretch is lost or damaged.
             Removed: a segment has been removed meanwhile.
         """
-        key = kind.name, process.process_id, source_hash(kind, stretch)
+        # Of the stretch as well: threads that do the same at the same time have segments of the same content.
+        key = kind.name, process.process_id, stretch.key, source_hash(kind, stretch)
         with self._lock:
             under_way = self._under_way.get(key)
             future: Future[Built] = Future()

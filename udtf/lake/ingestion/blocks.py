@@ -342,7 +342,7 @@ def _check_given(batch: pa.RecordBatch, rows: Int64s, blocks: Blocks) -> None:
         if len(wrong):
             block = int(wrong[0])
             raise InvalidTelemetry(
-                f"{blocks.name(block)} has {name} {given[block]!r}, but its events say {expected[block]!r}"
+                f"{blocks.name(block)} has {name} {given[block]}, but its events say {expected[block]}"
             )
 
 
