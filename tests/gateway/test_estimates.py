@@ -40,17 +40,6 @@ def test_the_estimate_is_near_the_trace(gateway: RunningGateway, client: QueryCl
     assert warm["estimate"]["seconds"] < cold["estimate"]["seconds"]
 
 
-def test_many_blocks_take_longer_than_a_few(gateway: RunningGateway, client: QueryClient) -> None:
-    """To materialize the same events: each one is fetched."""
-
-    def cold_seconds(jobs: list[Job]) -> float:
-        process_id = record(client, Program({"main": jobs}))
-        seconds: float = ask(f"{gateway.url}/api/perfetto/{process_id}/info").json["estimate"]["seconds"]
-        return seconds
-
-    assert cold_seconds([Job(n, n + 0.5) for n in range(400)]) > 2 * cold_seconds([Job(0, 400, steps=799)])
-
-
 def test_nothing_is_expected_of_nothing(gateway: RunningGateway, small: str) -> None:
     """A range without events, and span types that the process does not have there."""
     for query in ("begin=2027-01-01T00:00:00Z", "begin=2026-01-01T10:00:00.5Z&span_types=async"):

@@ -35,6 +35,9 @@ TIME_TOLERANCE_NS = 1_000_000
 _MAX_INT64 = (1 << 63) - 1
 _EVENT_BYTES = {"ticks": 8, "kind": 1, SCOPE: 4}
 
+MAX_BLOCK_ID_BYTES = 256
+"""It is a name, and kept with each block."""
+
 PAYLOAD = pa.field("payload", pa.binary())
 _OPTIONAL = ("process_id", "begin_ticks", "end_ticks", "nb_objects", "payload_size", "begin_time", "end_time")
 
@@ -359,6 +362,9 @@ def _block_ids(batch: pa.RecordBatch, stream_ids: pa.StringArray, first: Int64s)
     if "block_id" not in batch.schema.names:
         return made
     column = cast(batch.column("block_id"), schemas.BLOCKS.field("block_id"))
+    long = np.flatnonzero(pc.binary_length(column).fill_null(0).to_numpy() > MAX_BLOCK_ID_BYTES)
+    if len(long):
+        raise InvalidTelemetry(f"row {long[0]} has a block_id of more than {MAX_BLOCK_ID_BYTES} bytes")
     return pc.coalesce(column, made)
 
 
