@@ -76,19 +76,19 @@ class Removal:
         go with the telemetry that they were made from."""
         processes: list[str] = []
         parts: dict[str, int] = {}
-        before = now = self._metadata.lake_bytes()
-        while now > max_bytes and (oldest := self._metadata.oldest_history()) is not None:
+        removed_bytes = 0
+        all_bytes = self._metadata.lake_bytes()
+        while all_bytes - removed_bytes > max_bytes and (oldest := self._metadata.oldest_history()) is not None:
             end = (oldest.first_segment // FAN_OUT + 1) * FAN_OUT
             if end >= oldest.nb_segments:
-                self._metadata.remove_process(oldest.process_id, time.time_ns())
+                removed_bytes += self._metadata.remove_process(oldest.process_id, time.time_ns())
                 processes.append(oldest.process_id)
                 parts.pop(oldest.process_id, None)
             else:
-                self._remove_segments(oldest, end)
+                removed_bytes += self._remove_segments(oldest, end)
                 parts[oldest.process_id] = end
             self.collect_garbage()  # at once: the disk may be full
-            now = self._metadata.lake_bytes()
-        return Removed(processes, parts, before - now)
+        return Removed(processes, parts, removed_bytes)
 
     def collect_garbage(self) -> int:
         """Delete objects that no row names any more; returns their number. What cannot be deleted now stays noted."""
@@ -123,5 +123,5 @@ class Removal:
             if deleted:
                 log.info("deleted %d objects that had no row", deleted)
 
-    def _remove_segments(self, history: HistoryRow, end: int) -> None:
-        self._metadata.remove_segments(history, end, largest_stretches(end), time.time_ns())
+    def _remove_segments(self, history: HistoryRow, end: int) -> int:
+        return self._metadata.remove_segments(history, end, largest_stretches(end), time.time_ns())

@@ -395,32 +395,38 @@ class MetadataStore:
         with self._database.read() as connection:
             return int(connection.scalar(sa.select(of_segments + of_partitions)) or 0)
 
-    def remove_process(self, process_id: str, now: int) -> None:
-        """Remove all rows of a process; its objects are garbage. Nothing happens if there is no such process."""
+    def remove_process(self, process_id: str, now: int) -> int:
+        """Remove all rows of a process; its objects are garbage.
+
+        Returns:
+            what the objects take, in bytes; 0 if there is no such process.
+        """
         with self._database.write() as connection:
-            connection.execute(_locked_history(process_id))
+            rows = rows_of(connection, _locked_history(process_id), HistoryRow)
+            of_partitions = _size_of_partitions(connection, partitions.c.process_id == process_id)
             for table, key in ((segments, segments.c.object_key), (partitions, partitions.c.path)):
                 of_process = sa.select(key, sa.literal(now)).where(table.c.process_id == process_id).distinct()
                 self._throw_away_selected(connection, of_process)
             for table in (partitions, segments, rollups, streams, histories, processes):
                 connection.execute(sa.delete(table).where(table.c.process_id == process_id))
+        return of_partitions + int(sum(row.size_bytes for row in rows))
 
     def remove_segments(
         self, history: HistoryRow, end_segment: int, kept: Collection[tuple[int, int]], now: int
-    ) -> bool:
+    ) -> int:
         """Remove the segments of a history before a number, and what is made from them; their objects are garbage.
 
         Args:
             kept: the stretches of removed segments whose indexes stay, by number of segments and first one.
 
         Returns:
-            False if the history has changed meanwhile in what is removed; nothing was done.
+            what the objects take, in bytes; 0 if the history has changed meanwhile, and nothing was done.
         """
         process_id = history.process_id
         with self._database.write() as connection:
             rows = rows_of(connection, _locked_history(process_id), HistoryRow)
             if not rows or (rows[0].insert_time, rows[0].first_segment) != (history.insert_time, history.first_segment):
-                return False
+                return 0
             removed = sa.and_(segments.c.process_id == process_id, segments.c.first_segment < end_segment)
             # An object may have segments on both sides; it goes with the last of them.
             shared = sa.select(segments.c.object_key).where(
@@ -434,6 +440,7 @@ class MetadataStore:
             self._throw_away_selected(connection, sa.select(table.path, sa.literal(now)).where(outdated))
             size = sa.select(sa.func.coalesce(sa.func.sum(segments.c.object_end - segments.c.object_begin), 0))
             removed_bytes = int(connection.scalar(size.where(removed)) or 0)
+            of_partitions = _size_of_partitions(connection, outdated)
             connection.execute(sa.delete(partitions).where(outdated))
             connection.execute(sa.delete(segments).where(removed))
             within = sa.and_(
@@ -447,7 +454,7 @@ class MetadataStore:
             )
             update = sa.update(histories).where(histories.c.process_id == process_id)
             connection.execute(update, changed.to_database())
-        return True
+        return removed_bytes + of_partitions
 
     def known_keys(self, keys: Sequence[str]) -> set[str]:
         """Which of these objects rows name, garbage included."""
@@ -553,6 +560,11 @@ class MetadataStore:
 def _both(row: Sequence[Any]) -> tuple[ProcessRow, HistoryRow]:
     width = len(processes.columns)
     return ProcessRow.from_database(row[:width]), HistoryRow.from_database(row[width:])
+
+
+def _size_of_partitions(connection: sa.Connection, condition: sa.ColumnElement[bool]) -> int:
+    total = sa.select(sa.func.coalesce(sa.func.sum(partitions.c.size_bytes), 0)).where(condition)
+    return int(connection.scalar(total) or 0)
 
 
 def _locked_history(process_id: str) -> sa.Select[Any]:
