@@ -8,7 +8,7 @@ open, and which it closes. They are whole events, so the index of several stretc
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from typing import Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -20,11 +20,15 @@ from udtf.lake.ranges import ranges
 from udtf.lake.schemas import SCOPE
 from udtf.lake.scopes import ScopeTable
 
-if TYPE_CHECKING:
-    from udtf.views.kind import Kind
-
 Int64s = npt.NDArray[np.int64]
 Int32s = npt.NDArray[np.int32]
+
+
+class Matching(Protocol):
+    """What an index must know of its kind of telemetry; see `udtf.views.kind.Kind`."""
+
+    def loose(self, events: Events, bounds: Int64s, streams: Int32s) -> npt.NDArray[np.bool_]: ...
+
 
 _HASHED_SCOPE = pa.struct([*SCOPE, pa.field("hash", pa.uint64(), nullable=False)])
 
@@ -117,7 +121,7 @@ class Index:
         )
 
 
-def index_of(kind: "Kind", stream_ids: pa.StringArray, runs: Runs, events: Events) -> Index:
+def index_of(kind: Matching, stream_ids: pa.StringArray, runs: Runs, events: Events) -> Index:
     """The index of events, given those of each run end to end; runs by stream and ordinal, which may follow one
     another."""
     ordinals = ranges(runs.first, runs.nb_events)
@@ -125,12 +129,12 @@ def index_of(kind: "Kind", stream_ids: pa.StringArray, runs: Runs, events: Event
     return _joined(kind, Index(stream_ids, runs, events, ordinals, bounds))
 
 
-def combine(kind: "Kind", parts: Sequence[Index]) -> Index:
+def combine(kind: Matching, parts: Sequence[Index]) -> Index:
     """The index of several stretches together, from the indexes of each, one at least."""
     return _joined(kind, lay_out(parts)[0])
 
 
-def _joined(kind: "Kind", laid: Index) -> Index:
+def _joined(kind: Matching, laid: Index) -> Index:
     """The same, with runs that follow one another made one, and without events that are loose no longer."""
     follows = laid.runs.follow()
     starts = np.flatnonzero(~follows)

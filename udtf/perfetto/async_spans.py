@@ -1,7 +1,7 @@
 """The spans of one async stream into packets on lanes below the track of their process."""
 
 from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
@@ -16,7 +16,6 @@ from udtf.perfetto.tracks import ProcessTrack, child_descriptor, track_uuid
 from udtf.perfetto.writer import TraceWriter
 
 if TYPE_CHECKING:
-    from udtf.views.async_events import AsyncRows
     from udtf.views.kind import Part, Piece
 
 _ROWS_AT_ONCE = 8192
@@ -36,8 +35,8 @@ class AsyncTracer:
         self._run_streams = run_streams
         self._encoders = [AsyncEncoder(writer.process, stream_id, writer.bodies) for stream_id in stream_ids]
 
-    def write(self, parts: "Sequence[Part[AsyncRows]]", *, last: bool) -> "Iterator[tuple[int, int, Piece]]":
-        """See `udtf.views.kind.Tracer`."""
+    def write(self, parts: "Sequence[Part[Any]]", *, last: bool) -> "Iterator[tuple[int, int, Piece]]":
+        """See `udtf.views.kind.Tracer`; rows are `udtf.views.async_events.AsyncRows`."""
         definitions, columns, bounds = interned_columns(
             self._writer,
             [part.select(part.columns.is_begin) for part in parts],
