@@ -70,8 +70,9 @@ class Block:
 
     @property
     def size_bytes(self) -> int:
-        """Size of its events without compression, their scopes not counted."""
-        return len(self.events) * (THREAD_EVENT_BYTES if self.events.async_columns is None else ASYNC_EVENT_BYTES)
+        """Size of its events and of their scopes, without compression."""
+        width = THREAD_EVENT_BYTES if self.events.async_columns is None else ASYNC_EVENT_BYTES
+        return len(self.events) * width + int(self.events.scope_table.nbytes)
 
 
 def thread_stream(stream_id: str, process_id: str, thread_name: str, thread_id: int) -> Stream:

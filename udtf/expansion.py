@@ -55,7 +55,14 @@ def _sizes_bytes(array: pa.Array) -> npt.NDArray[np.int64]:
         return np.where(array.is_valid(), views["length"].astype(np.int64), 0)
     if pa.types.is_run_end_encoded(kind) or pa.types.is_list_view(kind) or pa.types.is_large_list_view(kind):
         raise InvalidArgument(f"columns of type {kind} are not taken")
-    if kind.num_fields or pa.types.is_null(kind) or _is_of_fixed_size(kind) or isinstance(array, pa.ExtensionArray):
+    if pa.types.is_struct(kind):
+        of_structs = np.zeros(len(array), np.int64)
+        for values in array.flatten():
+            of_structs += _sizes_bytes(values)
+        return of_structs
+    if _is_of_fixed_size(kind):
+        return np.full(len(array), int(kind.bit_width) // 8)
+    if kind.num_fields or pa.types.is_null(kind) or isinstance(array, pa.ExtensionArray):
         # In a dictionary, where each may be all there is.
         return np.full(len(array), expanded_bytes(array))
     sizes: npt.NDArray[np.int64] = pc.binary_length(array).fill_null(0).to_numpy().astype(np.int64)

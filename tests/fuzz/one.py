@@ -5,6 +5,8 @@ from pathlib import Path
 
 import atheris
 
+import tests.fuzz.compiled  # noqa: F401
+
 INSTRUMENTED = (
     "flightsrv.wire",
     "flightsrv.server",

@@ -16,6 +16,7 @@ from udtf.perfetto import pieces
 from udtf.perfetto.interning import InternedScopes
 from udtf.perfetto.kernels import OPEN
 from udtf.perfetto.messages import Trace as Packets
+from udtf.perfetto.threads import ThreadEncoder
 from udtf.perfetto.tracks import ProcessTrack, ThreadTrack
 from udtf.perfetto.writer import TraceWriter
 
@@ -175,7 +176,7 @@ def encode_thread(
 def _thread_pieces(
     writer: TraceWriter, thread: ThreadTrack, batches: Iterable[Sequence[Span]], piece_bytes: int
 ) -> Iterator[bytes]:
-    encoder = writer.thread(thread)
+    encoder = ThreadEncoder(thread, writer.bodies)
     yield encoder.start()
     for batch in batches:
         table = list(dict.fromkeys(span.scope for span in reversed(batch)))
@@ -185,9 +186,8 @@ def _thread_pieces(
             encoder.encode(
                 np.array([span.begin_ns for span in batch], np.int64),
                 np.array([OPEN if span.end_ns is None else span.end_ns for span in batch], np.int64),
-                np.array([span.depth for span in batch], np.uint32),
-                np.array([table.index(span.scope) for span in batch], np.int32),
-                interned,
+                np.array([span.depth for span in batch], np.int32),
+                interned.iids[np.array([table.index(span.scope) for span in batch], np.int64)],
             ),
             max(piece_bytes, MAX_DESCRIPTOR_BYTES),
         )

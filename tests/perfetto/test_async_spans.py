@@ -26,6 +26,7 @@ from tests.perfetto.recordings import (
 from udtf.errors import CorruptData
 from udtf.lake.block_format import Scope
 from udtf.perfetto import async_spans, pieces
+from udtf.perfetto.async_spans import AsyncEncoder
 from udtf.perfetto.kernels import OPEN
 from udtf.perfetto.writer import TraceWriter
 
@@ -130,7 +131,7 @@ def encode(
 def _parts(batches: Sequence[Sequence[AsyncSpan]], piece_bytes: int, stream_id: str) -> Iterator[bytes]:
     writer = TraceWriter(PROCESS)
     yield writer.descriptors([])
-    encoder = writer.async_stream(stream_id)
+    encoder = AsyncEncoder(PROCESS, stream_id, writer.bodies)
     yield encoder.start()
     for batch in batches:
         interned = intern(writer, [Scope(span.name, "module", "file.py", span.span_id) for span in batch])
@@ -139,7 +140,7 @@ def _parts(batches: Sequence[Sequence[AsyncSpan]], piece_bytes: int, stream_id: 
             np.array([getattr(span, name) for span in batch], np.int64)
             for name in ("begin_id", "end_id", "begin_ns", "end_ns", "span_id", "parent_span_id")
         ]
-        parts = encoder.encode(*columns, np.arange(len(batch), dtype=np.int32), interned)  # type: ignore[call-arg, arg-type]
+        parts = encoder.encode(*columns, interned.iids)  # type: ignore[call-arg, arg-type]
         yield from whole_pieces(parts, max(piece_bytes, MAX_DESCRIPTOR_BYTES))
     yield from whole_pieces(encoder.finish(), piece_bytes)
 

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from tests.perfetto.recordings import PROCESS, intern, scope_lists
 from udtf.lake.block_format import Scope
 from udtf.perfetto.interning import InternedScopes
-from udtf.perfetto.messages import Trace
+from udtf.perfetto.messages import Trace, TracePacket
 from udtf.perfetto.writer import TraceWriter
 
 
@@ -29,12 +29,15 @@ class Definitions:
                 assert category.iid not in self.categories
                 self.categories[category.iid] = category.name
 
-    def scopes(self, interned: InternedScopes) -> list[Scope]:
-        """The scopes that the ids of a table stand for."""
+    def scopes(self, writer: TraceWriter, interned: InternedScopes) -> list[Scope]:
+        """The scopes that the begins of a table's ids stand for."""
         found = []
-        for iid, category_iid in zip(interned.iids, interned.category_iids, strict=True):
+        for iid in interned.iids.tolist():
+            body = writer.bodies.words[iid].tobytes()[: writer.bodies.lengths[iid]]
+            event = TracePacket.FromString(body).track_event
+            assert (event.name_iid, event.source_location_iid) == (iid, iid)
             name, filename, line = self.names[iid]
-            found.append(Scope(name, self.categories[category_iid], filename, line))
+            found.append(Scope(name, self.categories[event.category_iids[0]], filename, line))
         return found
 
 
@@ -46,7 +49,7 @@ def test_ids_mean_the_same_scope_in_all_tables(tables: list[list[Scope]]) -> Non
     for table in tables:
         interned = intern(writer, table)
         definitions.read(interned)
-        assert definitions.scopes(interned) == table
+        assert definitions.scopes(writer, interned) == table
     scopes = {scope for table in tables for scope in table}
     assert list(definitions.names) == list(range(1, len(scopes) + 1))
     assert list(definitions.categories) == list(range(1, len({scope.target for scope in scopes}) + 1))
@@ -79,7 +82,8 @@ def test_texts_of_any_length_are_defined() -> None:
     """Where the sizes of messages take more bytes, too."""
     lengths = (0, 1, 100, 120, 127, 128, 129, 16_000, 16_383, 16_384, 3_000_000)
     scopes = [Scope("n" * length, "t" * length, "f" * length, 2**32 - 1 - length) for length in lengths]
-    interned = intern(TraceWriter(PROCESS), scopes)
+    writer = TraceWriter(PROCESS)
+    interned = intern(writer, scopes)
     definitions = Definitions()
     definitions.read(interned)
-    assert definitions.scopes(interned) == scopes
+    assert definitions.scopes(writer, interned) == scopes

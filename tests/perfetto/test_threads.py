@@ -25,10 +25,10 @@ from tests.perfetto.recordings import (
     shown_of_thread,
     thread_spans,
 )
-from udtf.errors import CorruptData
 from udtf.lake.block_format import Scope
 from udtf.perfetto import pieces
 from udtf.perfetto.kernels import OPEN
+from udtf.perfetto.threads import ThreadEncoder
 from udtf.perfetto.tracks import ThreadTrack
 from udtf.perfetto.writer import TraceWriter
 
@@ -166,19 +166,20 @@ def test_a_span_takes_at_most_36_bytes() -> None:
     codes = rng.integers(0, 2000, count).astype(np.int32)
     writer = TraceWriter(PROCESS)
     interned = intern(writer, [Scope(f"function {i}", "module", "file.py", i) for i in range(2000)])
-    encoder = writer.thread(THREAD)
-    parts = [*encoder.encode(times_ns[::2], times_ns[1::2], np.zeros(count, np.uint32), codes, interned)]
+    encoder = ThreadEncoder(THREAD, writer.bodies)
+    parts = [*encoder.encode(times_ns[::2], times_ns[1::2], np.zeros(count, np.int32), interned.iids[codes])]
     parts += encoder.finish()
     assert sum(map(len, parts)) <= 36 * count
 
 
-@pytest.mark.parametrize("code", [-1, 1])
-def test_a_code_without_a_scope_is_refused(code: int) -> None:
+@pytest.mark.parametrize("iid", [-1, 0, 2])
+def test_an_id_without_a_scope_is_refused(iid: int) -> None:
     """Compiled loops do not look; what they are given is looked at before."""
     writer = TraceWriter(PROCESS)
+    intern(writer, [SCOPE])
     one = np.ones(1, np.int64)
-    pieces_of_one = writer.thread(THREAD).encode(
-        one, one * OPEN, np.zeros(1, np.uint32), np.array([code], np.int32), intern(writer, [SCOPE])
+    pieces_of_one = ThreadEncoder(THREAD, writer.bodies).encode(
+        one, one * OPEN, np.zeros(1, np.int32), np.array([iid], np.int32)
     )
-    with pytest.raises(CorruptData, match=f"scopes {code} to {code}, of 1"):
+    with pytest.raises(ValueError, match=f"scopes {iid} to {iid}, of 1"):
         list(pieces_of_one)

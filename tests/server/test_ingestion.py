@@ -33,13 +33,19 @@ def test_malformed_block_is_refused_whole(client: Client) -> None:
     recording = Recording()
     for table in ("processes", "streams"):
         client.ingest(table, recording.tables()[table])
-    good = recording.blocks
-    names = good.schema.names
-    broken = good.set_column(names.index("payload"), "payload", pa.array([b"garbage"], pa.binary()))
-    broken = broken.set_column(names.index("block_id"), "block_id", pa.array([f"{recording.stream_id}-2"]))
-    broken = broken.set_column(names.index("payload_size"), "payload_size", pa.array([len(b"garbage")]))
-    both = pa.Table.from_batches([good, broken.cast(good.schema)]).combine_chunks().to_batches()[0]
-    with pytest.raises(Refused, match="payload") as refused:
+    names = ["block_id", "stream_id", "object_offset", "thread_events"]
+    good = recording.blocks.select(names)
+    events = good.column(3).values
+    both = pa.record_batch(
+        [
+            pa.array([good.column(0)[0].as_py(), "broken"]),
+            pa.array([recording.stream_id] * 2),
+            pa.array([0, 100]),
+            pa.ListArray.from_arrays(pa.array([0, len(events), len(events)], pa.int32()), events),
+        ],
+        names=names,
+    )
+    with pytest.raises(Refused, match="block 'broken': it has 0 events") as refused:
         client.ingest("blocks", both)
     assert refused.value.code == "INVALID_ARGUMENT"
     assert "Traceback" not in refused.value.message

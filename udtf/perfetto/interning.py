@@ -35,6 +35,10 @@ class Bodies:
         self._lengths: Lengths = lengths
         self._count = 1
 
+    def __len__(self) -> int:
+        """How many rows there are."""
+        return self._count
+
     @property
     def words(self) -> Words:
         return self._words

@@ -64,5 +64,5 @@ def check_columns(columns: Sequence[npt.NDArray[np.generic]], iids: npt.NDArray[
     """
     if len({len(column) for column in columns}) != 1:
         raise ValueError(f"columns of spans have lengths {[len(column) for column in columns]}")
-    if len(iids) and not (iids.min() >= 1 and iids.max() < len(bodies.lengths)):
-        raise ValueError(f"spans have scopes {iids.min()} to {iids.max()}, of {len(bodies.lengths)}")
+    if len(iids) and not (iids.min() >= 1 and iids.max() < len(bodies)):
+        raise ValueError(f"spans have scopes {iids.min()} to {iids.max()}, of {len(bodies) - 1}")

@@ -10,6 +10,7 @@ import flightsrv
 from flightsrv.server.lifecycle import RunningServer
 from tests.server.interop.asking import Jdbc
 from tests.server.telemetry import Recording
+from udtf.functions.blocks_table import COLUMNS as BLOCKS
 from udtf.lake import schemas
 
 
@@ -42,7 +43,7 @@ def test_database_is_described(jdbc: Jdbc) -> None:
 
 @pytest.mark.parametrize(
     ("table", "schema"),
-    [("processes", schemas.PROCESSES), ("streams", schemas.STREAMS), ("blocks", schemas.BLOCKS)],
+    [("processes", schemas.PROCESSES), ("streams", schemas.STREAMS), ("blocks", BLOCKS)],
 )
 def test_columns_are_described(jdbc: Jdbc, table: str, schema: Any) -> None:
     """With types, sizes, and whether they may be null."""
