@@ -66,7 +66,7 @@ def test_many_scopes_are_told_apart() -> None:
     definitions = Definitions()
     definitions.read(first)
     definitions.read(everything)
-    assert definitions.scopes(everything) == scopes
+    assert definitions.scopes(writer, everything) == scopes
     assert len(everything.definitions) > 1
     assert intern(writer, scopes).definitions == ()
 
