@@ -44,14 +44,15 @@ class MemorySink:
         if table == "processes":
             position = batch.schema.get_field_index("start_time")
             batch = batch.set_column(position, "start_time", batch.column("start_time").cast(pa.int64()))
+        if table == "blocks":
+            self._add_blocks(batch)
+            return
         for row in batch.to_pylist():
             if table == "processes":
                 self.processes[row["process_id"]] = row | {"properties": dict(row["properties"])}
-            elif table == "streams":
+            else:
                 assert row["process_id"] in self.processes
                 self.streams[row["stream_id"]] = row | {"properties": dict(row["properties"])}
-            else:
-                self._add_block(row)
 
     def close(self) -> None:
         self.is_closed = True
@@ -65,18 +66,23 @@ class MemorySink:
         )
         return self.events[stream_id]
 
-    def _add_block(self, row: dict[str, object]) -> None:
-        assert row["block_id"] not in self.block_ids
-        self.block_ids.append(str(row["block_id"]))
-        events = self.events[str(row["stream_id"])]
-        assert row["stream_id"] in self.streams
-        assert row["object_offset"] == len(events)
-        lists = [row.get(name) for name in ("thread_events", "async_events")]
-        (rows,) = [found for found in lists if found is not None]
-        assert isinstance(rows, list)
-        for event in rows:
-            numbers = [event.get(name, 0) for name in ("span_id", "parent_span_id", "depth")]
-            events.append(Event(event["kind"] == BEGIN, event["ticks"], event["scope"], *numbers))
+    def _add_blocks(self, batch: pa.RecordBatch) -> None:
+        lists = {name: batch.column(name) for name in ("thread_events", "async_events")}
+        for number, row in enumerate(batch.select(["block_id", "stream_id", "object_offset"]).to_pylist()):
+            assert row["block_id"] not in self.block_ids
+            self.block_ids.append(row["block_id"])
+            events = self.events[row["stream_id"]]
+            assert row["stream_id"] in self.streams
+            assert row["object_offset"] == len(events)
+            (rows,) = (column[number].values for column in lists.values() if column[number].is_valid)
+            # By columns: a sink that is slow makes the sender wait.
+            columns = {field.name: values for field, values in zip(rows.type, rows.flatten(), strict=True)}
+            scopes = columns["scope"].dictionary.to_pylist()
+            others = [columns[name].to_pylist() for name in columns if name not in ("ticks", "kind", "scope")]
+            kinds, ticks = columns["kind"].to_pylist(), columns["ticks"].to_pylist()
+            codes = columns["scope"].indices.to_pylist()
+            for kind, tick, code, *numbers in zip(kinds, ticks, codes, *others, strict=True):
+                events.append(Event(kind == BEGIN, tick, scopes[code], *numbers))
 
 
 class GatedSink(MemorySink):

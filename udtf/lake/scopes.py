@@ -84,7 +84,8 @@ def text_buffers(texts: pa.StringArray) -> tuple[npt.NDArray[np.int32], npt.NDAr
     _, offsets, data = texts.buffers()
     if len(texts) == 0:
         return np.zeros(1, np.int32), np.empty(0, np.uint8)
-    some = np.frombuffer(offsets, np.int32)[texts.offset : texts.offset + len(texts) + 1]
+    # A buffer may be longer than what it holds, by any number of bytes.
+    some = np.frombuffer(offsets, np.int32, texts.offset + len(texts) + 1)[texts.offset :]
     return some, np.frombuffer(data, np.uint8) if data is not None and data.size else np.empty(0, np.uint8)
 
 
