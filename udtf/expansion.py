@@ -51,7 +51,7 @@ def _sizes_bytes(array: pa.Array) -> npt.NDArray[np.int64]:
     """What each value takes."""
     kind = array.type
     if pa.types.is_string_view(kind) or pa.types.is_binary_view(kind):
-        views = np.frombuffer(array.buffers()[1], _VIEW)[array.offset : array.offset + len(array)]
+        views = np.frombuffer(array.buffers()[1], _VIEW, array.offset + len(array))[array.offset :]
         return np.where(array.is_valid(), views["length"].astype(np.int64), 0)
     if pa.types.is_run_end_encoded(kind) or pa.types.is_list_view(kind) or pa.types.is_large_list_view(kind):
         raise InvalidArgument(f"columns of type {kind} are not taken")
