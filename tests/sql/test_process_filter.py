@@ -83,5 +83,5 @@ def test_blocks_of_other_processes_are_not_read(empty_lake: Lake, engine: QueryE
         found = pa.Table.from_batches(list(query.batches()), query.schema)
     assert set(found["process_id"].to_pylist()) <= {each.process_id for each in recordings[:2]}
     assert found.num_rows == condition.count("{")
-    assert sum("FROM blocks" in statement for statement in counter.statements) == 1
-    assert all("WHERE" in statement for statement in counter.statements if "FROM blocks" in statement)
+    assert sum("FROM segments" in statement for statement in counter.statements) == 1
+    assert all("WHERE" in statement for statement in counter.statements if "FROM segments" in statement)
