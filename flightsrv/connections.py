@@ -1,4 +1,4 @@
-"""How many connections a port has at once, and from whom; which of them go when there are too many."""
+"""How many connections a port has at once, and from which addresses; which are closed first."""
 
 import logging
 import resource

@@ -128,7 +128,6 @@ CALLS: dict[str, Call] = {
     "known_keys": lambda store: store.known_keys(["segments/process-50/5", "views/partition-process-50-5", "other"]),
     "garbage": lambda store: store.garbage(10),
     "deleted": lambda store: store.deleted(["segments/gone/1", "segments/gone/2"]),
-    "throw_away": lambda store: store.throw_away(["segments/new/1"], 1),
 }
 
 READ_EVERYTHING = {

@@ -28,14 +28,12 @@ def first_decrease(values, bounds):  # type: ignore[no-untyped-def]
     return -1
 
 
-@numba.njit(
-    numba.types.Tuple((_OUT_INT64S, _OUT_INT64S, _OUT_INT32S, _OUT_INT64S))(_KINDS, _INT64S), nogil=True, cache=True
-)
+@numba.njit(numba.types.Tuple((_OUT_INT64S, _OUT_INT64S, _OUT_INT32S))(_KINDS, _INT64S), nogil=True, cache=True)
 def match_nested(kinds, bounds):  # type: ignore[no-untyped-def]
     """Spans of runs of events that nest as calls do, in order of their begins. Nothing is open when a run starts.
 
     Returns, one entry a span: the position of its begin, that of its end (-1 if it is not in the run), and how many
-    spans of the run it is in; and the number of spans of each run.
+    spans of the run it is in.
     """
     span_count = 0
     for kind in kinds:
@@ -44,7 +42,6 @@ def match_nested(kinds, bounds):  # type: ignore[no-untyped-def]
     begins = np.empty(span_count, np.int64)
     ends = np.full(span_count, -1, np.int64)
     depths = np.empty(span_count, np.int32)
-    counts = np.zeros(len(bounds) - 1, np.int64)
     stack = np.empty(span_count, np.int64)
     span = 0
     for run in range(len(bounds) - 1):
@@ -56,11 +53,10 @@ def match_nested(kinds, bounds):  # type: ignore[no-untyped-def]
                 stack[depth] = span
                 depth += 1
                 span += 1
-                counts[run] += 1
             elif depth > 0:
                 depth -= 1
                 ends[stack[depth]] = event
-    return begins, ends, depths, counts
+    return begins, ends, depths
 
 
 @numba.njit(

@@ -1,6 +1,5 @@
 """The files of partitions in the object store, read through caches."""
 
-import logging
 from collections.abc import Sequence
 
 import pyarrow as pa
@@ -12,8 +11,6 @@ from udtf.lake.partition_file import read_partition
 from udtf.lake.scopes import ScopeTable
 from udtf.lake.settings import CacheSettings
 from udtf.metrics import QueryTally
-
-log = logging.getLogger(__name__)
 
 EVENT_BYTES = 20
 """Memory that the decoded rows of one event take, about: a span of a thread is two events."""

@@ -65,7 +65,7 @@ class ThreadSpans(Kind):
     def build(
         self, events: Events, ordinals: Int64s, bounds: Int64s, streams: npt.NDArray[np.int32], clock: Clock
     ) -> pa.RecordBatch:
-        begins, ends, depths, _ = match_nested(events.column("kind"), bounds)
+        begins, ends, depths = match_nested(events.column("kind"), bounds)
         times_ns = clock.to_ns(events.column("ticks"))
         return pa.record_batch(
             [

@@ -476,11 +476,6 @@ class MetadataStore:
             with self._database.write(durable=False) as connection:
                 connection.execute(sa.delete(garbage).where(garbage.c.object_key.in_(list(keys))))
 
-    def throw_away(self, keys: Sequence[str], now: int) -> None:
-        """Objects that no row names are garbage."""
-        with self._database.write() as connection:
-            self._throw_away(connection, keys, now)
-
     # How it is done.
 
     def _throw_away(self, connection: sa.Connection, keys: Sequence[str], now: int) -> None:
