@@ -42,7 +42,6 @@ def test_flags_and_environment_say_the_same(served: list[ServerSettings]) -> Non
         "file-cache-mib": "7",
         "max-cached-file-mib": "8",
         "row-cache-mib": "9",
-        "summary-cache-mib": "10",
         "max-calls": "17",
         "max-queries": "11",
         "max-wait-seconds": "12",
@@ -64,7 +63,7 @@ def test_flags_and_environment_say_the_same(served: list[ServerSettings]) -> Non
         max_builds=4,
         store=StoreSettings(max_requests=5),
         database=DatabaseSettings(max_connections=6),
-        caches=CacheSettings(file_bytes=7 * MIB, max_file_bytes=8 * MIB, row_bytes=9 * MIB, summary_bytes=10 * MIB),
+        caches=CacheSettings(file_bytes=7 * MIB, max_file_bytes=8 * MIB, row_bytes=9 * MIB),
     )
     calls = CallLimits(
         max_calls=17,

@@ -21,7 +21,7 @@ def read_recorded(ledger: Path) -> tuple[Process, list[Block]]:
             rows[table][row[ids[table]]] = row  # sent again, a row is renewed
     blocks_of = defaultdict(list)
     for row in sorted(rows["blocks"].values(), key=lambda row: row["object_offset"]):
-        blocks_of[row["stream_id"]].append((row, _events(row["payload"])))
+        blocks_of[row["stream_id"]].append((row, _events(row["thread_events"] or row["async_events"])))
     streams = [_stream(row, blocks_of[row["stream_id"]]) for row in rows["streams"].values()]
     (process,) = rows["processes"].values()
     return (
@@ -51,8 +51,7 @@ def _stream(row: Row, blocks: list[tuple[Row, tuple[Event, ...]]]) -> Stream:
     )
 
 
-def _events(payload: bytes) -> tuple[Event, ...]:
-    rows = pa.ipc.open_stream(payload).read_all().to_pylist()
+def _events(rows: list[Row]) -> tuple[Event, ...]:
     return tuple(
         Event(
             row["ticks"],

@@ -3,11 +3,14 @@
 Columns of streams and processes are named as in `"streams.tags"`; they are made only for a statement that wants them.
 """
 
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from contextlib import suppress
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
+from udtf.errors import CorruptData, NotFound, Removed
 from udtf.functions.table_function import Rows, rows_to_batch, shown_streams
 from udtf.lake import schemas
 from udtf.lake.ingestion.open_history import block_rows
@@ -55,25 +58,40 @@ def blocks_table(lake: Lake) -> Rows:
 
 
 def _batches(lake: Lake, wanted: frozenset[str]) -> Iterator[pa.RecordBatch]:
-    for segments in lake.metadata.scan_segments():
-        batch = _of_segments(lake, segments)
+    for scanned in lake.metadata.scan_segments():
+        processes = lake.metadata.processes_of_ids({segment.process_id for segment in scanned})
+        segments = [segment for segment in scanned if segment.process_id in processes]
+        _check_removed(lake, {segment.process_id for segment in scanned} - processes.keys())
+        if not segments:
+            continue
+        batch = _of_segments(segments, processes)
         if names := [name for name in COLUMNS.names if name.startswith("streams.") and name in wanted]:
             key = batch.column("stream_id").dictionary_encode()
             streams = lake.metadata.streams_of_ids(key.dictionary.to_pylist())
+            if missing := set(key.dictionary.to_pylist()) - streams.keys():
+                rows_without = pc.is_in(batch.column("stream_id"), pa.array(sorted(missing)))
+                _check_removed(lake, batch.column("process_id").filter(rows_without).unique().to_pylist())
+                raise Removed("telemetry has been removed while its blocks were read; ask again")
             rows = shown_streams([streams[stream_id] for stream_id in key.dictionary.to_pylist()])
             batch = _with_columns(batch, names, schemas.STREAMS, rows, key)
         if names := [name for name in COLUMNS.names if name.startswith("processes.") and name in wanted]:
             key = batch.column("process_id").dictionary_encode()
-            processes = lake.metadata.processes_of_ids(key.dictionary.to_pylist())
             batch = _with_columns(
                 batch, names, schemas.PROCESSES, [processes[one] for one in key.dictionary.to_pylist()], key
             )
         yield batch
 
 
-def _of_segments(lake: Lake, segments: Sequence[SegmentRow]) -> pa.RecordBatch:
+def _check_removed(lake: Lake, process_ids: Collection[str]) -> None:
+    """Raises CorruptData if a process whose rows were not all found has not been removed."""
+    for process_id in process_ids:
+        with suppress(NotFound):
+            lake.metadata.history(process_id)
+            raise CorruptData(f"the metadata lacks rows of process {process_id}")
+
+
+def _of_segments(segments: Sequence[SegmentRow], processes: Mapping[str, ProcessRow]) -> pa.RecordBatch:
     """The blocks of some segments, with the columns of `schemas.BLOCKS`."""
-    processes = lake.metadata.processes_of_ids({segment.process_id for segment in segments})
     tables = [(segment, table) for segment in segments for table in block_rows(segment).values()]
     counts = [len(table) for _, table in tables]
     blocks = pa.concat_tables([table for _, table in tables]).combine_chunks()

@@ -38,7 +38,7 @@ def tell_failures(query: Query, view: View) -> list[Failure]:
     caller is strict.
 
     Raises:
-        CorruptData: the caller is strict.
+        CorruptData, StoreRefused, StoreUnavailable: the caller is strict.
     """
     for failure in view.failures:
         if query.context.strict:

@@ -17,7 +17,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from udtf.errors import CorruptData
+from udtf.errors import CorruptData, StoreRefused, StoreUnavailable, UdtfError
 from udtf.execution.cancellation import MAX_POLL_SECONDS, Cancellation
 from udtf.lake.history import Cover, Histories, Stretch, StretchKey
 from udtf.lake.index import Index, Runs, lay_out
@@ -50,7 +50,7 @@ class Failure:
 
     stream: int
     time_ns: int
-    error: CorruptData
+    error: UdtfError
 
 
 @dataclass(frozen=True)
@@ -306,11 +306,14 @@ class View:
     def _read(self, unit: int, reader: Reader[Any], keep: bool) -> tuple[list[Part[Any]], list[Failure]]:
         """The rows of one partition, complete; if some of its segments are damaged, those of the others."""
         assert self._layout is not None
-        stretch = self._stretch(unit)
+        stretch, runs = self._stretch(unit), self._layout.runs_of(unit)
         try:
-            return [self._read_stretch(stretch, self._layout.runs_of(unit), reader, keep)], []
+            return [self._read_stretch(stretch, runs, reader, keep)], []
         except CorruptData as error:
             return self._salvage(stretch, error)
+        except (StoreRefused, StoreUnavailable) as error:
+            # Each of its segments would be asked for, and retried, in vain.
+            return [], _failures(stretch, self._layout.index.runs.take(runs[runs >= 0]), error)
 
     def _read_stretch(self, stretch: Stretch, runs: Int64s, reader: Reader[Any], keep: bool) -> Part[Any]:
         index = stretch.index_of(self.kind.name)
@@ -359,8 +362,7 @@ class View:
                     raise error
                 part = self._read_stretch(segment, runs, reader, keep=False)
             except CorruptData as failed:
-                streams = np.unique(layout.index.runs.streams[runs[runs >= 0]]).tolist()
-                failures += [Failure(stream, segment.begin_time, failed) for stream in streams]
+                failures += _failures(segment, layout.index.runs.take(runs[runs >= 0]), failed)
             else:
                 known = _containing(self._layout.index.runs, layout.index.runs.take(part.runs))
                 parts.append(replace(part, runs=known))
@@ -374,6 +376,11 @@ def _of_kind(kind: Kind, cover: Cover) -> tuple[list[Stretch], list[Stretch]]:
         for stretches in (cover.others, cover.units)
     )
     return others, units
+
+
+def _failures(stretch: Stretch, lost: Runs, error: UdtfError) -> list[Failure]:
+    """That some runs of a stretch cannot be read: one for each of their streams."""
+    return [Failure(stream, stretch.begin_time, error) for stream in np.unique(lost.streams).tolist()]
 
 
 def _containing(runs: Runs, parts: Runs) -> Int64s:

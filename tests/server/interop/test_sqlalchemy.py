@@ -7,6 +7,7 @@ import pytest
 
 from flightsrv.server.lifecycle import RunningServer
 from tests.server.interop.asking import SqlalchemyOverFlightsqlDbapi
+from udtf.functions import blocks_table
 from udtf.lake import schemas
 
 
@@ -20,7 +21,7 @@ def sqlalchemy(server: RunningServer, installed: Path) -> Iterator[SqlalchemyOve
 
 @pytest.mark.parametrize(
     ("table", "schema"),
-    [("processes", schemas.PROCESSES), ("streams", schemas.STREAMS), ("blocks", schemas.BLOCKS)],
+    [("processes", schemas.PROCESSES), ("streams", schemas.STREAMS), ("blocks", blocks_table.COLUMNS)],
 )
 def test_columns_are_reflected(sqlalchemy: SqlalchemyOverFlightsqlDbapi, table: str, schema: object) -> None:
     """From the schema in the list of tables."""
