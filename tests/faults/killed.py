@@ -78,6 +78,11 @@ def _trace(lake: Lake, process_ids: Sequence[str], tell: Tell) -> None:
         tell(number)
 
 
+def _remove(lake: Lake, time_ns: int, tell: Tell) -> None:
+    lake.removal.older_than(time_ns)
+    tell(0)
+
+
 def work(
     kill_at: int,
     folder: str,
@@ -85,11 +90,12 @@ def work(
     task: str,
     uploads: Sequence[Sequence[Block]],
     process_ids: Sequence[str],
+    older_than_ns: int,
     acknowledged: Connection,
 ) -> None:
-    """Do a task: send uploads, one after the other or by two threads ("ingest", "ingest together"), or make traces of
-    processes ("trace"). The number of each item that is done goes into `acknowledged`; before the step `kill_at` this
-    process ends by SIGKILL."""
+    """Do a task: send uploads, one after the other or by two threads ("ingest", "ingest together"), make traces of
+    processes ("trace"), or remove old telemetry ("remove"). The number of each item that is done goes into
+    `acknowledged`; before the step `kill_at` this process ends by SIGKILL."""
     lake = Lake.open(folder, db_url)
     _watch(_Steps(kill_at))
     match task:
@@ -99,5 +105,7 @@ def work(
             _ingest_together(lake, uploads, acknowledged.send)
         case "trace":
             _trace(lake, process_ids, acknowledged.send)
+        case "remove":
+            _remove(lake, older_than_ns, acknowledged.send)
     # Nothing else that runs has anything to do any more.
     os._exit(0)

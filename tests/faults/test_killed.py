@@ -1,7 +1,13 @@
-"""The power goes at any step of ingestion, of a group commit, of a JIT update: what was acknowledged is there, once."""
+"""The power goes at any step of ingestion, of a group commit, of a JIT update, of a removal: what was acknowledged is
+there, once, and what is removed is gone whole.
+
+TEST_EFFORT=100 kills at every step.
+"""
 
 import multiprocessing
+import os
 import signal
+import time
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, suppress
@@ -11,7 +17,7 @@ import pytest
 
 from tests.faults.killed import work
 from tests.model import examples
-from tests.model.examples import calls, task_begin, task_end
+from tests.model.examples import at, begin, calls, task_begin, task_end
 from tests.model.judge import assert_trace_is_model
 from tests.model.lake import Reader, ingest_blocks, ingest_process
 from tests.model.places import Place, local_place
@@ -25,8 +31,18 @@ pytestmark = pytest.mark.slow
 PROCESSES = multiprocessing.get_context("forkserver")
 PROCESSES.set_forkserver_preload(["tests.faults.killed"])
 
+EFFORT = int(os.environ.get("TEST_EFFORT", "1"))
+
 NB_UPLOADS = 9
 """Of each process: the eighth completes a stretch."""
+
+_OPEN_CALL = (begin(0, "main"), *calls(160, 1))
+"""A call that goes on, with a call of two spans every 20 ticks in it."""
+
+_OPEN_CUTS = range(41, 641, 40)
+"""Sixteen blocks of it, of twenty spans each; the outermost is in the first one as well."""
+
+_HALF_NS = at(160 * 10)
 
 
 @pytest.fixture(params=["sqlite", pytest.param("postgresql", marks=pytest.mark.postgresql)])
@@ -54,11 +70,17 @@ def _uploads(process: Process) -> list[list[Block]]:
 
 
 def _run(
-    place: Place, kill_at: int, task: str, uploads: Sequence[Sequence[Block]], ids: Sequence[str]
+    place: Place,
+    kill_at: int,
+    task: str,
+    uploads: Sequence[Sequence[Block]] = (),
+    ids: Sequence[str] = (),
+    older_than_ns: int = 0,
 ) -> list[int] | None:
     """The items that were acknowledged before the power went; None if all was done before."""
     reading, writing = PROCESSES.Pipe(duplex=False)
-    process = PROCESSES.Process(target=work, args=(kill_at, place.uri, place.db_url, task, uploads, ids, writing))
+    arguments = (kill_at, place.uri, place.db_url, task, uploads, ids, older_than_ns, writing)
+    process = PROCESSES.Process(target=work, args=arguments)
     process.start()
     writing.close()
     acknowledged: list[int] = []
@@ -68,6 +90,11 @@ def _run(
     process.join()
     assert process.exitcode in (0, -signal.SIGKILL)
     return acknowledged if process.exitcode else None
+
+
+def _kills(some: Sequence[int]) -> Sequence[int]:
+    """At which steps the power goes: some of them, or with TEST_EFFORT each one up to the last of those."""
+    return some if EFFORT == 1 else range(1, min(EFFORT, some[-1]) + 1)
 
 
 def _stored(lake: Lake) -> list[object]:
@@ -85,13 +112,13 @@ def test_uploads_of_a_sender_that_is_killed_are_whole_or_not_there(task: str, pl
     """Each acknowledged one is there; sending all again stores each once. At every step of some uploads."""
     lake = place.open()
     survived = 0
-    for kill_at in (1, 2, 4, 5, 6, 8, 90, 97):
+    for kill_at in _kills((1, 2, 4, 5, 6, 8, 90, 97)):
         processes = [_process(), _process()]
         for process in processes:
             ingest_process(lake, process)
         of_each = [_uploads(process) for process in processes]
         uploads = [upload for pair in zip(*of_each, strict=True) for upload in pair]
-        acknowledged = _run(place, kill_at, task, uploads, [])
+        acknowledged = _run(place, kill_at, task, uploads)
         survived += acknowledged is None
         stored = set(_stored(lake))
         for number, upload in enumerate(uploads):
@@ -120,8 +147,9 @@ def test_a_reader_that_is_killed_leaves_nothing_that_is_believed(place: Place) -
     for upload in uploads:
         ingest_blocks(lake, upload)
     killed = 0
-    for kill_at in (3, 7, 12, 15, 18):
-        killed += _run(place, kill_at, "trace", [], [process.process_id for process in processes]) is not None
+    for kill_at in _kills((3, 7, 12, 15, 18)):
+        ids = [process.process_id for process in processes]
+        killed += _run(place, kill_at, "trace", ids=ids) is not None
     assert killed > 2
     for process in processes:
         blocks = [block for stream in process.streams for block in cut(stream, [])]
@@ -131,6 +159,55 @@ def test_a_reader_that_is_killed_leaves_nothing_that_is_believed(place: Place) -
     assert len(set(paths)) == len(paths) > 0
     assert set(map(str, paths)) <= set(place.parquet_files())
     lake.close()
+
+
+def _spans(lake: Lake, process: Process) -> list[dict[str, object]]:
+    sql = f"SELECT name, begin FROM process_spans('{process.process_id}', 'both') ORDER BY begin, name"
+    return Reader.of(lake).rows(sql)
+
+
+def test_a_removal_that_is_killed_removes_all_or_nothing(place: Place) -> None:
+    """Half of a process that goes on: its spans are those before or those after, and no object is left behind."""
+    lake = place.open()
+    outcomes = set()
+    before: list[dict[str, object]] = []
+    after: list[dict[str, object]] = []
+    for kill_at in (1 << 30, *_kills((2, 4, 7, 16))):
+        process = examples.process(examples.thread(*_OPEN_CALL))
+        ingest_process(lake, process)
+        for block in cut(process.streams[0], _OPEN_CUTS):
+            ingest_blocks(lake, [block])
+        all_spans = _spans(lake, process)
+        done = _run(place, kill_at, "remove", older_than_ns=_HALF_NS)
+        spans = _spans(lake, process)
+        if kill_at == 1 << 30:
+            assert done is None
+            before, after = all_spans, spans
+            assert 0 < len(after) < len(before)
+        assert spans in (before, after)
+        outcomes.add(len(spans))
+        lake.removal.older_than(_HALF_NS)
+        assert _spans(lake, process) == after
+        assert lake.removal.delete_orphans(time.time() + 7200) == 0
+    assert outcomes == {len(before), len(after)}
+    lake.close()
+
+
+def test_two_servers_of_which_one_removes_lose_nothing_else(place: Place) -> None:
+    """While one takes uploads of a process and shows it, the other one removes what is old of it."""
+    with closing(place.open()) as one, closing(place.open()) as other:
+        process = examples.process(examples.thread(*_OPEN_CALL))
+        ingest_process(one, process)
+        blocks = cut(process.streams[0], _OPEN_CUTS)
+        for number, block in enumerate(blocks):
+            ingest_blocks(one if number % 3 else other, [block])
+            other.removal.older_than(at(200 * (number - 5)))
+            spans = _spans(one, process)
+            assert _spans(other, process) == spans
+            assert spans[0] == {"name": "main", "begin": at(0)}
+            first = one.metadata.history(process.process_id).first_segment
+            assert len(spans) == 1 + 20 * (number + 1 - first)
+        assert first == 8
 
 
 @pytest.mark.parametrize("turns", ["alternately", "at once"])
@@ -168,7 +245,7 @@ def test_two_processes_that_ingest_one_process_at_once_store_it_once(place: Plac
     ingest_process(lake, process)
     uploads = _uploads(process)
     with ThreadPoolExecutor(2) as pool:
-        done = list(pool.map(lambda _: _run(place, 1 << 30, "ingest", uploads, []), range(2)))
+        done = list(pool.map(lambda _: _run(place, 1 << 30, "ingest", uploads), range(2)))
     assert done == [None, None]
     blocks = [block for upload in uploads for block in upload]
     assert sorted(map(str, _stored(lake))) == sorted(block.block_id for block in blocks)
