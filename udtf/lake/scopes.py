@@ -50,6 +50,8 @@ def merged(tables: Sequence[ScopeTable]) -> tuple[ScopeTable, list[Int32s]]:
     hashes = np.concatenate([table.hashes for table in tables])
     encoded = pa.array(hashes).dictionary_encode()
     codes = encoded.indices.to_numpy()
+    if len(tables) == 1 and len(encoded.dictionary) == len(hashes):
+        return tables[0], [codes]
     first = np.empty(len(encoded.dictionary), np.int64)
     # The last of several writes stays: backwards, that is the first row of each hash.
     first[codes[::-1]] = np.arange(len(codes))[::-1]

@@ -7,6 +7,7 @@ payloads one by one.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 import numpy as np
 import numpy.typing as npt
@@ -28,6 +29,7 @@ from udtf.views.catalog import KINDS
 from udtf.views.kind import InvalidEvent, Kind
 
 Int64s = npt.NDArray[np.int64]
+Int32s = npt.NDArray[np.int32]
 
 TIME_TOLERANCE_NS = 1_000_000
 """How far a sender's own conversion of ticks to time may be from ours, which is the one that is stored."""
@@ -61,10 +63,24 @@ class Blocks:
     def __len__(self) -> int:
         return len(self.first)
 
-    @property
+    @cached_property
     def nb_events(self) -> Int64s:
         counts: Int64s = np.diff(self.bounds)
         return counts
+
+    @cached_property
+    def streams(self) -> pa.StringArray:
+        """The streams that there are blocks of, each once."""
+        return self._by_stream.dictionary
+
+    @cached_property
+    def stream_codes(self) -> Int32s:
+        """For each block which of `streams` it is of."""
+        return np.asarray(self._by_stream.indices.to_numpy())
+
+    @cached_property
+    def _by_stream(self) -> pa.DictionaryArray:
+        return self.stream_ids.dictionary_encode()
 
     @property
     def end(self) -> Int64s:
@@ -146,17 +162,16 @@ def read_blocks(batch: pa.RecordBatch) -> list[tuple[Blocks, Int64s]]:
 
 
 def check_streams(blocks: Blocks, streams: Mapping[str, StreamRow]) -> list[StreamRow]:
-    """The stream of each block.
+    """The streams of blocks, as `Blocks.streams` has them.
 
     Raises:
         InvalidTelemetry: a stream is unknown, or has another kind of telemetry.
     """
-    of_blocks = blocks.stream_ids.dictionary_encode()
-    rows = [streams.get(stream_id) for stream_id in of_blocks.dictionary.to_pylist()]
+    rows = [streams.get(stream_id) for stream_id in blocks.streams.to_pylist()]
     for number, row in enumerate(rows):
         if row is None or blocks.kind.tag not in row.tags:
-            name = blocks.name(int(np.argmax(of_blocks.indices.to_numpy() == number)))
-            stream_id = of_blocks.dictionary[number].as_py()
+            name = blocks.name(int(np.argmax(blocks.stream_codes == number)))
+            stream_id = blocks.streams[number].as_py()
             if row is None:
                 raise InvalidTelemetry(f"{name} belongs to stream {stream_id!r}, which is unknown: send it first")
             raise InvalidTelemetry(

@@ -22,7 +22,7 @@ from udtf.lake.history import Histories
 from udtf.lake.ingestion.blocks import Blocks, check_streams, check_times, join_blocks, read_blocks
 from udtf.lake.ingestion.descriptions import ingest_processes, ingest_streams
 from udtf.lake.ingestion.open_history import NewSegment, OpenHistory, index_of_blocks
-from udtf.lake.metadata import HistoryMoved, MetadataStore, ProcessRow, StreamRow
+from udtf.lake.metadata import HistoryMoved, HistoryRow, MetadataStore, ProcessRow, StreamRow
 from udtf.lake.objects import ObjectStore
 from udtf.lake.segment_file import content_hash, encode_segment
 
@@ -43,9 +43,11 @@ _STREAM_BYTES = 16 << 20
 
 @dataclass(frozen=True)
 class _Upload:
-    """What a record batch brings, each process's new segments."""
+    """What a record batch brings, each process's new segments; `seen` is how far its history had come when they were
+    found to be new."""
 
     segments: Sequence[NewSegment]
+    seen: Mapping[str, HistoryRow]
 
 
 class Ingestion:
@@ -101,8 +103,10 @@ class Ingestion:
     def _try_ingest(self, by_process: Mapping[str, list[Blocks]]) -> bool:
         """Store what is new; False if another sender has stored some of it meanwhile, so that one must look again."""
         new: dict[str, list[Blocks]] = {}
+        seen: dict[str, HistoryRow] = {}
         for process_id, parts in by_process.items():
             history = self._history(process_id)
+            seen[process_id] = history.row
             for blocks in _of_kinds(parts):
                 try:
                     chosen = history.new_blocks(blocks)
@@ -115,7 +119,7 @@ class Ingestion:
         try:
             for process_id, parts in new.items():
                 segments += self._store(self._process(process_id), parts)
-            stored = not segments or self._committer.commit(_Upload(segments))
+            stored = not segments or self._committer.commit(_Upload(segments, seen))
         except BaseException:
             self._throw_away(segments)
             raise
@@ -164,13 +168,12 @@ class Ingestion:
 
     def _by_process(self, blocks: Blocks) -> list[tuple[ProcessRow, Blocks, Int64s]]:
         """Blocks by process, each with which of the blocks they are."""
-        names = blocks.stream_ids.dictionary_encode()
-        streams = check_streams(blocks, self._streams_of(names.dictionary.to_pylist()))
+        streams = check_streams(blocks, self._streams_of(blocks.streams.to_pylist()))
         process_ids = [stream.process_id for stream in streams]
         everything = np.arange(len(blocks))
         if len(set(process_ids)) == 1:
             return [(self._process(process_ids[0]), blocks, everything)]
-        of_blocks = np.array(process_ids, object)[names.indices.to_numpy()]
+        of_blocks = np.array(process_ids, object)[blocks.stream_codes]
         parts = []
         for process_id in dict.fromkeys(process_ids):
             chosen = everything[of_blocks == process_id]
@@ -233,12 +236,16 @@ class _Committer:
                 process_id = segment.process_id
                 if process_id not in touched:
                     known = growing.get(process_id)
-                    touched[process_id] = self.history(process_id) if known is None else known.copy()
-                history = touched[process_id]
-                for blocks in segment.blocks:
-                    if len(history.new_blocks(blocks)) < len(blocks):
+                    history = self.history(process_id) if known is None else known.copy()
+                    if history.row != upload.seen[process_id] and not all(
+                        len(history.new_blocks(blocks)) == len(blocks)
+                        for other in upload.segments
+                        for blocks in other.blocks
+                        if other.process_id == process_id
+                    ):
                         return False
-                history.append(segment, now)
+                    touched[process_id] = history
+                touched[process_id].append(segment, now)
         except NotFound as error:
             return InvalidTelemetry(f"{error}: send it first")
         except Exception as error:

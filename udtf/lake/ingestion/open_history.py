@@ -176,16 +176,15 @@ class OpenHistory:
 
 def index_of_blocks(blocks: Blocks) -> Index:
     """The index of blocks of one kind that are by stream, each stream in one place, and ordinal."""
-    names = blocks.stream_ids.dictionary_encode()
     runs = Runs(
-        names.indices.to_numpy(),
+        blocks.stream_codes,
         blocks.first,
         blocks.end,
         blocks.begin_ticks,
         blocks.end_ticks,
         blocks.kind.count_rows(blocks.events, blocks.bounds),
     )
-    return index_of(blocks.kind, names.dictionary, runs, blocks.events)
+    return index_of(blocks.kind, blocks.streams, runs, blocks.events)
 
 
 def encode_block_rows(blocks: Blocks) -> bytes:

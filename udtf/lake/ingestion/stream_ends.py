@@ -66,8 +66,7 @@ class StreamEnds:
         Raises:
             InvalidTelemetry: a block has events that others have, or is earlier in time than events before it.
         """
-        names = blocks.stream_ids.dictionary_encode()
-        codes = self._codes_of(names.dictionary.to_pylist())[names.indices.to_numpy()]
+        codes = self._codes_of(blocks.streams.to_pylist())[blocks.stream_codes]
         order = np.lexsort((blocks.first, codes))
         order = order[~_is_repeated(blocks, codes, order)]
         _check_order(blocks, codes, order)

@@ -62,6 +62,14 @@ class HistoryMoved(Exception):
         self.process_ids = process_ids
 
 
+_GROW = sa.update(histories).where(
+    *(histories.c[name] == sa.bindparam(f"old_{name}") for name in ("process_id", "insert_time", "first_segment")),
+    histories.c.nb_segments == sa.bindparam("old_nb_segments"),
+).values({column.name: sa.bindparam(column.name) for column in histories.columns})
+_INSERT = {table.name: sa.insert(table) for table in (segments, rollups)}
+"""Statements of every upload: made once, as that takes longer than they do."""
+
+
 class MetadataStore:
     """The tables, in SQLite or PostgreSQL. Safe to use from many threads.
 
@@ -120,14 +128,10 @@ class MetadataStore:
             moved = []
             # In order, so that two servers never wait for one another's rows.
             for growth in sorted(growths, key=lambda growth: growth.history.process_id):
-                table = histories.c
-                update = sa.update(histories).where(
-                    table.process_id == growth.history.process_id,
-                    table.insert_time == growth.history.insert_time,
-                    table.first_segment == growth.history.first_segment,
-                    table.nb_segments == growth.nb_segments_before,
-                )
-                if connection.execute(update, growth.history.to_database()).rowcount == 0:
+                values = growth.history.to_database()
+                before = {f"old_{name}": values[name] for name in ("process_id", "insert_time", "first_segment")}
+                before["old_nb_segments"] = growth.nb_segments_before
+                if connection.execute(_GROW, values | before).rowcount == 0:
                     moved.append(growth.history.process_id)
             if moved:
                 raise HistoryMoved(moved)
@@ -136,7 +140,7 @@ class MetadataStore:
                 (rollups, [row for growth in growths for row in growth.stretches]),
             ):
                 if rows:
-                    connection.execute(sa.insert(target), values_of(rows))
+                    connection.execute(_INSERT[target.name], values_of(rows))
 
     def streams_of_ids(self, stream_ids: Collection[str]) -> dict[str, StreamRow]:
         """Stored streams of these ids."""
