@@ -13,7 +13,7 @@ import uvicorn
 from starlette.types import ASGIApp
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
-from flightsrv.connections import BEGIN_TIMEOUT_S, SLACK, ConnectionLimits, FewerRepeats, Use, excess
+from flightsrv.policy.connections import BEGIN_TIMEOUT_S, SLACK, ConnectionLimits, FewerRepeats, Use, excess
 
 GRACE_S = 5.0
 """How long requests may take to end once they are cancelled."""

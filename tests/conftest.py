@@ -3,6 +3,7 @@
 from hypothesis import HealthCheck, settings
 
 pytest_plugins = [
+    "tests.server.fixtures",
     "tests.support.perfetto_ui",
     "tests.support.postgresql",
     "tests.support.s3",

@@ -37,14 +37,33 @@ def test_udtf_never_imports_flightsrv() -> None:
     assert [pair for pair in imports_of("udtf") if is_in(pair[1], "flightsrv")] == []
 
 
+LAYERS = ("wire", "policy", "flight", "flightsql", "server")
+"""Packages of `flightsrv` that a call goes through, each of which may import those before it."""
+
+
+@pytest.mark.parametrize("layer", LAYERS)
+def test_layers_of_the_server_import_downwards(layer: str) -> None:
+    """The protocol does not know SQL, and what callers may do does not depend on how they call."""
+    above = [f"flightsrv.{name}" for name in LAYERS[LAYERS.index(layer) + 1 :]]
+    upwards = [pair for pair in imports_of(f"flightsrv/{layer}") for package in above if is_in(pair[1], package)]
+    assert upwards == []
+
+
+def test_workers_know_nothing_of_sql() -> None:
+    """They are processes that compute, whatever that is."""
+    known = {"udtf.workers", "udtf.execution", "udtf.errors"}
+    ours = [pair for pair in imports_of("udtf/workers") if is_in(pair[1], "udtf")]
+    assert [pair for pair in ours if not any(is_in(pair[1], package) for package in known)] == []
+
+
 @pytest.mark.parametrize(
     ("library", "home"),
     [
-        ("datafusion", "udtf.sql"),
+        ("datafusion", "udtf.sql.worker"),
         ("fsspec", "udtf.lake.objects"),
         ("s3fs", "udtf.lake.objects"),
         ("sqlalchemy", "udtf.lake.metadata"),
-        ("grpc", "flightsrv.server"),
+        ("grpc", "flightsrv.flight"),
         ("pyarrow.flight", "flightsrv.client"),
     ],
 )

@@ -76,8 +76,8 @@ def gateway(
     """
     import logging
 
-    from flightsrv.connections import fitting
     from flightsrv.gateway.lifecycle import GatewaySettings, serve
+    from flightsrv.policy.connections import fitting
 
     logging.basicConfig(format="%(asctime)s %(levelname)s %(message)s", level=logging.INFO)
     settings = GatewaySettings(

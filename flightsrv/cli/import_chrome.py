@@ -10,8 +10,8 @@ from flightsrv.cli.interrupt import run_interruptibly
 from flightsrv.cli.options import ServerAddress, server_options
 
 if TYPE_CHECKING:
-    from flightsrv.chrome import ChromeTrace
     from flightsrv.client import QueryClient
+    from flightsrv.importers.chrome import ChromeTrace
     from flightsrv.telemetry import Block
 
 _REQUEST_BYTES = 4 << 20
@@ -38,9 +38,9 @@ def import_chrome(file: Path, start_time: str | None, server: ServerAddress) -> 
     Prints the ids of its processes, one per line, which `flightsrv trace` takes. What of the file cannot be used is
     left out and counted. Importing a file twice stores it once.
     """
-    from flightsrv.chrome import read_chrome_trace
     from flightsrv.client import InvalidRequest
     from flightsrv.client.times import time_ns
+    from flightsrv.importers.chrome import read_chrome_trace
 
     time_zero_ns = None if start_time is None else time_ns(start_time, "--start-time")
     if time_zero_ns is not None and time_zero_ns < 0:

@@ -6,10 +6,10 @@ from typing import Any
 
 import click
 
-from flightsrv.connections import ConnectionLimits
-from flightsrv.server.limits import MAX_PARAMETERS, CallLimits
+from flightsrv.policy.connections import ConnectionLimits
+from flightsrv.policy.limits import MAX_PARAMETERS, CallLimits
+from udtf.functions.settings import MAX_CHUNK_BYTES, MIN_CHUNK_BYTES, MIN_QUERY_MEMORY_BYTES, QuerySettings
 from udtf.lake.settings import MIB, TRACE_GENERATION, CacheSettings, DatabaseSettings, LakeSettings, StoreSettings
-from udtf.settings import MAX_CHUNK_BYTES, MIN_CHUNK_BYTES, MIN_QUERY_MEMORY_BYTES, QuerySettings
 
 QUERIES = QuerySettings()
 CALLS = CallLimits()

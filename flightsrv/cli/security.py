@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 if TYPE_CHECKING:
-    from flightsrv.server.auth.settings import SecuritySettings
+    from flightsrv.policy.auth.settings import SecuritySettings
 
 _FILE = click.Path(dir_okay=False, path_type=Path)
 
@@ -48,8 +48,8 @@ def security_of(options: dict[str, Any]) -> "SecuritySettings":
         UsageError: options do not go together.
         InvalidArgument: a file cannot be read.
     """
-    from flightsrv.server.auth.settings import SecuritySettings, read_tls
-    from flightsrv.server.auth.tokens import TokenFile
+    from flightsrv.policy.auth.settings import SecuritySettings, read_tls
+    from flightsrv.policy.auth.tokens import TokenFile
 
     certificate, key, client_ca = options["tls_cert"], options["tls_key"], options["tls_client_ca"]
     if (certificate is None) != (key is None) or (client_ca is not None and certificate is None):

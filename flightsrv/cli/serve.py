@@ -72,7 +72,7 @@ def serve(
     Prints one line, "listening on grpc://HOST:PORT", when ready. The log, one line per query, goes to standard error.
     On an address that other machines can reach, --tokens, --tls-client-ca or --insecure is required.
     """
-    from flightsrv.connections import fitting
+    from flightsrv.policy.connections import fitting
     from flightsrv.server import lifecycle
     from flightsrv.server.retention import Retention
 

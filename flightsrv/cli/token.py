@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 import click
 
 if TYPE_CHECKING:
-    from flightsrv.server.auth.tokens import Tokens
+    from flightsrv.policy.auth.tokens import Tokens
 
 _tokens_option = click.option(
     "--tokens",
@@ -48,8 +48,8 @@ def token() -> None:
 @_tokens_option
 def add(name: str, roles: tuple[str, ...], processes: tuple[str, ...], file: Path) -> None:
     """Make a token and print it. It cannot be printed again: the file holds a hash. A missing file is created."""
-    from flightsrv.server.auth.principal import Principal, Role
-    from flightsrv.server.auth.tokens import Tokens, tokens_locked, write_tokens
+    from flightsrv.policy.auth.principal import Principal, Role
+    from flightsrv.policy.auth.tokens import Tokens, tokens_locked, write_tokens
 
     principal = Principal(name, frozenset(map(Role, roles)), frozenset(processes) or None)
     with tokens_locked(file):
@@ -74,13 +74,13 @@ def list_tokens(file: Path) -> None:
 @_tokens_option
 def remove(name: str, file: Path) -> None:
     """Remove a token."""
-    from flightsrv.server.auth.tokens import tokens_locked, write_tokens
+    from flightsrv.policy.auth.tokens import tokens_locked, write_tokens
 
     with tokens_locked(file):
         write_tokens(_read(file).without(name), file)
 
 
 def _read(file: Path) -> "Tokens":
-    from flightsrv.server.auth.tokens import read_tokens
+    from flightsrv.policy.auth.tokens import read_tokens
 
     return read_tokens(file)

@@ -9,11 +9,11 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 from flightsrv.client import InvalidRequest, QueryClient, Tls
-from flightsrv.connections import ConnectionLimits
 from flightsrv.gateway.app import create_app
 from flightsrv.gateway.guards import is_local
 from flightsrv.gateway.perfetto_ui import PUBLIC_UI
 from flightsrv.http_server import HttpServer
+from flightsrv.policy.connections import ConnectionLimits
 
 log = logging.getLogger(__name__)
 

@@ -12,7 +12,7 @@ from flightsrv.gateway.errors import problems
 from flightsrv.gateway.parameters import known_parameters_only
 from flightsrv.gateway.rows import query_rows
 from flightsrv.gateway.times import TimeText
-from udtf.program_name import program_name
+from udtf.perfetto.program_name import program_name
 
 ProcessId = Annotated[
     str,

@@ -1,12 +1,6 @@
-"""The Flight SQL server.
+"""Start and stop of a server: what belongs together, in one place.
 
-The way of a call: `transport` is gRPC, `service` has the RPCs of the protocol, and `rpc` what happens around each of
-them; `flightsrv.wire` decodes the command, `handlers` finds the function that answers it, `tickets` and `parameters`
-make the statement to run, the query engine of `udtf.sql` plans it, and `streaming` makes its rows. `headers` reads call
-headers, `errors` gives every failure its status code, `lifecycle` starts and stops all of this.
+A call goes through four packages, each of which imports those before it: `flightsrv.wire` has the messages of the
+protocol as bytes, `flightsrv.policy` says what callers may do and take, `flightsrv.flight` speaks Arrow Flight, and
+`flightsrv.flightsql` answers the commands of Flight SQL. `lifecycle` puts them together over a lake.
 """
-
-import os
-
-# gRPC writes to standard error what is told to whom it concerns anyway. It reads this when it is imported.
-os.environ.setdefault("GRPC_VERBOSITY", "NONE")

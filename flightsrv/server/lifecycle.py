@@ -8,23 +8,24 @@ from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, field
 
-from flightsrv.connections import ConnectionLimits
-from flightsrv.server.auth.authentication import Authentication
-from flightsrv.server.auth.settings import SecuritySettings
-from flightsrv.server.call import Services
-from flightsrv.server.connections import ConnectionWatch
-from flightsrv.server.gate import Gate
+from flightsrv.flight.call import Services
+from flightsrv.flight.connections import ConnectionWatch
+from flightsrv.flight.service import FlightService
+from flightsrv.flight.stalls import StallWatch
+from flightsrv.flight.transport import Transport
+from flightsrv.flightsql import handlers
+from flightsrv.policy.auth.authentication import Authentication
+from flightsrv.policy.auth.settings import SecuritySettings
+from flightsrv.policy.connections import ConnectionLimits
+from flightsrv.policy.gate import Gate
+from flightsrv.policy.limits import CallLimits
 from flightsrv.server.heap import keep_freed_memory
-from flightsrv.server.limits import CallLimits
 from flightsrv.server.metrics_endpoint import MetricsEndpoint
 from flightsrv.server.retention import Retention, RetentionTimer
-from flightsrv.server.service import FlightService
-from flightsrv.server.stalls import StallWatch
-from flightsrv.server.transport import Transport
 from udtf.errors import InvalidArgument
+from udtf.functions.settings import QuerySettings
 from udtf.lake.lake import Lake
 from udtf.lake.settings import LakeSettings
-from udtf.settings import QuerySettings
 from udtf.sql.engine import QueryEngine
 
 log = logging.getLogger(__name__)
@@ -76,7 +77,7 @@ class RunningServer:
         self._retention = RetentionTimer(services.lake, settings.retention)
         self._connections = ConnectionWatch(settings.connections)
         authentication = Authentication(security.tokens)
-        service = FlightService(services, self.gate, authentication, self._stalls, self._connections)
+        service = FlightService(handlers, services, self.gate, authentication, self._stalls, self._connections)
         try:
             self._transport = Transport(
                 service.handler(), host, port, security.tls, limits.max_calls, settings.connections

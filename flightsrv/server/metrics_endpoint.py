@@ -2,10 +2,10 @@
 
 from prometheus_client import ProcessCollector, make_asgi_app
 
-from flightsrv.connections import ConnectionLimits
 from flightsrv.http_server import HttpServer
+from flightsrv.policy.connections import ConnectionLimits
 from udtf.errors import InvalidArgument
-from udtf.metrics import Metrics
+from udtf.observability.metrics import Metrics
 
 _LIMITS = ConnectionLimits(max_connections=64, max_per_peer=32)
 _DRAIN_S = 1.0

@@ -222,7 +222,7 @@ class CommandGetCrossReference(Message):
 
 @dataclass(frozen=True)
 class QueryTicket(Message):
-    """All that is needed to run a query; see `flightsrv/server/tickets.py`."""
+    """All that is needed to run a query; see `flightsrv/flightsql/tickets.py`."""
 
     package: ClassVar[str] = "flightsrv"
     sql: str

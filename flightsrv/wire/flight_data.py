@@ -12,8 +12,8 @@ import pyarrow as pa
 from flightsrv.wire.codec import MalformedMessage
 from flightsrv.wire.flight_messages import FlightData
 from flightsrv.wire.ipc import MessageReader, MessageWriter
-from udtf.arrow_messages import MessageGuard, check_names
-from udtf.sql.plain_types import check_readable
+from udtf.arrow.messages import MessageGuard, check_names
+from udtf.arrow.plain_types import check_readable
 
 Rows: TypeAlias = "pa.RecordBatch | tuple[pa.RecordBatch, bytes]"
 """A record batch, alone or with app_metadata."""

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple, TypeAlias
 
 import pyarrow as pa
 
-from udtf.arrow_messages import body_bytes
+from udtf.arrow.messages import body_bytes
 
 Pieces: TypeAlias = list[Any]
 """Bytes or buffers that follow each other."""

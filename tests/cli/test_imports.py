@@ -6,9 +6,9 @@ from collections import Counter
 import pytest
 from click.testing import CliRunner
 
-from flightsrv.chrome import read_chrome_trace
 from flightsrv.cli import main
 from flightsrv.cli.import_chrome import send
+from flightsrv.importers.chrome import read_chrome_trace
 from udtf.lake.ingestion.ingest import MAX_ROWS
 
 

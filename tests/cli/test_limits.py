@@ -4,12 +4,12 @@ import pytest
 from click.testing import CliRunner
 
 from flightsrv.cli import main
-from flightsrv.connections import ConnectionLimits
+from flightsrv.policy.connections import ConnectionLimits
+from flightsrv.policy.limits import CallLimits
 from flightsrv.server import lifecycle
 from flightsrv.server.lifecycle import ServerSettings
-from flightsrv.server.limits import CallLimits
+from udtf.functions.settings import QuerySettings
 from udtf.lake.settings import MIB, CacheSettings, DatabaseSettings, LakeSettings, StoreSettings
-from udtf.settings import QuerySettings
 
 
 @pytest.fixture

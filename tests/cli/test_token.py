@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from flightsrv.server.auth.tokens import read_tokens
+from flightsrv.policy.auth.tokens import read_tokens
 from tests.cli.conftest import FLIGHTSRV, Shell
 
 

@@ -7,7 +7,7 @@ import pytest
 
 from tests.model.lake import Reader
 from udtf.errors import InvalidArgument
-from udtf.query_context import QueryContext
+from udtf.functions.query_context import QueryContext
 
 
 class Listener:

@@ -25,8 +25,8 @@ from udtf.lake.index import Index
 from udtf.lake.lake import Lake
 from udtf.lake.metadata import StreamRow
 from udtf.lake.scopes import NO_SCOPES, ScopeTable
+from udtf.lake.time_range import TimeRange as Range
 from udtf.perfetto.writer import TraceWriter
-from udtf.time_range import TimeRange as Range
 from udtf.views.catalog import KINDS
 from udtf.views.kind import Bools, Int64s, Kind, Part, Piece
 from udtf.views.kind import Reader as RowReader

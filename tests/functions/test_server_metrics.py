@@ -15,7 +15,7 @@ from udtf.lake.lake import Lake
 from udtf.lake.metadata import MetadataStore
 from udtf.lake.objects import ObjectStore, PassingFailure
 from udtf.lake.settings import StoreSettings
-from udtf.metrics import Metrics, timed
+from udtf.observability.metrics import Metrics, timed
 from udtf.sql.engine import QueryContext, QueryEngine
 
 

@@ -14,8 +14,8 @@ from tests.model.strategies import WHOLE_LIFE, Delivery, deliveries, effort, pro
 from tests.model.telemetry import Block, Process, cut
 from tests.model.trace_reader import Slice, Trace, read_trace
 from tests.support.trace_processor import TraceProcessor
+from udtf.functions.settings import MIN_CHUNK_BYTES, QuerySettings
 from udtf.lake.lake import Lake
-from udtf.settings import MIN_CHUNK_BYTES, QuerySettings
 from udtf.sql.engine import QueryEngine
 
 SliceRow = tuple[object, ...]

@@ -9,15 +9,16 @@ import tests.fuzz.compiled  # noqa: F401
 
 INSTRUMENTED = (
     "flightsrv.wire",
-    "flightsrv.server",
-    "flightsrv.chrome",
-    "udtf.arrow_messages",
+    "flightsrv.flight",
+    "flightsrv.flightsql",
+    "flightsrv.importers.chrome",
+    "udtf.arrow.messages",
     "udtf.lake.block_format",
 )
 
 with atheris.instrument_imports(include=list(INSTRUMENTED)):
     from tests.fuzz.targets import TARGETS
-    from udtf.memory import resident_bytes
+    from udtf.execution.memory import resident_bytes
 
 MAX_GROWTH_BYTES = 512 << 20
 """What reading any bytes may add to the process that reads them."""

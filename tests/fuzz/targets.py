@@ -11,15 +11,15 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 
-from flightsrv.chrome import ChromeTraceError, read_chrome_trace
-from flightsrv.server.auth.authentication import Authentication, Unauthenticated
-from flightsrv.server.auth.principal import Principal, Role
-from flightsrv.server.auth.tokens import Tokens
-from flightsrv.server.headers import read_options
-from flightsrv.server.parameters import parse_statement
-from flightsrv.server.sessions import session_id_in
-from flightsrv.server.tickets import parameters_of, read_ticket, time_range_of
-from flightsrv.server.upload import Upload
+from flightsrv.flight.upload import Upload
+from flightsrv.flightsql.parameters import parse_statement
+from flightsrv.flightsql.tickets import parameters_of, read_ticket, time_range_of
+from flightsrv.importers.chrome import ChromeTraceError, read_chrome_trace
+from flightsrv.policy.auth.authentication import Authentication, Unauthenticated
+from flightsrv.policy.auth.principal import Principal, Role
+from flightsrv.policy.auth.tokens import Tokens
+from flightsrv.policy.headers import read_options
+from flightsrv.policy.sessions import session_id_in
 from flightsrv.telemetry import blocks_batch
 from flightsrv.wire.action_messages import SetSessionOptionsRequest
 from flightsrv.wire.codec import decode, encode, pack, unpack

@@ -8,8 +8,8 @@ from contextlib import ExitStack
 import pytest
 
 from flightsrv import http_server
-from flightsrv.connections import ConnectionLimits
 from flightsrv.gateway.lifecycle import GatewaySettings, RunningGateway, running_gateway
+from flightsrv.policy.connections import ConnectionLimits
 from tests.gateway.http import ask
 from tests.support.http2 import is_open
 

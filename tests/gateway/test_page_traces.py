@@ -12,9 +12,9 @@ from playwright.sync_api import Page, expect
 
 from flightsrv.client import QueryClient
 from flightsrv.gateway.lifecycle import GatewaySettings, RunningGateway, running_gateway
-from flightsrv.server.auth.principal import Principal, Role
-from flightsrv.server.auth.settings import SecuritySettings
-from flightsrv.server.auth.tokens import Tokens
+from flightsrv.policy.auth.principal import Principal, Role
+from flightsrv.policy.auth.settings import SecuritySettings
+from flightsrv.policy.auth.tokens import Tokens
 from flightsrv.server.lifecycle import RunningServer, ServerSettings, running_server
 from tests.client.fake_server import Chunk, Message, Wait
 from tests.gateway.browser import Browse, chosen_range, drag, open_process

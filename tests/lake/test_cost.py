@@ -16,11 +16,11 @@ from tests.model.examples import at
 from tests.model.lake import ingest_process
 from tests.model.telemetry import Process
 from udtf.functions.perfetto_trace_chunks import PerfettoTraceChunks
+from udtf.functions.query_context import QueryContext
+from udtf.functions.settings import QuerySettings
 from udtf.functions.table_function import Query
 from udtf.lake import schemas
 from udtf.lake.lake import Lake
-from udtf.query_context import QueryContext
-from udtf.settings import QuerySettings
 
 SECOND = 10**9
 UPLOAD_S = 2

@@ -23,12 +23,12 @@ from tests.model.telemetry import Process, cut
 from udtf.errors import UdtfError
 from udtf.functions.perfetto_trace_chunks import PerfettoTraceChunks
 from udtf.functions.process_spans import ProcessSpans
+from udtf.functions.query_context import QueryContext
+from udtf.functions.settings import QuerySettings
 from udtf.functions.table_function import Query, Rows
 from udtf.functions.telemetry_tables import telemetry_tables
 from udtf.functions.view_instance import ViewInstance
 from udtf.lake.lake import Lake
-from udtf.query_context import QueryContext
-from udtf.settings import QuerySettings
 
 NB_FLIPS = 100 * int(os.environ.get("TEST_EFFORT", "1"))
 """Each in a lake of its own, opened anew; TEST_EFFORT=4 flips 400 of each kind."""

@@ -16,7 +16,7 @@ from udtf.lake import history
 from udtf.lake.history import Histories, StretchKey, completed_by, largest_stretches
 from udtf.lake.metadata import HistoryRow, SegmentRow, StretchRow
 from udtf.lake.sealed import join_parts, seal
-from udtf.time_range import TimeRange
+from udtf.lake.time_range import TimeRange
 
 FAN_OUTS = st.sampled_from([2, 3, 8])
 

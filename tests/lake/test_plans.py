@@ -24,7 +24,7 @@ from udtf.lake.metadata import (
 )
 from udtf.lake.metadata.tables import TABLES
 from udtf.lake.sealed import join_parts, seal
-from udtf.time_range import TimeRange
+from udtf.lake.time_range import TimeRange
 
 NB_PROCESSES = 100
 NB_SEGMENTS = 1000

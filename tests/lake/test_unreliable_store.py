@@ -18,7 +18,7 @@ from udtf.lake.lake import Lake
 from udtf.lake.metadata import MetadataStore
 from udtf.lake.objects import Backend, LocalFolder, ObjectStore, RemoteFolder
 from udtf.lake.settings import CacheSettings, LakeSettings, StoreSettings
-from udtf.time_range import WHOLE_LIFE as ALWAYS
+from udtf.lake.time_range import WHOLE_LIFE as ALWAYS
 from udtf.views.catalog import KINDS
 
 NB_TRACES = 100

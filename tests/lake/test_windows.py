@@ -10,7 +10,7 @@ from tests.model.lake import ingest_blocks, ingest_process
 from tests.model.telemetry import cut
 from udtf.lake import history, view
 from udtf.lake.lake import Lake
-from udtf.time_range import TimeRange
+from udtf.lake.time_range import TimeRange
 from udtf.views.catalog import kind_named
 
 UPLOADS = 32

@@ -12,8 +12,8 @@ from tests.model.spans import TimeRange
 from tests.model.strategies import Delivery
 from tests.model.telemetry import Block, Event, Process, Stream
 from tests.model.trace_reader import Trace, read_trace
-from udtf import time_range as udtf_time_range
 from udtf.lake import history, partition_file, schemas, view
+from udtf.lake import time_range as udtf_time_range
 from udtf.lake.block_format import FORMAT, AsyncColumns, Events, encode_block, scope_array
 from udtf.lake.lake import Lake
 from udtf.sql.engine import Query, QueryContext, QueryEngine

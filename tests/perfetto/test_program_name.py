@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from udtf.program_name import program_name
+from udtf.perfetto.program_name import program_name
 
 
 @pytest.mark.parametrize(

@@ -6,8 +6,9 @@ from collections.abc import Callable, Generator, Iterator
 import pyarrow as pa
 
 from udtf.errors import CorruptData
-from udtf.query_context import QueryContext
-from udtf.sql.engine import Prepared, QueryCancelled
+from udtf.execution.cancellation import QueryCancelled
+from udtf.functions.query_context import QueryContext
+from udtf.sql.engine import Prepared
 
 SCHEMA = pa.schema([pa.field("n", pa.int64(), nullable=False), pa.field("payload", pa.binary())])
 TIMEOUT_S = 60.0

@@ -11,8 +11,8 @@ from typing import Any, cast
 import pytest
 from pyarrow import flight
 
-from flightsrv.server.call import Services
-from flightsrv.server.gate import Gate
+from flightsrv.flight.call import Services
+from flightsrv.policy.gate import Gate
 from flightsrv.server.lifecycle import RunningServer, ServerSettings, running_server, start
 from flightsrv.wire.codec import pack
 from flightsrv.wire.commands import TicketStatementQuery

@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 
 from tests.support.preparing_engine import PreparingEngine
+from udtf.functions.settings import MIB, QuerySettings
 from udtf.lake.lake import Lake
-from udtf.settings import MIB, QuerySettings
 from udtf.sql.engine import QueryEngine
 
 

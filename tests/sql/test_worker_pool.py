@@ -18,16 +18,16 @@ import pytest
 
 from udtf.errors import InvalidArgument, LimitExceeded, Overloaded
 from udtf.execution.cancellation import QueryCancelled
+from udtf.execution.memory import resident_bytes
+from udtf.functions.query_context import QueryContext
+from udtf.functions.settings import MIB, QuerySettings
 from udtf.lake.lake import Lake
-from udtf.memory import resident_bytes
-from udtf.query_context import QueryContext
-from udtf.settings import MIB, QuerySettings
 from udtf.sql import conversation
 from udtf.sql.engine import QueryEngine
 from udtf.sql.lake_tables import LakeTables
 from udtf.sql.panics import EnginePanic
-from udtf.sql.worker import zygote
-from udtf.sql.worker_pool import MAX_IDLE
+from udtf.workers import zygote
+from udtf.workers.pool import MAX_IDLE
 
 TIMEOUT_S = 60.0
 FOREVER = "SELECT count(*) FROM generate_series(1, 3000000) a(v), generate_series(1, 3000000) b(w) WHERE v * w % 7 = 9"

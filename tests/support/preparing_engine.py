@@ -4,7 +4,7 @@ from collections.abc import Callable
 from typing import TypeVar
 
 from udtf.errors import UdtfError
-from udtf.query_context import QueryContext
+from udtf.functions.query_context import QueryContext
 from udtf.sql.engine import Query, QueryEngine
 
 T = TypeVar("T")

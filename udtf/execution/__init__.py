@@ -1,1 +1,1 @@
-"""How the work of one query fans out over threads and comes back in order."""
+"""How queries are let in, cancelled and measured."""

@@ -9,7 +9,7 @@ import pyarrow as pa
 from udtf.functions.parameter import Parameter
 from udtf.functions.table_function import Query, Rows, TableFunction, kind_chosen, rows_to_batch
 from udtf.lake import schemas
-from udtf.time_range import TimeRange
+from udtf.lake.time_range import TimeRange
 from udtf.views.catalog import KINDS
 from udtf.views.kind import Kind
 

@@ -17,11 +17,11 @@ from udtf.functions.parameter import Parameter
 from udtf.functions.progress import TraceProgress
 from udtf.functions.table_function import Query, Rows, TableFunction, choose
 from udtf.lake.metadata import StreamRow
+from udtf.lake.time_range import TimeRange
 from udtf.lake.view import View
-from udtf.metrics import timed
+from udtf.observability.metrics import timed
 from udtf.perfetto.tracks import ThreadTrack
 from udtf.perfetto.writer import TraceWriter
-from udtf.time_range import TimeRange
 from udtf.views.catalog import SPAN_TYPES, kinds_in_trace
 from udtf.views.kind import Piece
 from udtf.views.tracks import process_track, thread_track

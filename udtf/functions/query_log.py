@@ -7,7 +7,7 @@ import pyarrow as pa
 
 from udtf.functions.table_function import Query, Rows, TableFunction
 from udtf.lake import schemas
-from udtf.query_log import QueryLog
+from udtf.observability.query_log import QueryLog
 
 COLUMNS = pa.schema(
     [

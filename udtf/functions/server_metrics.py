@@ -6,7 +6,7 @@ from typing import Any
 import pyarrow as pa
 
 from udtf.functions.table_function import Query, Rows, TableFunction
-from udtf.metrics import Metrics
+from udtf.observability.metrics import Metrics
 
 COLUMNS = pa.schema(
     [

@@ -10,14 +10,14 @@ import pyarrow as pa
 from udtf.errors import InvalidArgument
 from udtf.execution.cancellation import Cancellation
 from udtf.functions.parameter import Parameter
+from udtf.functions.query_context import QueryContext
+from udtf.functions.settings import QuerySettings
 from udtf.lake.lake import Lake
 from udtf.lake.metadata import StreamRow
 from udtf.lake.schemas import CPU_TAG, THREAD_TAG
+from udtf.lake.time_range import TimeRange
 from udtf.lake.view import Telemetry, View
-from udtf.metrics import QueryTally
-from udtf.query_context import QueryContext
-from udtf.settings import QuerySettings
-from udtf.time_range import TimeRange
+from udtf.observability.metrics import QueryTally
 from udtf.views.catalog import KINDS, kind_named
 from udtf.views.kind import Kind
 

@@ -22,7 +22,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from udtf.arrow_messages import MessageGuard, check_names, open_stream
+from udtf.arrow.messages import MessageGuard, check_names, open_stream
 from udtf.errors import InvalidArgument, InvalidTelemetry
 from udtf.lake import schemas
 from udtf.lake.schemas import SCOPE

@@ -7,7 +7,7 @@ from concurrent.futures import Future
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
-from udtf.statistics import CacheStatistics
+from udtf.observability.statistics import CacheStatistics
 
 K = TypeVar("K", bound=Hashable)
 V = TypeVar("V")

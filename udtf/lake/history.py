@@ -19,7 +19,7 @@ from udtf.lake.cache import ByteBoundedCache
 from udtf.lake.index import Index
 from udtf.lake.metadata import HistoryRow, MetadataStore, SegmentRow, StretchRow
 from udtf.lake.sealed import split_parts, unseal
-from udtf.time_range import TimeRange
+from udtf.lake.time_range import TimeRange
 
 FAN_OUT = 8
 """Children of a stretch. More make partitions whose size varies more; fewer make more rows and more steps."""

@@ -27,7 +27,7 @@ from udtf.lake.partition_store import PartitionStore
 from udtf.lake.ranges import ranges
 from udtf.lake.scopes import ScopeTable
 from udtf.lake.segment_file import decode_segment
-from udtf.metrics import Metrics, QueryTally
+from udtf.observability.metrics import Metrics, QueryTally
 from udtf.views.kind import Kind
 
 log = logging.getLogger(__name__)

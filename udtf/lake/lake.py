@@ -20,9 +20,9 @@ from udtf.lake.objects import ObjectStore, local_folder
 from udtf.lake.partition_store import PartitionStore
 from udtf.lake.removal import Removal
 from udtf.lake.settings import LakeSettings
+from udtf.lake.time_range import WHOLE_LIFE, TimeRange
 from udtf.lake.view import Sources, Telemetry, View
-from udtf.metrics import Metrics, QueryTally
-from udtf.time_range import WHOLE_LIFE, TimeRange
+from udtf.observability.metrics import Metrics, QueryTally
 from udtf.views.kind import Kind
 
 

@@ -10,7 +10,7 @@ from udtf.lake.objects import ObjectStore
 from udtf.lake.partition_file import read_partition
 from udtf.lake.scopes import ScopeTable
 from udtf.lake.settings import CacheSettings
-from udtf.metrics import QueryTally
+from udtf.observability.metrics import QueryTally
 
 EVENT_BYTES = 20
 """Memory that the decoded rows of one event take, about: a span of a thread is two events."""

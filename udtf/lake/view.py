@@ -24,8 +24,8 @@ from udtf.lake.index import Index, Runs, lay_out
 from udtf.lake.jit import JitUpdater, source_hash
 from udtf.lake.metadata import HistoryRow, MetadataStore, PartitionRow, ProcessRow, StreamRow
 from udtf.lake.partition_store import PartitionStore
-from udtf.metrics import QueryTally
-from udtf.time_range import TimeRange
+from udtf.lake.time_range import TimeRange
+from udtf.observability.metrics import QueryTally
 from udtf.views.kind import Kind, Part, Reader
 
 Int64s = npt.NDArray[np.int64]

@@ -11,7 +11,7 @@ from typing import Any
 
 from udtf.perfetto.kernels import SEQUENCE_ID
 from udtf.perfetto.messages import ProcessDescriptor, ThreadDescriptor, Trace, TracePacket, TrackDescriptor
-from udtf.program_name import program_name
+from udtf.perfetto.program_name import program_name
 
 _GREATEST_ID = (1 << 31) - 1
 _FIRST_SYNTHETIC_ID = 1 << 30

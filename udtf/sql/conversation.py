@@ -10,13 +10,13 @@ import pyarrow as pa
 
 from udtf.errors import InvalidArgument, LimitExceeded, Overloaded
 from udtf.execution.cancellation import POLL_SECONDS
-from udtf.settings import MIB, QuerySettings
-from udtf.sql.channel import Channel
+from udtf.functions.settings import MIB, QuerySettings
 from udtf.sql.lake_tables import LakeTables
 from udtf.sql.messages import Ended, Failed, Plan, Planned, Rows, Run, ScanWanted, TableWanted
 from udtf.sql.panics import EnginePanic
 from udtf.sql.tables import PlannedTable, TableScan
-from udtf.sql.worker_pool import Worker
+from udtf.workers.channel import Channel
+from udtf.workers.pool import Worker
 
 log = logging.getLogger(__name__)
 

@@ -9,17 +9,18 @@ from functools import partial
 
 import pyarrow as pa
 
-from udtf.catalog import SCHEMAS
+from udtf.arrow.plain_arrays import converted, without_rows
 from udtf.errors import InvalidArgument
 from udtf.execution.cancellation import QueryCancelled
+from udtf.functions.namespace import SCHEMAS
+from udtf.functions.query_context import QueryContext
+from udtf.functions.settings import QuerySettings
 from udtf.lake.lake import Lake
-from udtf.query_context import QueryContext
-from udtf.settings import QuerySettings
 from udtf.sql.conversation import Conversation
 from udtf.sql.lake_tables import LakeTables, catalog_of
 from udtf.sql.messages import Plan, Planned
-from udtf.sql.plain_arrays import converted, without_rows
-from udtf.sql.worker_pool import WorkerPool
+from udtf.sql.tables import SessionLimits
+from udtf.workers.pool import WorkerPool
 
 __all__ = ["Prepared", "Query", "QueryCancelled", "QueryContext", "QueryEngine"]
 
@@ -29,7 +30,14 @@ class QueryEngine:
 
     def __init__(self, lake: Lake, settings: QuerySettings | None = None) -> None:
         self.settings = settings or QuerySettings()
-        self.workers = WorkerPool(catalog_of(lake), self.settings)
+        limits = SessionLimits(self.settings.query_memory_bytes, self.settings.query_spill_bytes)
+        self.workers = WorkerPool(
+            "udtf.sql.worker.loop:work",
+            (catalog_of(lake), limits),
+            memory_bytes=limits.memory_bytes,
+            max_computing=self.settings.max_computing,
+            max_wait_s=self.settings.max_wait_s,
+        )
         self._lake = lake
         self._close = weakref.finalize(self, self.workers.close)
 

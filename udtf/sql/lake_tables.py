@@ -9,10 +9,10 @@ import pyarrow.compute as pc
 from udtf.errors import InvalidArgument, PermissionDenied
 from udtf.execution.cancellation import Cancellation
 from udtf.functions.catalog import TABLE_FUNCTIONS, telemetry_tables
+from udtf.functions.query_context import QueryContext
+from udtf.functions.settings import QuerySettings
 from udtf.functions.table_function import Query, Rows, TableFunction
 from udtf.lake.lake import Lake
-from udtf.query_context import QueryContext
-from udtf.settings import QuerySettings
 from udtf.sql.process_filter import processes_left
 from udtf.sql.tables import Catalog, PlannedTable, TableKey, TableScan
 

@@ -19,9 +19,9 @@ from udtf.lake.index import Index
 from udtf.lake.matching import BEGIN, OPEN, match_by_id
 from udtf.lake.metadata import StreamRow
 from udtf.lake.scopes import ScopeTable
+from udtf.lake.time_range import TimeRange
 from udtf.perfetto.async_spans import AsyncTracer
 from udtf.perfetto.writer import TraceWriter
-from udtf.time_range import TimeRange
 from udtf.views.kind import Bools, Int64s, InvalidEvent, Kind, Part, Reader
 from udtf.views.spans import SCOPE_FIELDS, TEXT, Spans, nanoseconds, scope_columns, timestamps
 from udtf.views.thread_spans import check_kinds

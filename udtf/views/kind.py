@@ -23,8 +23,8 @@ from udtf.lake.events import Events
 from udtf.lake.index import Index
 from udtf.lake.metadata import StreamRow
 from udtf.lake.scopes import ScopeTable
+from udtf.lake.time_range import TimeRange
 from udtf.perfetto.writer import TraceWriter
-from udtf.time_range import TimeRange
 
 Int64s = npt.NDArray[np.int64]
 Bools = npt.NDArray[np.bool_]

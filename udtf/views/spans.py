@@ -9,7 +9,7 @@ import pyarrow as pa
 from udtf.lake import schemas
 from udtf.lake.matching import OPEN
 from udtf.lake.scopes import ScopeTable
-from udtf.time_range import TimeRange
+from udtf.lake.time_range import TimeRange
 from udtf.views.kind import Bools, Int64s
 
 TEXT = pa.dictionary(pa.int32(), pa.utf8())

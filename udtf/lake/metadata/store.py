@@ -25,7 +25,7 @@ from udtf.lake.metadata.rows import (
 )
 from udtf.lake.metadata.tables import garbage, histories, partitions, processes, rollups, segments, streams
 from udtf.lake.settings import DatabaseSettings
-from udtf.time_range import TimeRange
+from udtf.lake.time_range import TimeRange
 
 _TYPES: Mapping[str, type[Row]] = {
     "processes": ProcessRow,

@@ -14,7 +14,7 @@ from udtf.lake.objects.backend import Backend, ObjectMissing, PassingFailure, St
 from udtf.lake.objects.local_folder import LocalFolder
 from udtf.lake.objects.remote_folder import RemoteFolder
 from udtf.lake.settings import StoreSettings
-from udtf.statistics import StoreStatistics
+from udtf.observability.statistics import StoreStatistics
 
 log = logging.getLogger(__name__)
 

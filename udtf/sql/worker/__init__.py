@@ -1,5 +1,5 @@
 """What runs DataFusion: the only package that imports it, in processes that do nothing else.
 
-`zygote` is the program of the process that all others are forked from, `loop` what each of them does, `session` how a
+`loop` is what such a process does (`udtf.workers` starts and ends it), `session` how a
 statement is planned and run.
 """

@@ -3,12 +3,12 @@
 from threading import Lock
 
 from udtf.errors import InvalidArgument
-from udtf.sql.channel import Channel
 from udtf.sql.messages import Ended, Failed, Plan, Planned, Rows, Run
 from udtf.sql.panics import EnginePanic
 from udtf.sql.worker.conditions import write_conditions
 from udtf.sql.worker.remote_tables import RemoteTables, TableRefused
 from udtf.sql.worker.session import Session, SystemRefused
+from udtf.workers.channel import Channel
 
 
 def work(channel: Channel) -> None:

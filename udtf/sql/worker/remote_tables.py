@@ -7,9 +7,9 @@ from threading import Lock
 
 import pyarrow as pa
 
-from udtf.sql.channel import Channel, rows
 from udtf.sql.messages import ScanWanted, TableWanted
 from udtf.sql.tables import PlannedTable, TableScan
+from udtf.workers.channel import Channel, rows
 
 AHEAD_BYTES = 4 << 20
 """Rows that may be on their way, as far as the system allows: with less, who sends waits for who reads, batch by batch,

@@ -3,7 +3,7 @@
 What a query computes for itself has a pool of memory. What sorts and aggregates cannot hold in it they spill into files
 in the folder for temporary files (`TMPDIR`), whose number of bytes is bounded as well; a join does not spill. The pool
 does not count single values that an expression makes, nor rows on their way: for those there is the limit of the whole
-process (`udtf.sql.worker_pool`).
+process (`udtf.workers.pool`).
 """
 
 import re
@@ -13,13 +13,13 @@ from collections.abc import Callable, Iterator, Sequence
 import datafusion
 import pyarrow as pa
 
-from udtf.catalog import DEFAULT_SCHEMA
+from udtf.arrow.plain_arrays import converted
+from udtf.arrow.plain_types import check_readable, plain_schema
 from udtf.errors import InvalidArgument
+from udtf.functions.namespace import DEFAULT_SCHEMA
 from udtf.functions.parameter import Parameter
 from udtf.sql.messages import Plan, Planned
 from udtf.sql.panics import EnginePanic, panics_as_errors
-from udtf.sql.plain_arrays import converted
-from udtf.sql.plain_types import check_readable, plain_schema
 from udtf.sql.tables import Catalog, SessionLimits, Tables, TableScan, with_table_of_columns
 from udtf.sql.worker import placeholders, substrait
 from udtf.sql.worker.arguments import bind_arguments, placeholder_types

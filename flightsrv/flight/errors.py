@@ -1,0 +1,88 @@
+"""What a client sees of a failure: a status code and a short message for a user, nothing else.
+
+What is not in the table is INTERNAL, with a query id: an error of ours that we know by its own message, anything else
+by that id alone; the story is in the log.
+"""
+
+import logging
+from collections.abc import Sequence
+from typing import NamedTuple
+from urllib.parse import quote
+
+import grpc
+
+from flightsrv.policy.auth.authentication import Unauthenticated
+from flightsrv.policy.errors import Draining, QueryTimedOut
+from flightsrv.wire.codec import UnsupportedMessage
+from udtf.errors import (
+    AlreadyExists,
+    InvalidArgument,
+    LimitExceeded,
+    NotFound,
+    Overloaded,
+    PermissionDenied,
+    StoreFull,
+    StoreRefused,
+    StoreUnavailable,
+    UdtfError,
+)
+from udtf.execution.cancellation import QueryCancelled
+
+log = logging.getLogger(__name__)
+
+MAX_MESSAGE_BYTES = 2048
+"""Percent-encoded, as gRPC sends it. Clients drop answers with more than 8 KiB of trailers."""
+
+
+class NotOffered(UdtfError):
+    """The protocol knows it, this server does not do it."""
+
+
+class Status(NamedTuple):
+    """How a call ends."""
+
+    code: grpc.StatusCode
+    message: str
+
+
+CODES: Sequence[tuple[type[Exception], grpc.StatusCode]] = (
+    (QueryCancelled, grpc.StatusCode.CANCELLED),
+    (QueryTimedOut, grpc.StatusCode.DEADLINE_EXCEEDED),
+    (Unauthenticated, grpc.StatusCode.UNAUTHENTICATED),
+    (PermissionDenied, grpc.StatusCode.PERMISSION_DENIED),
+    (UnsupportedMessage, grpc.StatusCode.UNIMPLEMENTED),
+    (NotOffered, grpc.StatusCode.UNIMPLEMENTED),
+    (NotFound, grpc.StatusCode.NOT_FOUND),
+    (AlreadyExists, grpc.StatusCode.ALREADY_EXISTS),
+    (LimitExceeded, grpc.StatusCode.RESOURCE_EXHAUSTED),
+    (StoreFull, grpc.StatusCode.RESOURCE_EXHAUSTED),
+    (InvalidArgument, grpc.StatusCode.INVALID_ARGUMENT),
+    (Draining, grpc.StatusCode.UNAVAILABLE),
+    (Overloaded, grpc.StatusCode.UNAVAILABLE),
+    (StoreUnavailable, grpc.StatusCode.UNAVAILABLE),
+)
+"""The first match counts: more special classes stand first."""
+
+
+def status_of(error: BaseException, query_id: str) -> Status:
+    """The status for `error`; what is not for the client is logged under `query_id`."""
+    code = next((code for kind, code in CODES if isinstance(error, kind)), None)
+    if isinstance(error, (StoreFull, StoreRefused, StoreUnavailable)):
+        log.warning("query %s: %s: %r", query_id, error, error.__cause__)
+    elif code is None:
+        log.error("query %s failed", query_id, exc_info=error)
+    if code is None:
+        message = client_message(error) if isinstance(error, UdtfError) else "internal error"
+        return Status(grpc.StatusCode.INTERNAL, f"{message}, query id {query_id}")
+    return Status(code, client_message(error))
+
+
+def client_message(error: BaseException) -> str:
+    """The error's message, cut to what fits into the trailers of a call."""
+    # What is cut here would be cut below, but a part at a time: a message may quote all that a caller has sent.
+    text = str(error)
+    text = text if len(text) <= MAX_MESSAGE_BYTES else text[:MAX_MESSAGE_BYTES] + "…"
+    text = text.encode(errors="replace").decode()
+    while len(quote(text)) > MAX_MESSAGE_BYTES:
+        text = text[: len(text) * 3 // 4] + "…"
+    return text

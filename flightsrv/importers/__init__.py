@@ -1,0 +1,1 @@
+"""Telemetry in formats of other programs, made ours."""

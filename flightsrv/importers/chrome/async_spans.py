@@ -1,0 +1,115 @@
+"""From begins and ends of async spans to async events per process, each with its span and the parent of that."""
+
+from array import array
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from flightsrv.importers.chrome.nesting import EventColumns, rows
+from udtf.lake.block_format import BEGIN, Scope
+
+Key = tuple[str, ...]
+"""What the begin and the end of an async span have in common, apart from its name."""
+
+
+@dataclass(frozen=True)
+class AsyncColumns:
+    """Async events by time; an end repeats the ids of its begin."""
+
+    events: EventColumns = field(default_factory=EventColumns)
+    span_ids: "array[int]" = field(default_factory=lambda: array("q"))
+    parent_span_ids: "array[int]" = field(default_factory=lambda: array("q"))
+    depths: "array[int]" = field(default_factory=lambda: array("I"))
+
+
+@dataclass
+class _Span:
+    pid: str
+    scope: int
+    span_id: int
+    parent_span_id: int
+    depth: int
+    is_open: bool = True
+
+
+class AsyncMarks:
+    """Begins and ends of async spans as they stand in the file."""
+
+    def __init__(self) -> None:
+        self._events = EventColumns()
+        self._keys = array("i")
+        self._pids = array("i")
+        self._key_codes: dict[Key, int] = {}
+        self._pid_codes: dict[str, int] = {}
+
+    def append(self, ticks: int, kind: int, scope: int, key: Key, pid: str) -> None:
+        self._events.append(ticks, kind, scope)
+        self._keys.append(self._key_codes.setdefault(key, len(self._key_codes)))
+        self._pids.append(self._pid_codes.setdefault(pid, len(self._pid_codes)))
+
+    def match(self, scopes: Sequence[Scope]) -> tuple[Mapping[str, AsyncColumns], int]:
+        """The events of each process, by time, and the number of ends left out because they fit nothing that is open.
+
+        An end closes what its key opened last and has its name, or just what its key opened last if it has none. What
+        was opened after that stays open: async spans may overlap. The parent of a span is what its key opened last in
+        its process.
+        """
+        columns: dict[str, AsyncColumns] = defaultdict(AsyncColumns)
+        open_spans = _OpenSpans()
+        pids = list(self._pid_codes)
+        last_span_id = unmatched_ends = 0
+        events = self._events
+        order = np.argsort(events.ticks, kind="stable")
+        marks = (events.ticks, events.kinds, events.scopes, self._keys, self._pids)
+        for ticks, kind, scope, key, pid in rows(*(np.asarray(column)[order] for column in marks)):
+            name = scopes[scope].name
+            span = open_spans.innermost(key, "" if kind == BEGIN else name)
+            if kind == BEGIN:
+                parent = span if span is not None and span.pid == pids[pid] else None
+                last_span_id += 1
+                span = _Span(
+                    pids[pid],
+                    scope,
+                    last_span_id,
+                    parent.span_id if parent else 0,
+                    parent.depth + 1 if parent else 0,
+                )
+                open_spans.open(key, name, span)
+            elif span is not None:
+                open_spans.close(key, scopes[span.scope].name, span)
+            else:
+                unmatched_ends += 1
+                continue
+            # The end of a global id may come from another process; it belongs where the span began.
+            of_process = columns[span.pid]
+            of_process.events.append(ticks, kind, span.scope)
+            of_process.span_ids.append(span.span_id)
+            of_process.parent_span_ids.append(span.parent_span_id)
+            of_process.depths.append(span.depth)
+        return columns, unmatched_ends
+
+
+class _OpenSpans:
+    """The spans that are open under each key, and under each key and name; what is on top of a stack is open."""
+
+    def __init__(self) -> None:
+        self._stacks: dict[tuple[int, str], list[_Span]] = defaultdict(list)
+
+    def innermost(self, key: int, name: str) -> _Span | None:
+        """The one that was opened last, of a name if that is not empty."""
+        return self._stacks[key, name][-1] if (key, name) in self._stacks else None
+
+    def open(self, key: int, name: str, span: _Span) -> None:
+        for which in {"", name}:
+            self._stacks[key, which].append(span)
+
+    def close(self, key: int, name: str, span: _Span) -> None:
+        span.is_open = False
+        for which in {"", name}:
+            stack = self._stacks[key, which]
+            while stack and not stack[-1].is_open:
+                stack.pop()
+            if not stack:
+                del self._stacks[key, which]

@@ -1,0 +1,171 @@
+"""From a Chrome JSON trace file to telemetry, with ids that depend on the content of the file alone."""
+
+import uuid
+from collections.abc import Iterator, Mapping
+from contextlib import closing
+from dataclasses import dataclass, field
+from itertools import count
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from flightsrv.importers.chrome.async_spans import AsyncColumns
+from flightsrv.importers.chrome.document import ChromeTraceError, Document
+from flightsrv.importers.chrome.findings import Findings
+from flightsrv.importers.chrome.nesting import EventColumns
+from flightsrv.importers.chrome.spans import ProcessSpans, SpanReader, as_arrays
+from flightsrv.telemetry import DEFAULT_BLOCK_EVENTS, Block, Process, Stream, cut_blocks
+from udtf.lake import block_format, schemas
+from udtf.lake.block_format import MAX_PAYLOAD_BYTES, Events, scope_array
+
+TICKS_PER_SECOND = 1_000_000_000
+_NAMESPACE = uuid.UUID("6d0a3c1e-5b0f-4b56-9f0e-2f4f3c8f7a11")
+_BASE_TIME = "baseTimeNanoseconds"
+_LATEST_ZERO_NS = 1 << 62
+"""As much as times in the file may be, so that the sum fits into 64 bits."""
+_EARLIEST_NS, _LATEST_NS = -(1 << 63), (1 << 63) - 1
+_MAX_NAMES_BYTES = MAX_PAYLOAD_BYTES // 2
+
+
+@dataclass(frozen=True)
+class ChromeTrace:
+    """The telemetry in a trace file; ids are equal whenever the content is.
+
+    `time_zero_ns` is the time, in nanoseconds since the Unix epoch, of what the file calls 0.
+    """
+
+    processes: tuple[Process, ...]
+    streams: tuple[Stream, ...]
+    events: tuple[Events, ...] = field(repr=False)
+    """Those of each stream, in the same order."""
+    time_zero_ns: int
+    findings: Findings
+
+    def blocks(self) -> Iterator[Block]:
+        """The blocks of all streams, made one after the other."""
+        for stream, events in zip(self.streams, self.events, strict=True):
+            ids = (_id(stream.stream_id, str(ordinal)) for ordinal in count())
+            yield from cut_blocks(stream, events, max_events=_block_events(events.scope_table), new_id=ids.__next__)
+
+
+def read_chrome_trace(path: Path, time_zero_ns: int | None = None) -> ChromeTrace:
+    """Read a trace file, whatever of it can be read.
+
+    `time_zero_ns` is the time, in nanoseconds since the Unix epoch, of what the file calls 0. If it is not given, it is
+    what the file says, or else 0; and if an event would lie before 1970 then, as much later as puts it there, because
+    traces have no time before that.
+
+    Raises:
+        ChromeTraceError: the content is not such a trace, or has no time within 64 bits of nanoseconds.
+        OSError: the file cannot be read.
+    """
+    reader = SpanReader()
+    with closing(Document(path)) as document:
+        reader.read(document.events())
+        digest = document.digest()
+    reader.findings.damages, reader.findings.first_damage = document.damages, document.first_damage
+    reader.findings.is_cut, reader.findings.broken_gzip = document.is_cut, document.broken_gzip
+    return _Conversion(digest, reader).trace(time_zero_ns, _base_time_ns(document.values, reader.findings))
+
+
+@dataclass(frozen=True)
+class _Lane:
+    """The events of one stream to be: of a thread, all or some of its spans, or the async ones of a process."""
+
+    stream_name: str
+    properties: dict[str, str]
+    tag: str
+    columns: EventColumns
+    async_columns: AsyncColumns | None = None
+
+
+class _Conversion:
+    def __init__(self, digest: str, reader: SpanReader) -> None:
+        self._digest = digest
+        self._reader = reader
+        self._scope_table = scope_array(reader.scopes)
+
+    def trace(self, wanted_zero_ns: int | None, said_zero_ns: int) -> ChromeTrace:
+        # What has a name but no events, as threads that did nothing, makes no process and no stream.
+        lanes = {
+            pid: found
+            for pid, spans in self._reader.processes.items()
+            if (found := [lane for lane in self._lanes(spans) if lane.columns.ticks])
+        }
+        every = [lane.columns.ticks for of_process in lanes.values() for lane in of_process]
+        first, last = min((ticks[0] for ticks in every), default=0), max((ticks[-1] for ticks in every), default=0)
+        zero_ns = max(said_zero_ns, -first) if wanted_zero_ns is None else wanted_zero_ns
+        if wanted_zero_ns is None:
+            self._reader.findings.moved_ns = zero_ns - said_zero_ns
+        if not _EARLIEST_NS <= zero_ns + first <= zero_ns + last <= _LATEST_NS:
+            raise ChromeTraceError("with this time for its 0, times in the file lie before the year 1678 or after 2262")
+        processes: list[Process] = []
+        streams: list[Stream] = []
+        events: list[Events] = []
+        for pid, of_process in lanes.items():
+            process_id = _id(str(_NAMESPACE), f"{self._digest}/{zero_ns}/{pid}")
+            first = min(lane.columns.ticks[0] for lane in of_process)
+            spans = self._reader.processes[pid]
+            processes.append(
+                Process(
+                    process_id,
+                    tsc_frequency=TICKS_PER_SECOND,
+                    start_time_ns=zero_ns + first,
+                    start_ticks=first,
+                    exe=spans.name,
+                    properties={"pid": pid} | ({"labels": spans.labels} if spans.labels else {}),
+                )
+            )
+            for lane in of_process:
+                streams.append(Stream(_id(process_id, lane.stream_name), process_id, (lane.tag,), lane.properties))
+                events.append(self._events(lane))
+        return ChromeTrace(tuple(processes), tuple(streams), tuple(events), zero_ns, self._reader.findings)
+
+    def _lanes(self, spans: ProcessSpans) -> Iterator[_Lane]:
+        for tid, thread in spans.threads.items():
+            name = thread.name or f"thread {tid}"
+            for number, columns in enumerate(self._reader.sequences(thread), 1):
+                properties = {
+                    "thread-name": name if number == 1 else f"{name} (overlap {number})",
+                    "thread-id": tid,
+                }
+                yield _Lane(f"thread/{number}/{tid}", properties, schemas.THREAD_TAG, columns)
+        yield _Lane("async", {}, schemas.ASYNC_TAG, spans.async_columns.events, spans.async_columns)
+
+    def _events(self, lane: _Lane) -> Events:
+        columns = lane.async_columns
+        async_columns = None
+        if columns is not None:
+            async_columns = block_format.AsyncColumns(
+                np.asarray(columns.span_ids), np.asarray(columns.parent_span_ids), np.asarray(columns.depths, np.uint32)
+            )
+        return Events(*as_arrays(lane.columns), self._scope_table, async_columns)
+
+
+def _base_time_ns(values: Mapping[str, Any], findings: Findings) -> int:
+    """What the file says of its time zero, 0 if that is nothing; PyTorch says it, and so does viztracer, elsewhere."""
+    of_viztracer = values.get("viztracer_metadata")
+    said = values.get(_BASE_TIME, of_viztracer.get(_BASE_TIME) if isinstance(of_viztracer, dict) else None)
+    if said is None:
+        return 0
+    if isinstance(said, int) and not isinstance(said, bool) and 0 <= said < _LATEST_ZERO_NS:
+        return said
+    findings.unusable_base_time = repr(said)[:60]
+    return 0
+
+
+def _block_events(scope_table: pa.StructArray) -> int:
+    """How many events a block may have so that their names have room in it, all different ones in the worst case."""
+    texts = [scope_table.field(name) for name in ("name", "target", "filename")]
+    if sum(text.nbytes for text in texts) < _MAX_NAMES_BYTES:
+        return DEFAULT_BLOCK_EVENTS
+    longest_bytes: int = sum(pc.max(pc.binary_length(text)).as_py() for text in texts)
+    return min(DEFAULT_BLOCK_EVENTS, max(1, _MAX_NAMES_BYTES // longest_bytes))
+
+
+def _id(parent: str, name: str) -> str:
+    """An id made from that of what it belongs to; equal for equal names."""
+    return str(uuid.uuid5(uuid.UUID(parent), name))

@@ -1,0 +1,273 @@
+"""From the events of a Chrome trace to begin and end events per thread, and async events per process.
+
+Phases X, B and E make the spans of threads, b and e (and the older S and F) async spans, M names things. Others
+carry no span; they are counted. Times are microseconds in the file, nanoseconds from here on.
+"""
+
+import re
+from collections import defaultdict
+from collections.abc import Iterable
+from contextlib import suppress
+from dataclasses import dataclass, field
+from decimal import Decimal
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from flightsrv.importers.chrome.async_spans import AsyncColumns, AsyncMarks, Key
+from flightsrv.importers.chrome.findings import Findings
+from flightsrv.importers.chrome.nesting import UNFINISHED, EventColumns, SpanColumns, add_matched, match_marks, nest
+from flightsrv.importers.chrome.texts import fit, id_of, text_of
+from udtf.lake.block_format import BEGIN, END, Scope
+
+_EARLIEST_NS = -24 * 60 * 60 * 1_000_000_000
+_LATEST_NS = 1 << 62
+"""Leaves room for a time zero of as much: the sum fits into 64 bits."""
+_MOST_DIGITS = 18
+_TOO_FAR = "its time is a day or more before, or 146 years or more after, what the file calls 0"
+
+_SOURCE_IN_NAME = re.compile(r" \((?P<filename>.+):(?P<line>\d{1,9})\)$")
+_FILENAME_ARGS = ("filename", "file", "src_file")
+_LINE_ARGS = ("line", "lineno", "src_line")
+_OTHER_KINDS = {
+    phase: kind
+    for kind, phases in {
+        "counter": "C",
+        "instant": "iIRn",
+        "async step": "Tp",
+        "flow": "stf",
+        "sample": "P",
+        "object": "NOD",
+        "memory dump": "vV",
+        "clock": "c",
+        "context": "()",
+    }.items()
+    for phase in phases
+}
+
+
+class _UnusableError(Exception):
+    """The event cannot be used; the message says why, without what stands in it."""
+
+
+@dataclass
+class ThreadSpans:
+    """What the file says of one thread: complete spans, and begins and ends as they stand in it."""
+
+    name: str | None = None
+    complete: SpanColumns = field(default_factory=SpanColumns)
+    marks: EventColumns = field(default_factory=EventColumns)
+
+
+@dataclass
+class ProcessSpans:
+    """What the file says of one process; threads by their id as text."""
+
+    name: str | None = None
+    labels: str | None = None
+    threads: dict[str, ThreadSpans] = field(default_factory=lambda: defaultdict(ThreadSpans))
+    async_columns: AsyncColumns = field(default_factory=AsyncColumns)
+
+
+class SpanReader:
+    """Takes the events of one file one after the other.
+
+    `processes` are by process id as text, in the order of the file; codes of scopes are into `scopes`.
+    """
+
+    def __init__(self) -> None:
+        self.processes: dict[str, ProcessSpans] = defaultdict(ProcessSpans)
+        self.findings = Findings()
+        self.scopes: list[Scope] = []
+        self._scope_codes: dict[Scope, int] = {}
+        self._seen_scopes: dict[tuple[Any, ...], int] = {}
+        self._seen_threads: dict[tuple[Any, Any], ThreadSpans] = {}
+        self._async_marks = AsyncMarks()
+
+    def read(self, events: Iterable[Any]) -> None:
+        """Take all events of the file. What cannot be used is counted and left out."""
+        for index, event in enumerate(events):
+            if event == {}:
+                continue  # stands behind the last comma in many files
+            try:
+                self._read(event)
+            except _UnusableError as error:
+                self.findings.leave_out(str(error), _in_words(index, event))
+        async_columns, unmatched_ends = self._async_marks.match(self.scopes)
+        self.findings.unmatched_ends += unmatched_ends
+        for pid, columns in async_columns.items():
+            self.processes[pid].async_columns = columns
+            self._counted(columns.events)
+
+    def sequences(self, thread: ThreadSpans) -> list[EventColumns]:
+        """The thread's events; more than one sequence when complete spans overlap in part."""
+        matched = match_marks(thread.marks, self.scopes)
+        self.findings.unmatched_ends += matched.unmatched_ends
+        self.findings.ended_early += matched.ended_early
+        if not thread.complete.begins:
+            # The order of the file says more about equal times than times do.
+            return [self._counted(matched.events)]
+        add_matched(thread.complete, matched.events)
+        first, *overlapping = (self._counted(events) for events in nest(thread.complete))
+        self.findings.overlapping += sum(events.kinds.count(BEGIN) for events in overlapping)
+        return [first, *overlapping]
+
+    def _read(self, event: Any) -> None:
+        phase = event.get("ph") if isinstance(event, dict) else None
+        match phase:
+            case "X":
+                self._read_complete(event)
+            case "B" | "E":
+                self._read_mark(event, BEGIN if phase == "B" else END)
+            case "b" | "e" | "S" | "F":
+                self._read_async(event, phase)
+            case "M":
+                self._read_metadata(event)
+            case str():
+                self.findings.other_kinds[_OTHER_KINDS.get(phase) or f"unknown ({fit(phase[:10])!r})"] += 1
+            case _:
+                raise _UnusableError("it is no object with a phase, 'ph'")
+
+    def _counted(self, events: EventColumns) -> EventColumns:
+        begun, ended = events.kinds.count(BEGIN), events.kinds.count(END)
+        self.findings.spans += begun
+        self.findings.unfinished += begun - ended
+        return events
+
+    def _read_complete(self, event: dict[str, Any]) -> None:
+        begin_us = _microseconds(event, "ts")
+        begin_ns, end_ns = _nanoseconds(begin_us), UNFINISHED
+        if "dur" in event:
+            duration_us = _microseconds(event, "dur")
+            if duration_us < 0:
+                raise _UnusableError("its duration, 'dur', is below 0")
+            # The sum is rounded, not its parts, so that rounding never makes nested spans overlap.
+            end_ns = _nanoseconds(begin_us + duration_us)
+        self._thread(event).complete.append(begin_ns, end_ns, self._scope(event))
+
+    def _read_mark(self, event: dict[str, Any], kind: int) -> None:
+        ticks = _nanoseconds(_microseconds(event, "ts"))
+        self._thread(event).marks.append(ticks, kind, self._scope(event))
+
+    def _read_async(self, event: dict[str, Any], phase: str) -> None:
+        ticks = _nanoseconds(_microseconds(event, "ts"))
+        pid = _pid(event)
+        self.processes[pid]  # in the order of the file
+        kind = BEGIN if phase in "bS" else END
+        self._async_marks.append(ticks, kind, self._scope(event), _async_key(event, phase, pid), pid)
+
+    def _read_metadata(self, event: dict[str, Any]) -> None:
+        args = event.get("args")
+        if not isinstance(args, dict):
+            return
+        match event.get("name"):
+            case "process_name":
+                self.processes[_pid(event)].name = self._fit(text_of(args.get("name")))
+            case "process_labels":
+                self.processes[_pid(event)].labels = self._fit(text_of(args.get("labels")))
+            case "thread_name":
+                self._thread(event).name = self._fit(text_of(args.get("name")))
+
+    def _thread(self, event: dict[str, Any]) -> ThreadSpans:
+        """The thread of the event. Most events are of one that is known: its ids are looked at only when it is new."""
+        key = event.get("pid"), event.get("tid")
+        try:
+            return self._seen_threads[key]
+        except KeyError:
+            thread = self._seen_threads[key] = self._new_thread(event)
+        except TypeError:  # ids that are lists or objects
+            thread = self._new_thread(event)
+        return thread
+
+    def _new_thread(self, event: dict[str, Any]) -> ThreadSpans:
+        pid = _pid(event)
+        tid = event.get("tid")
+        return self.processes[pid].threads[pid if tid is None else id_of(tid)]
+
+    def _scope(self, event: dict[str, Any]) -> int:
+        """The code of the event's scope. Most events repeat one: its text is looked at only when it is new."""
+        name, category, args = text_of(event.get("name")), text_of(event.get("cat")), event.get("args")
+        source = None
+        if args:
+            self.findings.with_arguments += 1
+            source = _source_of_args(args)
+        key = (name, category, source)
+        code = self._seen_scopes.get(key)
+        if code is None:
+            filename, line = source or _source_of_name(name)
+            scope = Scope(self._fit(name), self._fit(category), self._fit(filename), line)
+            code = self._scope_codes.setdefault(scope, len(self.scopes))
+            if code == len(self.scopes):
+                self.scopes.append(scope)
+            self._seen_scopes[key] = code
+        return code
+
+    def _fit(self, text: str) -> str:
+        fitting = fit(text)
+        self.findings.altered_texts += fitting != text
+        return fitting
+
+
+def as_arrays(
+    events: EventColumns,
+) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.uint8], npt.NDArray[np.int32]]:
+    """Ticks, kinds and scopes as numpy arrays over the same memory."""
+    return np.asarray(events.ticks), np.asarray(events.kinds), np.asarray(events.scopes)
+
+
+def _microseconds(event: dict[str, Any], key: str) -> int | Decimal:
+    value = event.get(key)
+    if isinstance(value, str):
+        with suppress(ArithmeticError):
+            value = Decimal(value)
+    if type(value) is Decimal and value.is_finite():
+        if value.adjusted() > _MOST_DIGITS:  # before it is computed with, which takes long for 1e999999
+            raise _UnusableError(_TOO_FAR)
+        return value
+    if type(value) is int:
+        return value
+    raise _UnusableError(f"{key!r} is no number of microseconds")
+
+
+def _nanoseconds(microseconds: int | Decimal) -> int:
+    nanoseconds = round(microseconds * 1000)
+    if not _EARLIEST_NS < nanoseconds < _LATEST_NS:
+        raise _UnusableError(_TOO_FAR)
+    return nanoseconds
+
+
+def _async_key(event: dict[str, Any], phase: str, pid: str) -> Key:
+    category, scope = text_of(event.get("cat")), text_of(event.get("scope"))
+    if phase in "SF":
+        return ("by name", pid, category, text_of(event.get("id")), text_of(event.get("name")))
+    id2 = event.get("id2")
+    if isinstance(id2, dict) and "global" in id2:
+        return ("global", category, scope, text_of(id2["global"]))
+    local_id = id2.get("local") if isinstance(id2, dict) else event.get("id")
+    return ("local", pid, category, scope, text_of(local_id))
+
+
+def _pid(event: dict[str, Any]) -> str:
+    pid = event.get("pid")
+    return "0" if pid is None else id_of(pid)
+
+
+def _source_of_args(args: Any) -> tuple[str, int] | None:
+    if not isinstance(args, dict):
+        return None
+    filename = next((args[key] for key in _FILENAME_ARGS if isinstance(args.get(key), str)), None)
+    line = next((args[key] for key in _LINE_ARGS if type(args.get(key)) is int), 0)
+    return None if filename is None else (filename, line if 0 <= line < 1 << 32 else 0)
+
+
+def _source_of_name(name: str) -> tuple[str, int]:
+    """File and line from a name as viztracer writes them: `function (file.py:12)`."""
+    source = _SOURCE_IN_NAME.search(name)
+    return (source["filename"], int(source["line"])) if source else ("", 0)
+
+
+def _in_words(index: int, event: Any) -> str:
+    """An event, so that it can be found in the file."""
+    name = event.get("name") if isinstance(event, dict) else event
+    return f"event {index}" if name is None else f"event {index}, {fit(text_of(name))[:60]!r}"
