@@ -62,10 +62,14 @@ class HistoryMoved(Exception):
         self.process_ids = process_ids
 
 
-_GROW = sa.update(histories).where(
-    *(histories.c[name] == sa.bindparam(f"old_{name}") for name in ("process_id", "insert_time", "first_segment")),
-    histories.c.nb_segments == sa.bindparam("old_nb_segments"),
-).values({column.name: sa.bindparam(column.name) for column in histories.columns})
+_GROW = (
+    sa.update(histories)
+    .where(
+        *(histories.c[name] == sa.bindparam(f"old_{name}") for name in ("process_id", "insert_time", "first_segment")),
+        histories.c.nb_segments == sa.bindparam("old_nb_segments"),
+    )
+    .values({column.name: sa.bindparam(column.name) for column in histories.columns})
+)
 _INSERT = {table.name: sa.insert(table) for table in (segments, rollups)}
 """Statements of every upload: made once, as that takes longer than they do."""
 
