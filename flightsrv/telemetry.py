@@ -9,7 +9,9 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from udtf.lake import schemas
 from udtf.lake.block_format import FORMAT, AsyncColumns, Events
@@ -174,12 +176,11 @@ def _event_lists(given: Sequence[Events | None], event: pa.StructType) -> pa.Lis
         return pa.nulls(len(given), pa.list_(event))
     first_scopes = np.cumsum([0, *(len(part.scope_table) for part in parts[:-1])])
     scopes = np.concatenate([part.scopes + first for part, first in zip(parts, first_scopes, strict=True)])
+    table, code_of = _distinct(pa.concat_arrays([part.scope_table for part in parts]))
     columns = [
         pa.array(np.concatenate([part.ticks for part in parts])),
         pa.array(np.concatenate([part.kinds for part in parts])),
-        pa.DictionaryArray.from_arrays(
-            pa.array(scopes.astype(np.int32)), pa.concat_arrays([part.scope_table for part in parts])
-        ),
+        pa.DictionaryArray.from_arrays(pa.array(code_of[scopes]), table),
     ]
     tasks = [part.async_columns for part in parts if part.async_columns is not None]
     if tasks:
@@ -219,3 +220,16 @@ def _slice(events: Events, begin: int, end: int) -> Events:
         columns
         and AsyncColumns(columns.span_ids[begin:end], columns.parent_span_ids[begin:end], columns.depths[begin:end]),
     )
+
+
+def _distinct(scopes: pa.StructArray) -> tuple[pa.StructArray, npt.NDArray[np.int32]]:
+    """Each scope once, and where each of those given is among them."""
+    columns = scopes.flatten()
+    texts = [column for column in columns if pa.types.is_string(column.type)]
+    numbers = [column for column in columns if not pa.types.is_string(column.type)]
+    numbers += [pc.binary_length(text) for text in texts]
+    # With the length of each text, so that no two scopes have the same key.
+    keys = pc.binary_join_element_wise(*texts, *(number.cast(pa.utf8()) for number in numbers), "\0")
+    codes = keys.dictionary_encode().indices.to_numpy()
+    _, first = np.unique(codes, return_index=True)
+    return scopes.take(pa.array(first)), codes

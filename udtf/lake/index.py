@@ -197,7 +197,7 @@ def _join_runs(parts: Sequence[Runs]) -> Runs:
     return Runs(*(np.concatenate(column) for column in columns))
 
 
-def encode_lists(columns: dict[str, pa.Array]) -> bytes:
+def encode_lists(columns: dict[str, pa.Array], compression: str | None = "lz4") -> bytes:
     """Arrays of any length as an Arrow IPC stream of one row of lists."""
     lists = {
         name: pa.ListArray.from_arrays(pa.array([0, len(column)], pa.int32()), column)
@@ -206,7 +206,7 @@ def encode_lists(columns: dict[str, pa.Array]) -> bytes:
     batch = pa.record_batch(lists)
     sink = pa.BufferOutputStream()
     with pa.ipc.new_stream(
-        sink, batch.schema, options=pa.ipc.IpcWriteOptions(compression="lz4", use_threads=False)
+        sink, batch.schema, options=pa.ipc.IpcWriteOptions(compression=compression, use_threads=False)
     ) as writer:
         writer.write_batch(batch)
     data: bytes = sink.getvalue().to_pybytes()

@@ -1,21 +1,32 @@
-"""The bytes of a segment in the object store: for each kind of telemetry an Arrow IPC stream of one record batch.
+"""The bytes of a segment in the object store: for each kind of telemetry the columns of its events.
 
-Rows are events, block after block as the segment's index has them. What is stored has been checked when it came in, so
-a reader compares the hash and trusts the rest.
+Rows are events, block after block as the segment's index has them. Integers are shrunk (`integers.py`) and not
+compressed, everything else is compressed. What is stored has been checked when it came in, so a reader compares the
+hash and trusts the rest.
 """
 
 import pyarrow as pa
 
 from udtf.errors import CorruptData
 from udtf.lake.events import SCOPE, Events, to_batch
+from udtf.lake.index import decode_lists, encode_lists
+from udtf.lake.integers import restore, shrink
 from udtf.lake.metadata import SegmentRow
 from udtf.lake.scopes import hashed
 from udtf.lake.sealed import digest, join_parts, split_parts
 
+_SCHEMA, _INTEGERS, _OTHERS = "schema", "integers", "others"
+
 
 def encode_segment(events: dict[str, Events]) -> bytes:
     """The bytes of a segment, from its events by kind."""
-    return join_parts({kind: _encode(to_batch(part.with_used_scopes())) for kind, part in events.items()})
+    return join_parts(
+        {
+            f"{kind}/{name}": part
+            for kind, of_kind in events.items()
+            for name, part in _encode(to_batch(of_kind.with_used_scopes())).items()
+        }
+    )
 
 
 def content_hash(data: bytes) -> str:
@@ -34,7 +45,8 @@ def decode_segment(data: bytes, row: SegmentRow, kind: str) -> Events:
             f"segment {row.first_segment} of process {row.process_id} is damaged: its {len(data)} bytes do not have "
             "the hash of those that were acknowledged"
         )
-    batch = pa.ipc.open_stream(split_parts(data)[kind]).read_next_batch()
+    parts = split_parts(data)
+    batch = _decode({name: parts[f"{kind}/{name}"] for name in (_SCHEMA, _INTEGERS, _OTHERS)})
     if SCOPE not in batch.schema.names:
         return Events(batch)
     position = batch.schema.get_field_index(SCOPE)
@@ -42,11 +54,38 @@ def decode_segment(data: bytes, row: SegmentRow, kind: str) -> Events:
     return Events(batch.set_column(position, SCOPE, scope.indices), hashed(scope.dictionary))
 
 
-def _encode(batch: pa.RecordBatch) -> bytes:
-    sink = pa.BufferOutputStream()
-    with pa.ipc.new_stream(
-        sink, batch.schema, options=pa.ipc.IpcWriteOptions(compression="lz4", use_threads=False)
-    ) as writer:
-        writer.write_batch(batch)
-    data: bytes = sink.getvalue().to_pybytes()
-    return data
+def _encode(batch: pa.RecordBatch) -> dict[str, bytes]:
+    integers: dict[str, pa.Array] = {}
+    others: dict[str, pa.Array] = {}
+    for name, column in zip(batch.schema.names, batch.columns, strict=True):
+        if pa.types.is_dictionary(column.type):
+            others[name] = column.dictionary
+            column = column.indices
+        if pa.types.is_integer(column.type) and column.null_count == 0:
+            integers |= {f"{name}.{part}": values for part, values in shrink(column).items()}
+        else:
+            others[name] = column
+    return {
+        _SCHEMA: batch.schema.serialize().to_pybytes(),
+        _INTEGERS: encode_lists(integers, compression=None),
+        _OTHERS: encode_lists(others),
+    }
+
+
+def _decode(parts: dict[str, memoryview]) -> pa.RecordBatch:
+    schema = pa.ipc.read_schema(pa.py_buffer(parts[_SCHEMA]))
+    integers: dict[str, dict[str, pa.Array]] = {}
+    for name, values in decode_lists(parts[_INTEGERS]).items():
+        column, _, part = name.rpartition(".")
+        integers.setdefault(column, {})[part] = values
+    others = decode_lists(parts[_OTHERS])
+
+    def column_of(field: pa.Field) -> pa.Array:
+        if field.name not in integers:
+            return others[field.name]
+        if pa.types.is_dictionary(field.type):
+            codes = restore(integers[field.name], field.type.index_type)
+            return pa.DictionaryArray.from_arrays(codes, others[field.name])
+        return restore(integers[field.name], field.type)
+
+    return pa.record_batch([column_of(field) for field in schema], schema=schema)
