@@ -19,7 +19,7 @@ from pathlib import Path
 import flightsrv
 import udtf
 from benchmarks.recordings import WARM_UP, Recording
-from flightsrv.tracing.sinks import LakeSink
+from udtf.lake.lake import Lake
 
 WARM_UP_ID = "warm-up"
 DATABASE = "metadata.db"
@@ -79,12 +79,12 @@ def _version() -> str:
 
 
 def _make(folder: Path, recording: Recording) -> None:
-    sink = LakeSink(str(folder))
+    lake = Lake.open(str(folder))
     try:
         for table, batch in chain(WARM_UP.uploads_as(WARM_UP_ID), recording.uploads()):
-            sink.send(table, batch)
+            lake.ingest(table, batch)
     finally:
-        sink.close()
+        lake.close()
 
 
 def _copy(source: str, copy: str) -> None:

@@ -12,12 +12,9 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from flightsrv import tracing
-
-if TYPE_CHECKING:
-    import pyarrow as pa
 
 SPANS = 2000
 """In one run."""
@@ -34,7 +31,7 @@ _IMPORT = "import time; t = time.perf_counter_ns(); import flightsrv.tracing; pr
 class _Nowhere:
     """Takes telemetry and forgets it."""
 
-    def send(self, table: str, batch: "pa.RecordBatch") -> None:
+    def send(self, uploads: bytes) -> None:
         pass
 
     def close(self) -> None:
@@ -120,7 +117,7 @@ def _span_ns(run: Callable[[], None], baseline: Callable[[], None]) -> float:
 
 def _dropped_percent() -> float:
     """Of spans that follow one another as fast as they can, for about a second."""
-    with tracing.start(sink=_Nowhere(), settings=tracing.Settings(stop_timeout_s=60.0)) as session:
+    with tracing.start(sink=_Nowhere, settings=tracing.Settings(stop_timeout_s=60.0)) as session:
         tracing.flush()
         for _ in range(BURST_RUNS):
             _spans()
@@ -142,7 +139,7 @@ def _figure(name: str, value: float, unit: str, budget: float) -> dict[str, Any]
 def measure() -> list[dict[str, Any]]:
     """Figures with name, value, unit, budget, and whether it holds."""
     figures = [_figure("span, nothing recorded", _span_ns(_spans, _empty_loop), "ns", IDLE_BUDGET_NS)]
-    with tracing.start(sink=_Nowhere(), settings=tracing.Settings(send_every_s=3600.0)):
+    with tracing.start(sink=_Nowhere, settings=tracing.Settings(send_every_s=3600.0)):
         for name, run, baseline in (
             ("span", _spans, _empty_loop),
             ("span, four nested", _nested_spans, _empty_loop),

@@ -1,17 +1,13 @@
 """A program that does nothing but record spans, and prints what that costs: `python -m benchmarks.traced_program RUNS`
 
 One line per run, in nanoseconds per span: processor time of the recording thread, time on the clock, and processor
-time with all that the sender does behind it (which encodes blocks, and here hands them to nobody).
+time with all that the sender does behind it (which encodes uploads, and here hands them to nobody).
 """
 
 import sys
 import time
-from typing import TYPE_CHECKING
 
 from flightsrv import tracing
-
-if TYPE_CHECKING:
-    import pyarrow as pa
 
 SPANS = 40_000
 """Spans in a run: fewer than a thread's buffer holds, because one that is dropped costs nothing."""
@@ -20,7 +16,7 @@ SPANS = 40_000
 class Nowhere:
     """Takes telemetry and forgets it."""
 
-    def send(self, table: str, batch: "pa.RecordBatch") -> None:
+    def send(self, uploads: bytes) -> None:
         pass
 
     def close(self) -> None:
@@ -43,8 +39,8 @@ def record_spans() -> tuple[float, float, float]:
 
 
 def main(runs: int) -> None:
-    with tracing.start(sink=Nowhere()) as session:
-        record_spans()  # the sender imports what it needs
+    with tracing.start(sink=Nowhere) as session:
+        record_spans()
         for _ in range(runs):
             print(*record_spans())
         if session.statistics().dropped_spans:

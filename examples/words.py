@@ -37,7 +37,7 @@ async def ask_often() -> None:
 
 
 def main() -> None:
-    session = tracing.start(os.environ.get("FLIGHTSRV_URL", "grpc://127.0.0.1:50051"))
+    session = tracing.start(os.environ.get("FLIGHTSRV_TRACE_TO", "http://127.0.0.1:8080"))
     with session, ThreadPoolExecutor(4, thread_name_prefix="counter") as pool:
         counts = [pool.submit(count, path) for path in Path(os.__file__).parent.glob("*.py")]
         asyncio.run(ask_often())

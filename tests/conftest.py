@@ -1,5 +1,8 @@
 """The fixtures of all tests, by topic."""
 
+from collections.abc import Iterator
+
+import pytest
 from hypothesis import HealthCheck, settings
 
 pytest_plugins = [
@@ -14,3 +17,11 @@ pytest_plugins = [
 # How long an example takes is the machine's affair.
 settings.register_profile("machine", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("machine")
+
+
+@pytest.fixture(autouse=True, scope="session")
+def spool(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Where programs that are traced keep what they cannot send."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("FLIGHTSRV_SPOOL", str(tmp_path_factory.mktemp("spool")))
+        yield

@@ -18,6 +18,7 @@ from flightsrv.client.errors import (
     NotFound,
     PermissionDenied,
     ServerFailed,
+    TooMuch,
     Unauthenticated,
     Unavailable,
 )
@@ -37,6 +38,7 @@ __all__ = [
     "QueryStream",
     "ServerFailed",
     "Tls",
+    "TooMuch",
     "Trace",
     "TraceProgress",
     "TraceResult",

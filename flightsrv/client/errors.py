@@ -1,7 +1,8 @@
 """What can go wrong for a caller of the client.
 
     FlightsrvError
-    ├── InvalidRequest      the caller's mistake: a statement, an argument, a time, an address, or it asks for too much
+    ├── InvalidRequest      the caller's mistake: a statement, an argument, a time, an address
+    │   └── TooMuch             it asks for, or brings, more than the server has room for
     ├── NotFound            the server has no such thing
     ├── Unauthenticated     the server does not know the token
     │   └── PermissionDenied    it does, and does not let its owner do this
@@ -28,6 +29,10 @@ class FlightsrvError(Exception):
 
 class InvalidRequest(FlightsrvError):
     """What was asked has no meaning; it would fail in the same way again."""
+
+
+class TooMuch(InvalidRequest):
+    """More was asked for, or brought, than the server may take, or than it has room for."""
 
 
 class NotFound(FlightsrvError):
@@ -71,6 +76,9 @@ _TRANSLATIONS: tuple[tuple[type[Exception], type[FlightsrvError]], ...] = (
 _ALREADY_EXISTS = "Flight returned already exists error"
 """Of the status ALREADY_EXISTS, for which pyarrow has no class."""
 
+_RESOURCE_EXHAUSTED = ("Flight returned resource exhausted error", "gRPC returned resource exhausted error")
+"""Of the status RESOURCE_EXHAUSTED, which has that of INVALID_ARGUMENT."""
+
 _TRANSPORT_PREFIX = re.compile(
     r"^(Unknown: )?(Flight|gRPC) (returned [\w -]+|cancelled call|RPC failed),? with message: "
     r"(failed to connect to all addresses; last error: .*?(?=Failed to connect))?"
@@ -101,6 +109,8 @@ def _translate(error: Exception) -> FlightsrvError:
     ours = next((ours for theirs, ours in _TRANSLATIONS if isinstance(error, theirs)), ServerFailed)
     if text.removeprefix("Unknown: ").startswith(_ALREADY_EXISTS):
         ours = InvalidRequest
+    if text.startswith(_RESOURCE_EXHAUSTED):
+        ours = TooMuch
     message = _TRANSPORT_SUFFIX.sub("", _TRANSPORT_PREFIX.sub("", text)).strip()
     if message == "CANCELLED":
         message = "the call was cancelled, or this client neither read nor sent for too long"

@@ -8,7 +8,9 @@ from pathlib import Path
 
 import pyarrow as pa
 
+from flightsrv.telemetry import processes_batch, streams_batch
 from flightsrv.tracing import Sink
+from flightsrv.uploads import decode_uploads
 
 _ENTRIES = pa.schema([pa.field("table", pa.utf8(), nullable=False), pa.field("rows", pa.binary(), nullable=False)])
 
@@ -21,8 +23,19 @@ class LedgerSink:
         self._sink = sink
         self._entries = pa.ipc.new_stream(str(path), _ENTRIES)
 
-    def send(self, table: str, batch: pa.RecordBatch) -> None:
-        self._sink.send(table, batch)
+    def send(self, uploads: bytes) -> None:
+        """As `tracing.Sink` has it."""
+        self._sink.send(uploads)
+        decoded = decode_uploads(uploads)
+        for table, batch in (
+            ("processes", processes_batch(decoded.processes)),
+            ("streams", streams_batch(decoded.streams)),
+            ("blocks", decoded.blocks),
+        ):
+            if batch.num_rows:
+                self._add(table, batch)
+
+    def _add(self, table: str, batch: pa.RecordBatch) -> None:
         rows = pa.BufferOutputStream()
         with pa.ipc.new_stream(rows, batch.schema) as writer:
             writer.write_batch(batch)

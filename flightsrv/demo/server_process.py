@@ -1,5 +1,6 @@
 """A server in a process of its own, for as long as it is needed."""
 
+import re
 import subprocess
 import sys
 import tempfile
@@ -14,13 +15,16 @@ STOP_SECONDS = 45.0
 """A little longer than a server waits for its calls to end."""
 
 _ANNOUNCEMENT = "listening on "
+_PAGE = r"page on (http://\S+)"
+"""In the log, before the announcement."""
 
 
 @dataclass(frozen=True)
 class ServerProcess:
-    """A server that listens at `url`."""
+    """A server that listens at `url`, and at `http_url` for telemetry and browsers."""
 
     url: str
+    http_url: str
     process: "subprocess.Popen[str]"
 
 
@@ -36,15 +40,18 @@ def serve_lake(lake: Path) -> Iterator[ServerProcess]:
         ServerDidNotStartError: it ended early, or said nothing for a minute.
     """
     command = [sys.executable, "-m", "flightsrv", "serve", "--lake", str(lake), "--host", "127.0.0.1", "--port", "0"]
+    command += ["--http-port", "0"]
     with tempfile.TemporaryFile("w+", encoding="utf-8", errors="replace") as log:
         # In a session of its own, Ctrl-C reaches this program alone, which still has something to send then.
         process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=log, text=True, start_new_session=True)
         try:
             line = _first_line(process)
-            if not line.startswith(_ANNOUNCEMENT):
-                log.seek(0)
-                raise ServerDidNotStartError(f"the server did not start: {log.read()[-1000:].strip()}")
-            yield ServerProcess(line.removeprefix(_ANNOUNCEMENT).strip(), process)
+            log.seek(0)
+            said = log.read()
+            page = re.search(_PAGE, said)
+            if not line.startswith(_ANNOUNCEMENT) or page is None:
+                raise ServerDidNotStartError(f"the server did not start: {said[-1000:].strip()}")
+            yield ServerProcess(line.removeprefix(_ANNOUNCEMENT).strip(), page[1], process)
         finally:
             _stop(process)
 

@@ -13,7 +13,7 @@ from flightsrv.client import QueryClient, connect
 from flightsrv.demo.archive import ArchiveReport, archive_standard_library
 from flightsrv.demo.ledger import LedgerSink
 from flightsrv.demo.server_process import serve_lake
-from flightsrv.tracing.sinks import FlightSink
+from flightsrv.tracing.http import HttpSink, Receiver
 
 SEND_SECONDS = 60.0
 """Longest that the end of the recording may take."""
@@ -66,7 +66,7 @@ def run_demo(options: DemoOptions, tell: Tell) -> None:
         tell(f"Starting a server on the lake {lake}")
         with serve_lake(Path(lake)) as server:
             tell(f"  it listens at {server.url}")
-            process_id = _record(server.url, options, tell)
+            process_id = _record(server.http_url, options, tell)
             with connect(server.url) as client:
                 _write_trace(client, process_id, options.output, tell)
                 _query(client, process_id, tell)
@@ -85,10 +85,10 @@ def _folder(lake: Path | None) -> "tempfile.TemporaryDirectory[str] | nullcontex
 def _record(url: str, options: DemoOptions, tell: Tell) -> str:
     """Run the program under tracing; returns its process id."""
     tell("Recording a program that indexes, compresses, hashes and stores Python's standard library")
-    sink: tracing.Sink = FlightSink(url)
+    sink: tracing.Sink = HttpSink(Receiver(url))
     if options.ledger is not None:
         sink = LedgerSink(sink, options.ledger)
-    session = tracing.start(sink=sink, settings=_SETTINGS)
+    session = tracing.start(sink=lambda: sink, settings=_SETTINGS)
     try:
         with _timed() as recording:
             report = archive_standard_library(options.min_spans)

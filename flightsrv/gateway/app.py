@@ -30,6 +30,8 @@ from flightsrv.gateway.ranges import ranges_router
 from flightsrv.gateway.reading import TraceReader
 from flightsrv.gateway.threads import threads_router
 from flightsrv.gateway.traces import traces_router
+from flightsrv.gateway.uploads import MAX_UPLOADS_BYTES, uploads_router
+from flightsrv.gateway.uploads import PATH as UPLOADS_PATH
 
 PAGE = Path(__file__).with_name("page")
 _PAGES = {"/": "index.html", "/docs": "docs.html"}
@@ -83,7 +85,7 @@ def create_app(
     )
     # The first one is the innermost.
     app.add_middleware(CompressTexts)
-    app.add_middleware(LimitBodies)
+    app.add_middleware(LimitBodies, larger={UPLOADS_PATH: MAX_UPLOADS_BYTES})
     app.add_middleware(RefuseOtherSites, host_names=host_names)
     app.add_middleware(MeasureRequests, metrics=metrics)
     app.add_middleware(AnswerHead)
@@ -95,6 +97,7 @@ def create_app(
     app.include_router(open_spans_router(callers))
     app.include_router(ranges_router())
     app.include_router(traces_router(callers, TraceReader(max_traces), metrics))
+    app.include_router(uploads_router(callers))
     app.include_router(health_router(client, metrics))
     settings = PageSettings(perfetto_ui=perfetto_ui, bundled_ui=None, version=__version__)
     if perfetto_ui == BUNDLED or has_bundled_ui():

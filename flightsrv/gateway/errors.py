@@ -49,6 +49,7 @@ _STATUS: dict[type[FlightsrvError], int] = {
 _PHRASES = {
     400: "An argument is wrong",
     404: "There is no such process",
+    411: "The length of the body is missing",
     413: "The body is too large",
     422: "The request is malformed",
 }

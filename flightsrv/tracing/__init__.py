@@ -2,7 +2,7 @@
 
     from flightsrv import tracing
 
-    with tracing.start("grpc://127.0.0.1:50051"):
+    with tracing.start("http://127.0.0.1:8080"):
         with tracing.span("parse"):
             ...
 
@@ -15,16 +15,25 @@
 Libraries may instrument themselves freely: while no application has called `start`, spans do nothing. Nothing here
 raises into the program or makes it wait: what cannot be kept is dropped, counted, and reported.
 
-The way of a span: `recorder` (in the thread that records) -> `buffers` -> `sender` (background) -> `outbox` (blocks)
--> `sinks`. Importing this needs the standard library only.
+The way of a span: `recorder` (in the thread that records) -> `buffers` -> `sender` (background) -> `outbox`, which has
+`uploads` made -> `http`, or the `spool` on disk. All of it needs the standard library only.
 """
 
 from flightsrv.tracing.async_spans import AsyncSpan, async_span
 from flightsrv.tracing.decorator import traced
 from flightsrv.tracing.modules import ModuleTracing, trace_modules
 from flightsrv.tracing.recorder import span
-from flightsrv.tracing.session import Session, Settings, Statistics, flush, start, statistics, stop
-from flightsrv.tracing.sinks import RefusedError, Sink
+from flightsrv.tracing.session import (
+    Session,
+    Settings,
+    Statistics,
+    flush,
+    start,
+    start_in_spawned_child,
+    statistics,
+    stop,
+)
+from flightsrv.tracing.sinks import RefusedError, Sink, SinkFactory
 
 __all__ = [
     "AsyncSpan",
@@ -33,6 +42,7 @@ __all__ = [
     "Session",
     "Settings",
     "Sink",
+    "SinkFactory",
     "Statistics",
     "async_span",
     "flush",
@@ -43,3 +53,5 @@ __all__ = [
     "trace_modules",
     "traced",
 ]
+
+start_in_spawned_child()

@@ -37,7 +37,7 @@ class AsyncSpan:
         if len(events) >= buffer.roomy_length and not buffer.accepts_another():
             return
         parent = _current.get()
-        if parent is not None and parent._recorder is recorder:
+        if parent is not None and parent._recorder is recorder and parent.span_id >= recorder.first_span_id:
             parent_span_id, depth = parent.span_id, parent.depth + 1
         else:
             parent_span_id = depth = 0
@@ -54,10 +54,11 @@ class AsyncSpan:
         buffer, recorder = self._buffer, self._recorder
         if buffer is None or recorder is None:
             return
-        event = (recorder.now(), -self._code, self.span_id, self.parent_span_id, self.depth)
         self._buffer = None
-        events = buffer.events
-        events += event
+        if self.span_id >= recorder.first_span_id:
+            event = (recorder.now(), -self._code, self.span_id, self.parent_span_id, self.depth)
+            events = buffer.events
+            events += event
         try:
             _current.reset(self._token)
         except ValueError:
@@ -71,6 +72,11 @@ class AsyncSpan:
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
         self.end()
+
+
+def next_span_id() -> int:
+    """An id that no span has had, smaller than those of all later spans."""
+    return next(_span_ids)
 
 
 _current: ContextVar[AsyncSpan | None] = ContextVar("flightsrv_async_span", default=None)

@@ -3,15 +3,14 @@
 A thread alone adds to its lists, always a whole event with one `+=`; the sender alone removes, from the front.
 Either is one step for the interpreter, so no lock is needed, and nothing here can block.
 
-`recorder` fills these buffers, `outbox` makes blocks of what it takes from them.
+`recorder` fills these buffers, `outbox` makes uploads of what it takes from them.
 """
 
 import math
 import threading
 import weakref
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
-from typing import ClassVar
+from typing import ClassVar, NamedTuple
 
 THREAD_EVENT_WIDTH = 2
 """Integers of a thread event: ticks, and the scope's code, which is negated for an end."""
@@ -40,12 +39,11 @@ class Owner:
     __slots__ = ("__weakref__",)
 
 
-@dataclass(frozen=True)
-class BufferSettings:
+class BufferSettings(NamedTuple):
     """What all buffers of a recorder share.
 
     `capacity_spans` is how many spans a buffer has room for by itself, `reserve_spans` how many more all of them have
-    together; `wake_sender` must not block.
+    together; `wake_sender` must neither block nor raise.
     """
 
     capacity_spans: int
@@ -78,6 +76,10 @@ class Reserve:
     def give_back(self, loans: int) -> None:
         """Give back what was borrowed so many times."""
         del self._loans[:loans]
+
+    def give_back_all(self) -> None:
+        """Forget all loans: the buffers that had them are gone."""
+        self._loans.clear()
 
 
 class Buffer:
@@ -132,6 +134,10 @@ class Buffer:
     def close(self) -> None:
         """Refuse spans, until opened."""
         self.roomy_length = self._capacity = 0
+
+    def alert_at_first(self) -> None:
+        """Have the first span wake the sender, which may not have been started yet."""
+        self.roomy_length = 0
 
     def accepts_another(self) -> bool:
         """For a buffer that is no longer roomy: whether one more span may begin; if not, it is counted."""
@@ -265,8 +271,16 @@ class Threads(threading.local):
     async_spans: AsyncBuffer | Nowhere = _NOWHERE
 
     def __init__(self, settings: BufferSettings, reserve: Reserve, register: Callable[[Buffer, Buffer], None]) -> None:
+        self._make = (settings, reserve, register)
+        self.renew()
+
+    def renew(self) -> None:
+        """Give the calling thread new buffers. Spans that are open on it stay as those that were refused: their ends
+        are left out."""
+        settings, reserve, register = self._make
         self._owner = Owner()
         spans = ThreadBuffer(settings, reserve, self._owner)
+        spans.open_codes += (-abs(code) for code in self.spans.open_codes[1:])
         async_spans = AsyncBuffer(settings, reserve, self._owner)
         register(spans, async_spans)
         self.spans = spans

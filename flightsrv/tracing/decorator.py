@@ -1,7 +1,6 @@
 """`traced`: every run of a function is a span."""
 
 import functools
-import inspect
 from collections.abc import AsyncGenerator, Callable, Generator
 from contextlib import AbstractContextManager
 from typing import Any, TypeVar, cast, overload
@@ -34,6 +33,9 @@ def traced(
 
 
 def _traced(function: FunctionT, name: str | None) -> FunctionT:
+    # Here, because it is large, and programs may well do without it.
+    import inspect
+
     place = _Place(function, name)
     if inspect.isasyncgenfunction(function):
         wrapper = _trace_async_generator(function, place)
@@ -50,6 +52,8 @@ class _Place:
     """A function's place in the source, and its span with the recorder that was asked last."""
 
     def __init__(self, function: Callable[..., Any], name: str | None) -> None:
+        import inspect
+
         code = getattr(inspect.unwrap(function), "__code__", None)
         self._scope = Scope(
             sendable(name or getattr(function, "__qualname__", repr(function))),

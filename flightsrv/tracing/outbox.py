@@ -1,86 +1,109 @@
-"""What waits to be sent: buffers turned into blocks, kept in order until a sink has taken them.
+"""What waits to be sent: buffers turned into uploads, kept in order until a sink has taken them.
 
-Only the sender's thread is in here. This is the part of the library that needs numpy and pyarrow, so the sender
-imports it when it starts.
+Only the sender's thread is in here.
 """
 
 import logging
 from collections import deque
-from itertools import islice
-from typing import TypeAlias
 
-import numpy as np
-import numpy.typing as npt
-
-from flightsrv.telemetry import (
-    Block,
-    Process,
-    Stream,
-    async_stream,
-    blocks_batch,
-    cut_blocks,
-    processes_batch,
-    streams_batch,
-    thread_stream,
-)
-from flightsrv.tracing.buffers import ASYNC_EVENT_WIDTH, Buffer
+from flightsrv.tracing.buffers import ASYNC_EVENT_WIDTH, FIRST_TICKS, Buffer
+from flightsrv.tracing.process_info import Description
 from flightsrv.tracing.recorder import Recorder
-from flightsrv.tracing.scopes import ScopeTable, sendable
+from flightsrv.tracing.scopes import sendable
 from flightsrv.tracing.sinks import RefusedError, Sink
-from udtf.lake.block_format import BEGIN, END, AsyncColumns, Events, Scope, scope_array
+from flightsrv.tracing.spool import Spool
+from flightsrv.tracing.uploads import Block, Stream, encode_upload
 
-MAX_BATCH_BYTES = 4 << 20
-"""Of blocks: little enough that a buffer which fills up meanwhile is emptied in time."""
-MAX_BLOCK_EVENTS = 1 << 18
-"""Many, for each block takes time: whenever something else than Python works, threads that record get their turn, and
-it takes milliseconds to get it back."""
-MAX_STREAMS_IN_BATCH = 1000
-BLOCK_OVERHEAD_BYTES = 1024
-"""Counted for a block beside its events."""
-
-Integers: TypeAlias = npt.NDArray[np.int64]
+MAX_UPLOAD_EVENTS = 1 << 18
+MAX_UPLOAD_BLOCKS = 1000
+MAX_REQUEST_BYTES = 1 << 20
+"""Of the uploads that are sent together, unless a single one has more."""
+MAX_REQUEST_UPLOADS = 64
 
 _log = logging.getLogger("flightsrv.tracing")
 
 
-class Outbox:
-    """Telemetry of one process on its way, counted in events by what has become of it."""
+class Upload:
+    """An upload that waits: in memory, or in a file of the spool."""
 
-    def __init__(self, process: Process, recorder: Recorder, max_pending_bytes: int) -> None:
+    __slots__ = ("data", "name", "nb_events", "size_bytes")
+
+    def __init__(self, data: bytes, nb_events: int) -> None:
+        self.data: bytes | None = data
+        self.name: str | None = None
+        self.nb_events = nb_events
+        self.size_bytes = len(data)
+
+
+class Outbox:
+    """Telemetry of one process on its way, counted in events by what has become of it.
+
+    What cannot be sent for the moment goes into the spool, if there is one, else it stays in memory; when both are
+    full, buffers stay as they are, and refuse spans once they are full.
+    """
+
+    def __init__(
+        self, process: Description, recorder: Recorder, spool: Spool | None, max_pending_bytes: int, is_safe: bool
+    ) -> None:
+        """`is_safe` puts everything into the spool before it is sent."""
         self.sent_events = 0
         self.refused_events = 0
         self.pending_events = 0
-        self._pending_bytes = 0
+        self.spool = spool
         self._process = process
         self._recorder = recorder
         self._max_pending_bytes = max_pending_bytes
-        self._process_is_sent = False
+        self._is_safe = is_safe
+        self._is_known = False
+        self._memory_bytes = 0
+        self._uploads: deque[Upload] = deque()
         self._streams: dict[str, Stream] = {}
-        self._unsent_streams: dict[str, Stream] = {}
-        self._blocks: deque[tuple[Stream, Block]] = deque()
+
+    @property
+    def spooled_events(self) -> int:
+        """Of those pending, the events that outlive the process."""
+        return sum(upload.nb_events for upload in self._uploads if upload.name is not None)
 
     def collect(self) -> bool:
-        """Empty all buffers into blocks; returns whether it could.
-
-        While too much is pending, buffers stay as they are: what comes later has to wait, and goes if they fill up.
-        """
-        is_congested = self._pending_bytes >= self._max_pending_bytes
+        """Empty all buffers into uploads; returns whether it could."""
+        is_congested = self._memory_bytes >= self._max_pending_bytes
         self._recorder.set_congested(is_congested)
         # All are emptied before any is encoded, so that a thread which records a lot finds room again at once.
-        taken = []
+        taken: list[tuple[Buffer, bool, int, list[list[int]]]] = []
         for buffer in list(self._recorder.buffers):
             # Asked first, so that nothing can come after what is taken.
             is_abandoned = buffer.is_abandoned()
             if not (is_congested and buffer.events):
-                first_ordinal = buffer.taken_events
-                pieces = [np.fromiter(piece, np.int64, len(piece)) for piece in buffer.take()]
-                taken.append((buffer, is_abandoned, first_ordinal, pieces))
+                taken.append((buffer, is_abandoned, buffer.taken_events, list(buffer.take())))
+        blocks: list[Block] = []
+        nb_events = 0
         for buffer, is_abandoned, first_ordinal, pieces in taken:
-            self._add(buffer, first_ordinal, pieces)
+            for block in self._blocks(buffer, first_ordinal, pieces):
+                if nb_events + block.nb_events > MAX_UPLOAD_EVENTS or len(blocks) >= MAX_UPLOAD_BLOCKS:
+                    self._add(blocks, nb_events)
+                    blocks, nb_events = [], 0
+                blocks.append(block)
+                nb_events += block.nb_events
             if is_abandoned:
                 self._recorder.retire(buffer)
                 self._streams.pop(buffer.stream_id, None)
+        if blocks:
+            self._add(blocks, nb_events)
+        if self._is_safe:
+            self.keep()
         return not is_congested
+
+    def keep(self) -> None:
+        """Put into the spool what is in memory, as far as there is room."""
+        if self.spool is None:
+            return
+        for upload in self._uploads:
+            if upload.data is not None:
+                upload.name = self.spool.add(upload.data)
+                if upload.name is None:
+                    return
+                upload.data = None
+                self._memory_bytes -= upload.size_bytes
 
     def send(self, sink: Sink) -> None:
         """Send all that is pending at this moment, in order, and go on to collect meanwhile.
@@ -88,126 +111,93 @@ class Outbox:
         Raises:
             Exception: whatever the sink raised; what it did not take stays.
         """
-        if not self._process_is_sent:
-            sink.send("processes", processes_batch([self._process]))
-            self._process_is_sent = True
-        remaining = len(self._blocks)
-        self._send_streams(sink)
-        while remaining > 0:
-            batch = self._next_batch(remaining)
+        if not self._uploads and not self._is_known:
+            sink.send(encode_upload(self._process, [], self._recorder.scopes))
+        waiting = deque(self._uploads)
+        while waiting:
+            batch = self._next_batch(waiting)
             try:
-                sink.send("blocks", blocks_batch([block for _, block in batch]))
-            except RefusedError:
-                self._send_one_by_one(sink, batch)
-            else:
-                for _ in batch:
-                    self.sent_events += self._drop_first()
-            remaining -= len(batch)
-            self.collect()
-
-    def _send_streams(self, sink: Sink) -> None:
-        while self._unsent_streams:
-            batch = list(islice(self._unsent_streams.values(), MAX_STREAMS_IN_BATCH))
-            try:
-                sink.send("streams", streams_batch(batch))
-            except RefusedError:
-                self._send_streams_one_by_one(sink, batch)
-            for stream in batch:
-                del self._unsent_streams[stream.stream_id]
-
-    def _send_streams_one_by_one(self, sink: Sink, batch: list[Stream]) -> None:
-        """The same for a receiver that may have begun anew; leave out what it still refuses."""
-        sink.send("processes", processes_batch([self._process]))
-        for stream in batch:
-            try:
-                sink.send("streams", streams_batch([stream]))
+                sink.send(b"".join(data for _, data in batch))
             except RefusedError as error:
-                _log.warning("thread %r was refused: %s", stream.properties.get("thread-name"), error)
+                if len(batch) > 1:
+                    self._send_one_by_one(sink, batch)
+                else:
+                    self._refuse(batch[0][0], str(error))
+            else:
+                for upload, _ in batch:
+                    self._count_as_sent(upload)
+            self.collect()
+        self._is_known = True
 
-    def _next_batch(self, max_blocks: int) -> list[tuple[Stream, Block]]:
-        """The blocks that are sent together: one at least, and no more than are handled quickly."""
-        batch: list[tuple[Stream, Block]] = []
+    def _send_one_by_one(self, sink: Sink, batch: list[tuple[Upload, bytes]]) -> None:
+        for upload, data in batch:
+            try:
+                sink.send(data)
+            except RefusedError as error:
+                self._refuse(upload, str(error))
+            else:
+                self._count_as_sent(upload)
+
+    def _next_batch(self, waiting: deque[Upload]) -> list[tuple[Upload, bytes]]:
+        """Take the uploads that are sent together, one at least."""
+        batch: list[tuple[Upload, bytes]] = []
         size_bytes = 0
-        for stream, block in islice(self._blocks, max_blocks):
-            size_bytes += _size_bytes(block)
-            if batch and size_bytes > MAX_BATCH_BYTES:
+        while waiting and len(batch) < MAX_REQUEST_UPLOADS:
+            size_bytes += waiting[0].size_bytes
+            if batch and size_bytes > MAX_REQUEST_BYTES:
                 break
-            batch.append((stream, block))
+            upload = waiting.popleft()
+            batch.append((upload, self._data_of(upload)))
         return batch
 
-    def _send_one_by_one(self, sink: Sink, batch: list[tuple[Stream, Block]]) -> None:
-        """Send what there is to a receiver that may have forgotten whose it is; leave out what it still refuses."""
-        self._send_streams_one_by_one(sink, list({stream.stream_id: stream for stream, _ in batch}.values()))
-        for _, block in batch:
-            try:
-                sink.send("blocks", blocks_batch([block]))
-            except RefusedError as error:
-                _log.warning("a block of %d events was refused: %s", block.nb_objects, error)
-                self.refused_events += self._drop_first()
-            else:
-                self.sent_events += self._drop_first()
+    def _data_of(self, upload: Upload) -> bytes:
+        """The bytes; no bytes, for a receiver to refuse, where a file of the spool was removed by somebody else."""
+        if upload.name is None or self.spool is None:
+            return upload.data or b""
+        return self.spool.read(upload.name)
 
-    def _drop_first(self) -> int:
-        """Forget the first block; returns the number of its events."""
-        _, block = self._blocks.popleft()
-        self.pending_events -= block.nb_objects
-        self._pending_bytes -= _size_bytes(block)
-        return block.nb_objects
+    def _count_as_sent(self, upload: Upload) -> None:
+        self._remove(upload)
+        self.sent_events += upload.nb_events
 
-    def _add(self, buffer: Buffer, first_ordinal: int, pieces: list[Integers]) -> None:
-        # One that never had room for anything is told of as well, unless there are many of them.
-        is_told = buffer.dropped_spans and len(self._unsent_streams) < MAX_STREAMS_IN_BATCH
-        if not pieces and not is_told and buffer.stream_id not in self._streams:
-            return
+    def _refuse(self, upload: Upload, reason: str) -> None:
+        _log.warning("an upload of %d events was refused: %s", upload.nb_events, reason)
+        self._remove(upload)
+        self.refused_events += upload.nb_events
+
+    def _remove(self, upload: Upload) -> None:
+        self._uploads.remove(upload)
+        self.pending_events -= upload.nb_events
+        if upload.data is not None:
+            self._memory_bytes -= upload.size_bytes
+        elif self.spool is not None and upload.name is not None:
+            self.spool.remove(upload.name)
+
+    def _add(self, blocks: list[Block], nb_events: int) -> None:
+        upload = Upload(encode_upload(self._process, blocks, self._recorder.scopes), nb_events)
+        self._uploads.append(upload)
+        self.pending_events += nb_events
+        self._memory_bytes += upload.size_bytes
+
+    def _blocks(self, buffer: Buffer, first_ordinal: int, pieces: list[list[int]]) -> list[Block]:
+        # One that never had room for anything is told of as well.
+        if not pieces and not buffer.dropped_spans and buffer.stream_id not in self._streams:
+            return []
         stream = self._describe(buffer)
-        if self._streams.get(buffer.stream_id) != stream:
-            self._streams[buffer.stream_id] = self._unsent_streams[buffer.stream_id] = stream
-        if pieces:
-            table = np.concatenate(pieces).reshape(-1, buffer.width)
-            table[:, 0] = _never_decreasing(table[:, 0], buffer.last_ticks)
-            buffer.last_ticks = int(table[-1, 0])
-            columns = _columns(table, self._recorder.scopes)
-            new_id = self._recorder.settings.new_id
-            for block in cut_blocks(stream, columns, first_ordinal, MAX_BLOCK_EVENTS, new_id):
-                self._blocks.append((stream, block))
-                self.pending_events += block.nb_objects
-                self._pending_bytes += _size_bytes(block)
+        is_changed = self._streams.get(buffer.stream_id) != stream
+        self._streams[buffer.stream_id] = stream
+        if not pieces:
+            return [Block(stream, first_ordinal, [], FIRST_TICKS)] if is_changed else []
+        blocks = []
+        for integers in pieces:
+            blocks.append(Block(stream, first_ordinal, integers, buffer.last_ticks))
+            buffer.last_ticks = max(buffer.last_ticks, max(integers[:: buffer.width]))
+            first_ordinal += len(integers) // buffer.width
+        return blocks
 
     def _describe(self, buffer: Buffer) -> Stream:
-        """The stream's row as of now: threads are renamed, drops are counted."""
-        make = async_stream if buffer.width == ASYNC_EVENT_WIDTH else thread_stream
-        name = sendable(buffer.thread.name)
-        stream = make(buffer.stream_id, self._process.process_id, name, buffer.thread_id)
-        if not buffer.dropped_spans:
-            return stream
-        properties = {**stream.properties, "dropped-spans": str(buffer.dropped_spans)}
-        return Stream(stream.stream_id, stream.process_id, stream.tags, properties)
-
-
-def _size_bytes(block: Block) -> int:
-    return block.size_bytes + BLOCK_OVERHEAD_BYTES
-
-
-def _never_decreasing(ticks: Integers, last_ticks: int) -> Integers:
-    """A moment is not recorded while it is read: another thread may have ended an async span here in between, or a
-    signal handler recorded spans of its own."""
-    return np.maximum.accumulate(np.maximum(ticks, last_ticks))
-
-
-def _columns(table: Integers, scopes: ScopeTable) -> Events:
-    """Recorded integers, one row an event, as columns."""
-    codes = np.abs(table[:, 1])
-    used = np.flatnonzero(np.bincount(codes))
-    index_of = np.zeros(used[-1] + 1, np.int32)
-    index_of[used] = np.arange(len(used), dtype=np.int32)
-    async_columns = None
-    if table.shape[1] == ASYNC_EVENT_WIDTH:
-        span_ids, parents, depths = (np.ascontiguousarray(column) for column in table[:, 2:].T)
-        async_columns = AsyncColumns(span_ids, parents, depths.astype(np.uint32))
-    return Events(
-        ticks=np.ascontiguousarray(table[:, 0]),
-        kinds=np.where(table[:, 1] > 0, BEGIN, END).astype(np.uint8),
-        scopes=index_of[codes],
-        scope_table=scope_array([Scope(*scopes[code]) for code in used.tolist()]),
-        async_columns=async_columns,
-    )
+        """The stream as of now: threads are renamed, drops are counted."""
+        properties = {"thread-name": sendable(buffer.thread.name), "thread-id": str(buffer.thread_id)}
+        if buffer.dropped_spans:
+            properties["dropped-spans"] = str(buffer.dropped_spans)
+        return Stream(buffer.stream_id, int(buffer.width == ASYNC_EVENT_WIDTH), properties)

@@ -1,78 +1,71 @@
-"""The row of this process: what it is, where it runs, and how its clock relates to the time of day."""
+"""What this process is, where it runs, and how its clock relates to the time of day."""
 
 import os
-import platform
 import sys
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import Any
 
 from flightsrv.tracing.scopes import sendable
 
-if TYPE_CHECKING:
-    from flightsrv.telemetry import Process
-
 PROCESS_ID_VARIABLE = "FLIGHTSRV_PROCESS_ID"
-"""Environment variable by which a traced process tells those that it starts who their parent is."""
+"""Environment variable by which a traced process gives its id to those that it starts: that of their parent."""
 
 TICKS_PER_SECOND = 1_000_000_000
 
-
-@dataclass(frozen=True)
-class ProcessStart:
-    """What is known when recording starts: who, since when, and one moment on both clocks."""
-
-    process_id: str
-    parent_process_id: str | None
-    start_time_ns: int
-    start_ticks: int
-    properties: Mapping[str, str]
+Description = dict[str, Any]
+"""The row of a process, by column, with times in nanoseconds since the Unix epoch."""
 
 
-def begin_process(process_id: str, now: Callable[[], int], properties: Mapping[str, str]) -> ProcessStart:
-    """The start of a recording in this process; `now` gives ticks."""
+def describe_process(process_id: str, now: Callable[[], int], properties: Mapping[str, str]) -> Description:
+    """The row of the calling process; `now` gives ticks.
+
+    It imports, reads files, and asks the system for names. That is for the thread that starts the recording: a child
+    forked meanwhile by another thread would find the locks of all this taken for ever.
+    """
+    import platform
+
+    username, realname = _user()
+    return {
+        **_identity(process_id, os.environ.get(PROCESS_ID_VARIABLE), now),
+        "exe": sendable(sys.executable),
+        "username": username and sendable(username),
+        "realname": realname and sendable(realname),
+        "computer": sendable(platform.node()),
+        "distro": sendable(_distro()),
+        "cpu_brand": sendable(_cpu_brand()),
+        "properties": {
+            "pid": str(os.getpid()),
+            "command-line": sendable(" ".join(sys.orig_argv)),
+            "python-version": platform.python_version(),
+        }
+        | {sendable(key): sendable(value) for key, value in properties.items()},
+    }
+
+
+def describe_child(
+    row: Description, process_id: str, parent_process_id: str | None, now: Callable[[], int]
+) -> Description:
+    """The row of a child that was forked from the process of a row, and runs where that does."""
+    return {
+        **row,
+        **_identity(process_id, parent_process_id, now),
+        "properties": row["properties"] | {"pid": str(os.getpid())},
+    }
+
+
+def _identity(process_id: str, parent_process_id: str | None, now: Callable[[], int]) -> Description:
     # The wall clock is read between two readings of the other, whose middle is then at most half a reading off.
     before = now()
     start_time_ns = time.time_ns()
     after = now()
-    return ProcessStart(
-        process_id,
-        os.environ.get(PROCESS_ID_VARIABLE),
-        start_time_ns,
-        (before + after) // 2,
-        {
-            "pid": str(os.getpid()),
-            "command-line": " ".join(sys.orig_argv),
-            "python-version": platform.python_version(),
-        }
-        | {str(key): str(value) for key, value in properties.items()},
-    )
-
-
-def describe_process(start: ProcessStart) -> "Process":
-    """The whole row; looks around on the machine, so it is for the sender's thread."""
-    from flightsrv.telemetry import Process
-
-    username, realname = _user()
-    return Process(
-        process_id=start.process_id,
-        tsc_frequency=TICKS_PER_SECOND,
-        start_time_ns=start.start_time_ns,
-        start_ticks=start.start_ticks,
-        exe=sendable(sys.executable),
-        username=_sendable_or_none(username),
-        realname=_sendable_or_none(realname),
-        computer=sendable(platform.node()),
-        distro=sendable(_distro()),
-        cpu_brand=_sendable_or_none(_cpu_brand()),
-        parent_process_id=_sendable_or_none(start.parent_process_id),
-        properties={sendable(key): sendable(value) for key, value in start.properties.items()},
-    )
-
-
-def _sendable_or_none(text: str | None) -> str | None:
-    return None if text is None else sendable(text)
+    return {
+        "process_id": process_id,
+        "parent_process_id": parent_process_id and sendable(parent_process_id),
+        "tsc_frequency": TICKS_PER_SECOND,
+        "start_time_ns": start_time_ns,
+        "start_ticks": (before + after) // 2,
+    }
 
 
 def _user() -> tuple[str | None, str | None]:
@@ -87,16 +80,21 @@ def _user() -> tuple[str | None, str | None]:
 
 
 def _distro() -> str:
+    import platform
+
     try:
         return platform.freedesktop_os_release()["PRETTY_NAME"]
     except (OSError, KeyError):
         return platform.platform()
 
 
-def _cpu_brand() -> str | None:
+def _cpu_brand() -> str:
+    import platform
+
     try:
         with open("/proc/cpuinfo", encoding="utf-8", errors="replace") as lines:
             brands = (line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
-            return next(brands, None) or platform.processor() or platform.machine() or None
+            brand = next(brands, None)
     except OSError:
-        return platform.processor() or platform.machine() or None
+        brand = None
+    return brand or platform.processor() or platform.machine()

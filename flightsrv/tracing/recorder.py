@@ -87,7 +87,12 @@ class Recorder:
         self.buffers: dict[Buffer, None] = {}
         """As an ordered set: threads add theirs, the sender removes them."""
         self.is_congested = False
-        self.threads = Threads(settings, Reserve(settings.reserve_spans), self._register)
+        self.has_sender = True
+        """Otherwise one is started when the first span is recorded."""
+        self.first_span_id = 0
+        """Async spans with smaller ids belong to the process that this one was forked from."""
+        self._reserve = Reserve(settings.reserve_spans)
+        self.threads = Threads(settings, self._reserve, self._register)
         self.retired_drops = self.retired_misplaced_ends = 0
         """Counted by buffers that are gone with their threads."""
         self.latest: dict[str, tuple[CodeType, int, Span]] = {}
@@ -131,6 +136,21 @@ class Recorder:
                 buffer.close()
                 del self.buffers[buffer]
 
+    def await_sender(self) -> None:
+        """Have the first span start the sender."""
+        self.has_sender = False
+        for buffer in self.buffers:
+            buffer.alert_at_first()
+
+    def follow_fork(self, first_span_id: int) -> None:
+        """In a forked child, go on with empty buffers: what was recorded, and what is open, is the parent's."""
+        self.buffers.clear()
+        self.retired_drops = self.retired_misplaced_ends = 0
+        self.is_congested = self.has_sender = False
+        self.first_span_id = first_span_id
+        self._reserve.give_back_all()
+        self.threads.renew()
+
     def retire(self, buffer: Buffer) -> None:
         """Forget the buffer of a thread that is over, once it is empty."""
         del self.buffers[buffer]
@@ -149,6 +169,8 @@ class Recorder:
         for buffer in buffers:
             if is_full:
                 buffer.close()
+            elif not self.has_sender:
+                buffer.alert_at_first()
             self.buffers[buffer] = None
 
 

@@ -3,60 +3,76 @@
 import atexit
 import logging
 import os
+import signal
+import sys
 import threading
 import time
-import uuid
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from contextlib import suppress
 from functools import partial
-from queue import SimpleQueue
-from types import TracebackType
-from typing import TYPE_CHECKING, Self
+from types import FrameType, TracebackType
+from typing import NamedTuple, Self
 
+from flightsrv.tracing.async_spans import next_span_id
 from flightsrv.tracing.buffers import BufferSettings
-from flightsrv.tracing.process_info import PROCESS_ID_VARIABLE, begin_process, describe_process
+from flightsrv.tracing.http import HttpSink, Receiver
+from flightsrv.tracing.outbox import Outbox
+from flightsrv.tracing.process_info import PROCESS_ID_VARIABLE, Description, describe_child, describe_process
 from flightsrv.tracing.recorder import Recorder, activate, active
-from flightsrv.tracing.sender import Requests, Sender
-from flightsrv.tracing.sinks import FlightSink, LakeSink, Sink
+from flightsrv.tracing.sender import Sender
+from flightsrv.tracing.sinks import SinkFactory
+from flightsrv.tracing.spool import Spool, default_root
 
-if TYPE_CHECKING:
-    from flightsrv.client import Tls
+TOKEN_VARIABLE = "FLIGHTSRV_TOKEN"
+"""Environment variable of the bearer token for a server that wants one."""
+
+RECEIVER_VARIABLE = "FLIGHTSRV_TRACE_TO"
+"""Environment variable by which a traced process tells those that `multiprocessing` starts where to send."""
 
 _log = logging.getLogger("flightsrv.tracing")
 
 
-def _new_uuid() -> str:
-    return str(uuid.uuid4())
+def _new_id() -> str:
+    # `uuid` would do the same, and load a library of the system.
+    return os.urandom(16).hex()
 
 
-@dataclass(frozen=True)
-class Settings:
+class Settings(NamedTuple):
     """How much is kept, how often it is sent, how long the end may take; and the clock and the ids, for tests.
 
     capacity_spans: spans that each thread may record before the sender has come by.
     reserve_spans: spans that all threads together may record beyond that; further ones are dropped.
-    max_pending_bytes: encoded telemetry kept while the receiver does not answer.
+    max_pending_bytes: encoded telemetry kept in memory while the receiver does not answer, and there is no spool.
+    max_spool_bytes: encoded telemetry kept on disk while the receiver does not answer; that of other processes counts.
+    spool: folder for that; None: `$FLIGHTSRV_SPOOL`, or one of the user in `$TMPDIR`; empty: no spool.
+    keep_every_s: how often what was recorded is put on disk, so that a crash loses no more; None: not before it fails
+        to be sent.
     stop_timeout_s: longest that `stop`, and with it the end of the program, waits for the last sending.
+    flush_on_sigterm: send what was recorded when SIGTERM ends the program, unless the program has a handler of its own.
     now: nanoseconds, never decreasing.
     """
 
     send_every_s: float = 2.0
     capacity_spans: int = 65_536
     reserve_spans: int = 1 << 20
-    max_pending_bytes: int = 64 << 20
+    max_pending_bytes: int = 16 << 20
+    max_spool_bytes: int = 256 << 20
+    spool: str | None = None
+    keep_every_s: float | None = None
     stop_timeout_s: float = 5.0
+    flush_on_sigterm: bool = True
     now: Callable[[], int] = time.perf_counter_ns
-    new_id: Callable[[], str] = _new_uuid
+    new_id: Callable[[], str] = _new_id
 
 
-@dataclass(frozen=True)
-class Statistics:
+class Statistics(NamedTuple):
     """What became of what was recorded. A span is two events.
 
     dropped_spans: refused because a buffer was full; their begins and ends are both missing.
     misplaced_ends: spans left in another order, thread or context than they were entered in.
     sent_events, refused_events: taken by the receiver, and turned down by it.
-    pending_events: blocks made of them wait to be sent.
+    pending_events: uploads made of them wait to be sent.
+    spooled_events: how many of those are on disk, where they outlive the process.
     failed_sends: attempts that did not succeed.
     """
 
@@ -66,34 +82,63 @@ class Statistics:
     sent_events: int = 0
     refused_events: int = 0
     pending_events: int = 0
+    spooled_events: int = 0
     failed_sends: int = 0
 
 
 class Session:
-    """One recording; also a context manager that stops it. `start` makes it."""
+    """One recording; also a context manager that stops it. `start` makes it.
 
-    def __init__(self, sink: Sink, settings: Settings, properties: Mapping[str, str]) -> None:
-        requests: Requests = SimpleQueue()
-        wake_sender = partial(requests.put, None)
+    In a child that is forked meanwhile it goes on as the recording of the child, a process of its own.
+
+    Attributes:
+        process_id, parent_process_id: those of the process, in the tables of the server.
+        is_inherited: whether it was started by a process that this one was forked from.
+    """
+
+    def __init__(
+        self, make_sink: SinkFactory, receiver: str | None, settings: Settings, properties: Mapping[str, str]
+    ) -> None:
+        """`receiver` names the server in the spool; without, only a spool that is asked for is used."""
         self.process_id = settings.new_id()
-        self.recorder = Recorder(
-            BufferSettings(settings.capacity_spans, settings.reserve_spans, settings.now, settings.new_id, wake_sender)
-        )
+        self.parent_process_id = os.environ.get(PROCESS_ID_VARIABLE)
+        self.is_inherited = False
         self._settings = settings
-        self._sender = Sender(
-            self.recorder,
-            requests,
-            sink,
-            partial(describe_process, begin_process(self.process_id, settings.now, properties)),
-            settings.send_every_s,
-            settings.max_pending_bytes,
+        self._make_sink = make_sink
+        self._receiver = receiver
+        self.recorder = Recorder(
+            BufferSettings(
+                settings.capacity_spans, settings.reserve_spans, settings.now, settings.new_id, self._wake_sender
+            )
         )
+        self._make_sender(describe_process(self.process_id, settings.now, properties))
 
-    def begin(self) -> None:
-        """Record and send from now on."""
+    def begin(self, is_told_at_once: bool) -> None:
+        """Record and send from now on; `is_told_at_once` says whether the server hears of a process without spans."""
+        if not is_told_at_once:
+            self.recorder.await_sender()
         # In this order, because the sender switches recording off where it cannot send.
         activate(self.recorder)
-        self._sender.start()
+        if is_told_at_once:
+            self._sender.start()
+        if self._settings.flush_on_sigterm:
+            _Sigterm.take()
+
+    def follow_fork(self) -> None:
+        """In a forked child, go on as another process, which sends when it has recorded something.
+
+        Its parent is this process, or, if that has recorded nothing, the parent of this process.
+        """
+        self.is_inherited = True
+        if self._sender.is_started:
+            self.parent_process_id = self.process_id
+        self.process_id = self._settings.new_id()
+        if self._outbox.spool is not None:
+            self._outbox.spool.forget()
+        self.recorder.follow_fork(next_span_id())
+        self._make_sender(
+            describe_child(self._description, self.process_id, self.parent_process_id, self._settings.now)
+        )
 
     def flush(self, timeout_s: float = 30.0) -> bool:
         """Wait until all that was recorded so far is sent, at most so long; returns whether it is."""
@@ -102,30 +147,63 @@ class Session:
     def stop(self, timeout_s: float | None = None) -> bool:
         """Record no more and send what is left, within a time that is by default that of the settings.
 
-        Returns whether everything was sent; what was not is gone, and the log says so. Harmless when repeated.
+        Returns whether everything was sent. What was not is on disk for the next process that sends to the same server,
+        or gone; the log says which. Harmless when repeated.
         """
         if not _end(self):
             return True
         is_sent = self._sender.flush(self._settings.stop_timeout_s if timeout_s is None else timeout_s, is_last=True)
-        statistics = self.statistics()
-        if not is_sent or statistics.dropped_spans or statistics.refused_events:
-            _log.warning("not all that was traced could be kept: %s", statistics)
+        self._tell_losses()
         return is_sent
 
     def statistics(self) -> Statistics:
         """Counts as of now."""
-        sent, refused, pending = self._sender.totals()
-        recorder = self.recorder
+        outbox, recorder = self._outbox, self.recorder
         buffers = list(recorder.buffers)
         return Statistics(
             is_recording=active() is recorder,
             dropped_spans=recorder.retired_drops + sum(buffer.dropped_spans for buffer in buffers),
             misplaced_ends=recorder.retired_misplaced_ends + sum(buffer.misplaced_ends for buffer in buffers),
-            sent_events=sent,
-            refused_events=refused,
-            pending_events=pending,
+            sent_events=outbox.sent_events,
+            refused_events=outbox.refused_events,
+            pending_events=outbox.pending_events,
+            spooled_events=outbox.spooled_events,
             failed_sends=self._sender.failed_sends,
         )
+
+    def _make_sender(self, description: Description) -> None:
+        settings = self._settings
+        root = settings.spool
+        if root is None and self._receiver is not None and hasattr(os, "getuid"):
+            root = default_root()
+        spool = Spool(root, self._receiver or "", self.process_id, settings.max_spool_bytes) if root else None
+        self._description = description
+        self._outbox = Outbox(
+            description, self.recorder, spool, settings.max_pending_bytes, is_safe=settings.keep_every_s is not None
+        )
+        self._sender = Sender(
+            self.recorder,
+            self._outbox,
+            self._make_sink,
+            settings.send_every_s,
+            settings.keep_every_s,
+            on_start=partial(_stop_with_multiprocessing, self),
+        )
+
+    def _wake_sender(self) -> None:
+        self._sender.wake()
+
+    def _tell_losses(self) -> None:
+        statistics = self.statistics()
+        lost = statistics.pending_events - statistics.spooled_events
+        if lost or statistics.dropped_spans or statistics.refused_events:
+            _log.warning("not all that was traced could be kept: %s", statistics)
+        if statistics.spooled_events and self._outbox.spool is not None:
+            _log.warning(
+                "%d events could not be sent; they are in %s, and the next program that sends to the same server sends "
+                "them",
+                *(statistics.spooled_events, self._outbox.spool.path),
+            )
 
     def __enter__(self) -> Self:
         return self
@@ -136,14 +214,14 @@ class Session:
         self.stop()
 
 
-@dataclass
 class _State:
     """The session that records, the one before it, and the environment that it found."""
 
-    running: Session | None = None
-    latest: Session | None = None
-    inherited_process_id: str | None = None
-    lock: threading.Lock = field(default_factory=threading.Lock)
+    def __init__(self) -> None:
+        self.running: Session | None = None
+        self.latest: Session | None = None
+        self.inherited: dict[str, str | None] = {}
+        self.lock = threading.RLock()
 
 
 _state = _State()
@@ -153,46 +231,58 @@ def start(
     url: str | None = None,
     *,
     token: str | None = None,
-    tls: "Tls | None" = None,
-    lake: str | None = None,
-    sink: Sink | None = None,
+    ca_file: str | None = None,
+    sink: SinkFactory | None = None,
     properties: Mapping[str, str] | None = None,
     settings: Settings | None = None,
 ) -> Session:
-    """Begin to record, and send to a server at `url`, into a lake (a folder or URL), or to a sink of your own.
+    """Begin to record, and send to the HTTP port of a server at `url`, or to a sink of your own.
 
     The receiver need not be there yet. Recording ends with `stop` or with the program, which waits a moment for
-    what is left to be sent. A program that is recorded already goes on as it was, with a warning. Processes that
-    this one starts inherit its id in the environment as that of their parent; a child made by `fork` records
-    nothing until it calls `start` itself.
+    what is left to be sent. A program that is recorded already goes on as it was, with a warning. A child made by
+    `fork` goes on recording, as a process of its own, whose parent is this one; so does one that `multiprocessing`
+    starts, as soon as it imports this. Other programs that this one starts record if they call `start`.
 
     Args:
-        token: bearer token for the server, if it wants one.
-        tls: a `flightsrv.client.Tls`, which says whom to believe in at a `grpc+tls://` url.
+        token: bearer token for the server, if it wants one; by default that of the environment, `FLIGHTSRV_TOKEN`.
+        ca_file: certificates (PEM) that the server's must be signed by, at an `https://` url; by default those of the
+            system.
+        sink: makes what takes the telemetry, for each process that sends.
         properties: added to those of the process.
 
     Raises:
-        ValueError: not exactly one of `url`, `lake` and `sink` is given.
+        ValueError: not exactly one of `url` and `sink` is given, or the url or the token is none.
     """
-    if [url, lake, sink].count(None) != 2:
-        raise ValueError("give one of url, lake and sink: where to send what is recorded")
-    # Libraries that the sender imports want this one, which can no longer be imported while the program ends.
-    import concurrent.futures.thread  # noqa: F401
+    if (url is None) == (sink is None):
+        raise ValueError("give one of url and sink: where to send what is recorded")
+    return _start(url, token, ca_file, sink, properties or {}, settings or Settings(), is_told_at_once=True)
 
+
+def _start(
+    url: str | None,
+    token: str | None,
+    ca_file: str | None,
+    sink: SinkFactory | None,
+    properties: Mapping[str, str],
+    settings: Settings,
+    is_told_at_once: bool,
+) -> Session:
     with _state.lock:
-        if _state.running is not None:
+        if _state.running is not None and not _state.running.is_inherited:
             _log.warning("tracing was started already, and goes on as it is")
             return _state.running
         if url is not None:
-            sink = FlightSink(url, token, tls)
-        elif lake is not None:
-            sink = LakeSink(lake)
+            sink = partial(HttpSink, Receiver(url, token or os.environ.get(TOKEN_VARIABLE), ca_file))
         assert sink is not None
-        session = Session(sink, settings or Settings(), properties or {})
+        if _state.running is not None:
+            _state.running.stop()
+        session = Session(sink, url, settings, properties)
         _state.running = _state.latest = session
-        _state.inherited_process_id = os.environ.get(PROCESS_ID_VARIABLE)
+        _state.inherited = {name: os.environ.get(name) for name in (PROCESS_ID_VARIABLE, RECEIVER_VARIABLE)}
         os.environ[PROCESS_ID_VARIABLE] = session.process_id
-        session.begin()
+        if url is not None:
+            os.environ[RECEIVER_VARIABLE] = url
+        session.begin(is_told_at_once)
         return session
 
 
@@ -214,6 +304,20 @@ def statistics() -> Statistics:
     return Statistics() if session is None else session.statistics()
 
 
+def start_in_spawned_child() -> None:
+    """Record this process as its parent does, if `multiprocessing` has started it without forking."""
+    process = sys.modules.get("multiprocessing.process")
+    url = os.environ.get(RECEIVER_VARIABLE)
+    if process is None or url is None:
+        return
+    if process.parent_process() is None and not getattr(process.current_process(), "_inheriting", False):
+        return
+    try:
+        _start(url, None, None, None, {}, Settings(), is_told_at_once=False)
+    except Exception as error:
+        _log.warning("tracing is off in this process: %s", error)
+
+
 def _end(session: Session) -> bool:
     """End the recording of a session; returns whether it was not ended before."""
     with _state.lock:
@@ -221,25 +325,70 @@ def _end(session: Session) -> bool:
             return False
         _state.running = None
         activate(None)
-        if _state.inherited_process_id is None:
-            os.environ.pop(PROCESS_ID_VARIABLE, None)
-        else:
-            os.environ[PROCESS_ID_VARIABLE] = _state.inherited_process_id
+        _Sigterm.give_back()
+        for name, value in _state.inherited.items():
+            if value is None:
+                os.environ.pop(name, None)
+            else:
+                os.environ[name] = value
         return True
 
 
-_parents: list[_State] = []
+class _Sigterm:
+    """The handler of SIGTERM, where the program has none: it sends, and then ends the process as if it were not there.
+
+    The handler of SIGINT raises KeyboardInterrupt, which ends a program in the usual way.
+    """
+
+    @classmethod
+    def take(cls) -> None:
+        if threading.current_thread() is threading.main_thread() and signal.getsignal(signal.SIGTERM) is signal.SIG_DFL:
+            # Not in the main thread of a subinterpreter.
+            with suppress(ValueError):
+                signal.signal(signal.SIGTERM, cls._end_process)
+
+    @classmethod
+    def give_back(cls) -> None:
+        if (
+            threading.current_thread() is threading.main_thread()
+            and signal.getsignal(signal.SIGTERM) == cls._end_process
+        ):
+            signal.signal(signal.SIGTERM, signal.SIG_DFL)
+
+    @classmethod
+    def _end_process(cls, number: int, frame: FrameType | None) -> None:
+        session = _state.running
+        if session is not None:
+            session.stop()
+        signal.signal(number, signal.SIG_DFL)
+        os.kill(os.getpid(), number)
 
 
-def _forget_parent() -> None:
-    """In a forked child: the buffers and connections are the parent's, and the thread that sends is not here."""
-    global _state
-    activate(None)
-    # Kept, because connections that are shared with the parent must not be closed from here.
-    _parents.append(_state)
-    _state = _State()
+def _stop_with_multiprocessing(session: Session) -> None:
+    """Processes of `multiprocessing` end without the end of the interpreter."""
+    util = sys.modules.get("multiprocessing.util")
+    process = sys.modules.get("multiprocessing.process")
+    if util is not None and process is not None and process.parent_process() is not None:
+        # After the finalizers of the program, which may record.
+        util.Finalize(None, session.stop, exitpriority=-100)
+
+
+def _follow_fork() -> None:
+    """In a forked child: the buffers are the parent's, and the thread that sends is not here."""
+    _state.lock = threading.RLock()
+    session = _state.running
+    if session is None:
+        return
+    try:
+        session.follow_fork()
+        # A recording that the child starts itself has the same parent.
+        _state.inherited[PROCESS_ID_VARIABLE] = session.parent_process_id
+        os.environ[PROCESS_ID_VARIABLE] = session.process_id
+    except Exception:
+        activate(None)
+        _log.warning("tracing is off in this child process", exc_info=True)
 
 
 atexit.register(stop)
 if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_forget_parent)
+    os.register_at_fork(after_in_child=_follow_fork)

@@ -18,6 +18,7 @@ from grpc import StatusCode
 from flightsrv import tracing
 from flightsrv.cli import main
 from flightsrv.client import Cancelled, FlightsrvError, QueryClient, connect
+from flightsrv.gateway.lifecycle import GatewaySettings, running_gateway
 from flightsrv.wire.codec import encode, pack
 from flightsrv.wire.commands import (
     ActionCreatePreparedStatementRequest,
@@ -37,6 +38,14 @@ from flightsrv.wire.flight_messages import (
 )
 from tests.server.raw import RPCS
 
+REFUSING_CODES = (
+    StatusCode.INVALID_ARGUMENT,
+    StatusCode.ALREADY_EXISTS,
+    StatusCode.FAILED_PRECONDITION,
+    StatusCode.OUT_OF_RANGE,
+    StatusCode.UNIMPLEMENTED,
+)
+"""Of servers that will not take what was sent, now or later."""
 CODES = [code for code in StatusCode if code is not StatusCode.OK]
 TIMEOUT_S = 60.0
 ANSWER_S = 2.0
@@ -241,14 +250,19 @@ def test_a_trace_that_is_none_is_a_failure_of_the_server(kind, interrupts, tmp_p
 @pytest.mark.parametrize("code", CODES)
 @pytest.mark.parametrize("after", [frozenset(), {"GetFlightInfo"}], ids=["at once", "later"])
 def test_a_traced_program_goes_on(code, after, interrupts) -> None:
-    """It hears of nothing; what was recorded waits, or is counted as refused."""
-    with serving(failing(code, after=frozenset(after))) as url:
+    """It hears of nothing; what was recorded waits, also for room in a store; or is counted as refused."""
+    with (
+        serving(failing(code, after=frozenset(after))) as url,
+        running_gateway(url, GatewaySettings(port=0)) as gateway,
+    ):
         settings = tracing.Settings(send_every_s=0.01, stop_timeout_s=0.1)
-        with tracing.start(url, settings=settings) as session:
+        with tracing.start(gateway.url, settings=settings) as session:
             with tracing.span("work"):
                 pass
-            assert not session.flush(0.1)
-            assert session.statistics().failed_sends
+            if session.flush(0.1):
+                assert session.statistics().refused_events == 2
+                assert code in REFUSING_CODES
+            assert not session.statistics().sent_events
     assert interrupts == []
     assert threading.current_thread() is threading.main_thread()
 

@@ -9,6 +9,7 @@ from itertools import count
 import pyarrow as pa
 
 from flightsrv import tracing
+from flightsrv.uploads import Introductions, decode_uploads, store_uploads
 from udtf.lake.block_format import BEGIN
 
 
@@ -35,11 +36,15 @@ class MemorySink:
     processes: dict[str, dict[str, object]] = field(default_factory=dict)
     streams: dict[str, dict[str, object]] = field(default_factory=dict)
     events: dict[str, list[Event]] = field(default_factory=lambda: defaultdict(list))
-    block_ids: list[str] = field(default_factory=list)
     calls: list[str] = field(default_factory=list)
     is_closed: bool = False
+    introductions: Introductions = field(default_factory=Introductions)
 
-    def send(self, table: str, batch: pa.RecordBatch) -> None:
+    def send(self, uploads: bytes) -> None:
+        store_uploads(decode_uploads(uploads), self.take, tracing.RefusedError, self.introductions)
+
+    def take(self, table: str, batch: pa.RecordBatch) -> None:
+        """Keep rows for a table; subclasses may refuse them."""
         self.calls.append(table)
         if table == "processes":
             position = batch.schema.get_field_index("start_time")
@@ -68,9 +73,7 @@ class MemorySink:
 
     def _add_blocks(self, batch: pa.RecordBatch) -> None:
         lists = {name: batch.column(name) for name in ("thread_events", "async_events")}
-        for number, row in enumerate(batch.select(["block_id", "stream_id", "object_offset"]).to_pylist()):
-            assert row["block_id"] not in self.block_ids
-            self.block_ids.append(row["block_id"])
+        for number, row in enumerate(batch.select(["stream_id", "object_offset"]).to_pylist()):
             events = self.events[row["stream_id"]]
             assert row["stream_id"] in self.streams
             assert row["object_offset"] == len(events)
@@ -94,10 +97,10 @@ class GatedSink(MemorySink):
         self.gate.set()
         self.was_called = threading.Event()
 
-    def send(self, table: str, batch: pa.RecordBatch) -> None:
+    def send(self, uploads: bytes) -> None:
         self.was_called.set()
         self.gate.wait()
-        super().send(table, batch)
+        super().send(uploads)
 
 
 def counting_clock() -> Callable[[], int]:

@@ -14,7 +14,7 @@ from tests.tracing.recorded import GatedSink, MemorySink, async_tree, settings
 def sink() -> Iterator[MemorySink]:
     """A sink that a recording with exact ticks sends to."""
     sink = MemorySink()
-    with tracing.start(sink=sink, settings=settings()):
+    with tracing.start(sink=lambda: sink, settings=settings()):
         yield sink
 
 
@@ -165,7 +165,7 @@ def test_a_full_buffer_drops_whole_async_spans() -> None:
                 async with tracing.async_span("a"), tracing.async_span("b"):
                     pass
 
-    with tracing.start(sink=sink, settings=settings(capacity_spans=5)) as session:
+    with tracing.start(sink=lambda: sink, settings=settings(capacity_spans=5)) as session:
         assert not session.flush(timeout_s=0.01)
         sink.was_called.wait()
         asyncio.run(main())
@@ -183,7 +183,7 @@ def test_a_parent_of_an_earlier_recording_is_forgotten(sink: MemorySink) -> None
     async def main() -> None:
         async with tracing.async_span("earlier"):
             tracing.stop()
-            tracing.start(sink=later, settings=settings())
+            tracing.start(sink=lambda: later, settings=settings())
             await step("later")
 
     asyncio.run(main())

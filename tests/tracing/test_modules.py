@@ -60,7 +60,7 @@ def call(function):
 def sink() -> Iterator[MemorySink]:
     """A sink that a recording with exact ticks sends to."""
     sink = MemorySink()
-    with tracing.start(sink=sink, settings=settings()):
+    with tracing.start(sink=lambda: sink, settings=settings()):
         yield sink
 
 
@@ -179,7 +179,7 @@ def test_one_recording_after_the_other_is_traced(sink: MemorySink) -> None:
     later = MemorySink()
     with tracing.trace_modules("app.*"):
         APP.outer(0)
-        with tracing.start(sink=later, settings=settings()):
+        with tracing.start(sink=lambda: later, settings=settings()):
             APP.outer(0)
         APP.outer(0)
     assert tree(later.of_thread("MainThread")) == "outer\n  inner"

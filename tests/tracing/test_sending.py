@@ -11,7 +11,6 @@ import pyarrow.compute as pc
 import pytest
 
 from flightsrv import tracing
-from flightsrv.tracing import session as session_module
 from tests.tracing.recorded import MemorySink, settings, tree
 
 QUICK = tracing.Settings(send_every_s=0.01, stop_timeout_s=60.0)
@@ -24,9 +23,9 @@ class FailingSink(MemorySink):
         super().__init__()
         self.trouble = trouble
 
-    def send(self, table: str, batch: pa.RecordBatch) -> None:
+    def take(self, table: str, batch: pa.RecordBatch) -> None:
         self.trouble(table, batch)
-        super().send(table, batch)
+        super().take(table, batch)
 
 
 def record(*names: str) -> None:
@@ -39,7 +38,7 @@ def record(*names: str) -> None:
 def listening_socket() -> Iterator[str]:
     """The URL of a server that takes connections and never says a word."""
     with socket.create_server(("127.0.0.1", 0)) as server:
-        yield f"grpc://127.0.0.1:{server.getsockname()[1]}"
+        yield f"http://127.0.0.1:{server.getsockname()[1]}"
 
 
 def test_a_dead_server_does_not_disturb_the_host(caplog: pytest.LogCaptureFixture) -> None:
@@ -53,7 +52,8 @@ def test_a_dead_server_does_not_disturb_the_host(caplog: pytest.LogCaptureFixtur
     statistics = tracing.statistics()
     assert statistics.failed_sends > 0
     assert statistics.pending_events == 4
-    assert "not all that was traced could be kept" in caplog.text
+    assert statistics.spooled_events == 4
+    assert "4 events could not be sent; they are in" in caplog.text
 
 
 def test_a_server_that_never_answers_does_not_hold_up_the_end() -> None:
@@ -74,7 +74,7 @@ def test_what_failed_is_sent_again_in_order() -> None:
             raise OSError(f"failure {number}")
 
     sink = FailingSink(fail_five_times)
-    with tracing.start(sink=sink, settings=QUICK) as session:
+    with tracing.start(sink=lambda: sink, settings=QUICK) as session:
         record("one", "two")
         assert session.flush()
         record("three")
@@ -82,36 +82,44 @@ def test_what_failed_is_sent_again_in_order() -> None:
     assert session.statistics().failed_sends == 5
 
 
-def test_an_answer_that_is_lost_sends_the_same_block_again() -> None:
-    """The receiver tells it by its id, and has it once."""
-    offered: list[str] = []
+def test_an_answer_that_is_lost_sends_the_same_again() -> None:
+    """The receiver tells it by stream and ordinal."""
+    offered: list[bytes] = []
 
-    def lose_the_first_answer(table: str, batch: pa.RecordBatch) -> None:
-        if table == "blocks":
-            offered.extend(batch.column("block_id").to_pylist())
+    class Deaf(MemorySink):
+        def send(self, uploads: bytes) -> None:
+            offered.append(uploads)
             if len(offered) == 1:
                 raise ConnectionError("stored, but the answer is lost")
+            super().send(uploads)
 
-    with tracing.start(sink=FailingSink(lose_the_first_answer), settings=settings()) as session:
+    with tracing.start(sink=Deaf, settings=settings()) as session:
         record("one")
         assert session.flush()
     assert len(offered) == 2
     assert len(set(offered)) == 1
 
 
-def test_a_refused_block_does_not_hold_up_the_others(caplog: pytest.LogCaptureFixture) -> None:
-    """It is counted, the reason is in the log, and what else there was is sent."""
+def test_a_refused_upload_does_not_hold_up_the_others(caplog: pytest.LogCaptureFixture) -> None:
+    """It is counted, the reason is in the log, and what else there was is sent, although they came together."""
+    is_down = threading.Event()
+    is_down.set()
 
-    def refuse_empty_hands(table: str, batch: pa.RecordBatch) -> None:
+    def refuse_one(table: str, batch: pa.RecordBatch) -> None:
+        if is_down.is_set():
+            raise ConnectionError("down")
         if table == "blocks" and 2 in pc.list_value_length(batch.column("thread_events")).to_pylist():
             raise tracing.RefusedError("two is a crowd")
 
-    sink = FailingSink(refuse_empty_hands)
-    with tracing.start(sink=sink, settings=settings()) as session:
+    sink = FailingSink(refuse_one)
+    with tracing.start(sink=lambda: sink, settings=settings()) as session:
         thread = threading.Thread(target=record, args=("refused",), name="unlucky")
         thread.start()
         thread.join()
+        assert not session.flush(0.0)
         record("one", "two")
+        assert not session.flush(0.0)
+        is_down.clear()
         assert session.flush()
         assert session.statistics().refused_events == 2
         assert session.statistics().sent_events == 4
@@ -133,7 +141,7 @@ def test_a_receiver_that_forgot_the_process_is_told_again(streams_before: int) -
             raise tracing.RefusedError("unknown, send it first")
 
     sink = FailingSink(forget)
-    with tracing.start(sink=sink, settings=settings()) as session:
+    with tracing.start(sink=lambda: sink, settings=settings()) as session:
         record(*["forgotten"] * streams_before)
         assert session.flush()
         forgets.set()
@@ -156,7 +164,7 @@ def test_what_waits_is_bounded_and_the_first_stays_whole() -> None:
     limits = tracing.Settings(
         send_every_s=0.001, capacity_spans=10, reserve_spans=0, max_pending_bytes=20_000, stop_timeout_s=60.0
     )
-    with tracing.start(sink=sink, settings=limits) as session:
+    with tracing.start(sink=lambda: sink, settings=limits) as session:
         while not session.recorder.is_congested:
             record("early")
         for _ in range(100):
@@ -185,7 +193,7 @@ def test_a_flush_ends_although_others_go_on_recording() -> None:
         while not is_over.is_set():
             record("work")
 
-    with tracing.start(sink=MemorySink(), settings=QUICK) as session:
+    with tracing.start(sink=lambda: MemorySink(), settings=QUICK) as session:
         thread = threading.Thread(target=work)
         thread.start()
         try:
@@ -204,23 +212,28 @@ def test_the_sink_is_closed_at_the_end(caplog: pytest.LogCaptureFixture) -> None
             raise OSError("will not close")
 
     sink = StubbornSink()
-    with tracing.start(sink=sink, settings=settings()) as session:
+    with tracing.start(sink=lambda: sink, settings=settings()) as session:
         assert session.flush()
     assert sink.is_closed
     assert "will not close" in caplog.text
 
 
-def test_without_the_libraries_for_sending_tracing_is_off(
+def test_without_room_for_a_thread_tracing_is_off(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """The host goes on, `flush` and `stop` return, and the log says why nothing is recorded."""
+    """The host goes on, `flush` and `stop` return and say the truth, and the log says why nothing is recorded."""
 
     def fail(*arguments: object) -> None:
-        raise ImportError("No module named 'pyarrow'")
+        raise RuntimeError("can't start new thread")
 
-    monkeypatch.setattr(session_module, "describe_process", fail)
-    with caplog.at_level(logging.WARNING), tracing.start(sink=MemorySink(), settings=settings()) as session:
-        assert not session.flush()
+    monkeypatch.setattr("_thread.start_new_thread", fail)
+    with caplog.at_level(logging.WARNING), tracing.start(sink=MemorySink, settings=settings()) as session:
         assert not session.statistics().is_recording
         record("nobody listens")
-    assert "No module named 'pyarrow'" in caplog.text
+        assert session.flush()
+    assert "can't start new thread" in caplog.text
+    monkeypatch.undo()
+    with tracing.start(sink=MemorySink, settings=settings()) as session:
+        record("one")
+        assert session.flush()
+        assert session.statistics().sent_events == 2

@@ -10,15 +10,15 @@ import pytest
 
 from flightsrv import tracing
 from flightsrv.client import connect
-from flightsrv.server.lifecycle import running_server
+from tests.tracing.servers import TracingServer, tracing_server
 from tests.tracing.test_session import run_program
 
 
 @pytest.fixture(scope="module")
-def url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """A server over a lake of its own."""
-    with running_server(str(tmp_path_factory.mktemp("traced") / "lake")) as running:
-        yield running.url
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[TracingServer]:
+    """One over a lake of its own."""
+    with tracing_server(str(tmp_path_factory.mktemp("traced") / "lake")) as running:
+        yield running
 
 
 def spans_of(url: str, process_id: str) -> list[tuple[str, str, int]]:
@@ -31,7 +31,7 @@ def spans_of(url: str, process_id: str) -> list[tuple[str, str, int]]:
     return [tuple(row.values()) for row in table.to_pylist()]
 
 
-def test_spans_are_found_by_sql(url: str) -> None:
+def test_spans_are_found_by_sql(server: TracingServer) -> None:
     """Threads and tasks of a program, after `stop`."""
 
     def work(number: int) -> None:
@@ -48,7 +48,7 @@ def test_spans_are_found_by_sql(url: str) -> None:
         async with tracing.async_span("step"):
             await asyncio.sleep(0)
 
-    session = tracing.start(url, properties={"version": "1"})
+    session = tracing.start(server.http_url, properties={"version": "1"})
     threads = [threading.Thread(target=work, args=(i,), name=f"worker {i}") for i in range(3)]
     for thread in threads:
         thread.start()
@@ -56,52 +56,12 @@ def test_spans_are_found_by_sql(url: str) -> None:
     for thread in threads:
         thread.join()
     assert session.stop()
-    assert spans_of(url, session.process_id) == [
+    assert spans_of(server.url, session.process_id) == [
         (f"worker {i}", name, depth) for i in range(3) for name, depth in [("work", 0)] + [("part", 1)] * i
     ]
-    with connect(url) as client:
+    with connect(server.url) as client:
         events = client.query("SELECT name, depth FROM view_instance('async_events', $1)", [session.process_id])
         assert sorted(events.to_pydict()["name"]) == ["request"] * 2 + ["step"] * 4
-
-
-def test_a_program_and_its_forked_child_send_at_their_end(url: str) -> None:
-    """The child, forked while a connection is open, records after its own start, and both end by themselves."""
-    printed = run_program(
-        """
-        session = tracing.start(sys.argv[1])
-        with tracing.span("before"):
-            assert tracing.flush()
-        child = os.fork()
-        if child == 0:
-            os._exit(0)
-        assert os.waitpid(child, 0)[1] == 0
-        with tracing.span("after"):
-            pass
-        print(session.process_id)
-        """,
-        url,
-    )
-    assert spans_of(url, printed.strip()) == [("MainThread", "before", 0), ("MainThread", "after", 0)]
-
-
-def test_a_forked_child_ends_in_the_usual_way(url: str) -> None:
-    """The connection that it shares with its parent does not hold it up, nor does it harm the parent."""
-    printed = run_program(
-        """
-        session = tracing.start(sys.argv[1])
-        with tracing.span("before"):
-            assert tracing.flush()
-        child = os.fork()
-        if child == 0:
-            sys.exit(0)
-        assert os.waitpid(child, 0)[1] == 0
-        with tracing.span("after"):
-            assert tracing.flush()
-        print(session.process_id)
-        """,
-        url,
-    )
-    assert spans_of(url, printed.strip()) == [("MainThread", "before", 0), ("MainThread", "after", 0)]
 
 
 def test_a_program_ends_although_its_server_never_answers() -> None:
@@ -113,23 +73,22 @@ def test_a_program_ends_although_its_server_never_answers() -> None:
             with tracing.span("main"):
                 time.sleep(2)
             """,
-            f"grpc://127.0.0.1:{server.getsockname()[1]}",
+            f"http://127.0.0.1:{server.getsockname()[1]}",
         )
 
 
 def test_a_server_that_comes_back_goes_on_where_it_was(tmp_path: Path) -> None:
     """What was recorded while it was away arrives when it is there again, in the same streams."""
     lake = str(tmp_path / "lake")
-    with running_server(lake) as first:
-        port = first.url.rpartition(":")[2]
-        session = tracing.start(first.url, settings=tracing.Settings(send_every_s=0.05))
+    with tracing_server(lake) as first:
+        session = tracing.start(first.http_url, settings=tracing.Settings(send_every_s=0.05))
         with tracing.span("one"):
             pass
         assert session.flush()
     with tracing.span("two"):
         pass
     assert not session.flush(timeout_s=0.5)
-    with running_server(lake, port=int(port)) as second:
+    with tracing_server(lake, first.http_port) as second:
         with tracing.span("three"):
             pass
         assert session.stop(timeout_s=60.0)

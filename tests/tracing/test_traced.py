@@ -15,7 +15,7 @@ from tests.tracing.recorded import MemorySink, async_tree, settings, tree
 def sink() -> Iterator[MemorySink]:
     """A sink that a recording with exact ticks sends to."""
     sink = MemorySink()
-    with tracing.start(sink=sink, settings=settings()):
+    with tracing.start(sink=lambda: sink, settings=settings()):
         yield sink
 
 
@@ -164,7 +164,7 @@ def test_a_decorated_function_serves_one_recording_after_the_other(sink: MemoryS
     tracing.stop()
     factorial(0)
     later = MemorySink()
-    with tracing.start(sink=later, settings=settings()):
+    with tracing.start(sink=lambda: later, settings=settings()):
         factorial(1)
     assert tree(sink.of_thread("MainThread")) == "factorial"
     assert tree(later.of_thread("MainThread")) == "factorial\n  factorial"

@@ -133,7 +133,7 @@ export function showProcessList(view, parameters, setCrumb, signal) {
     status.textContent = total === 0 ? nothing() : shown;
     empty.hidden = total > 0 || state.search !== "";
     table.hidden = !empty.hidden;
-    empty.textContent = "A program that calls flightsrv.tracing.start(…) with this server's address appears here.";
+    empty.textContent = "A program that calls flightsrv.tracing.start(…) with the address of this page appears here.";
     turn.back.disabled = state.offset === 0;
     turn.on.disabled = last >= total;
     pager.hidden = state.offset === 0 && total <= PAGE_SIZE;

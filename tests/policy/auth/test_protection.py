@@ -12,6 +12,7 @@ from cryptography.hazmat.primitives import serialization
 import flightsrv.client
 from flightsrv import tracing
 from flightsrv.client import InvalidRequest, Tls, Unauthenticated, Unavailable
+from flightsrv.gateway.lifecycle import GatewaySettings, running_gateway
 from flightsrv.policy.auth.principal import Principal, Role
 from flightsrv.policy.auth.settings import SecuritySettings, read_tls
 from flightsrv.policy.auth.settings import Tls as ServerTls
@@ -113,10 +114,14 @@ def test_tls_alone_lets_nobody_in(encrypted: tuple[RunningServer, str], authorit
 
 
 def test_programs_are_traced_over_tls(encrypted: tuple[RunningServer, str], authority: Authority) -> None:
-    """With a token, as all others."""
+    """Through a gateway, with the program's own token."""
     server, token = encrypted
     tls = Tls(authority.pair.certificate)
-    with tracing.start(server.url, token=token, tls=tls) as session, tracing.span("encrypted"):
+    with (
+        running_gateway(server.url, GatewaySettings(port=0, tls=tls)) as gateway,
+        tracing.start(gateway.url, token=token) as session,
+        tracing.span("encrypted"),
+    ):
         pass
     with flightsrv.client.connect(server.url, token, tls=tls) as client:
         spans = client.query(f"SELECT name FROM process_spans('{session.process_id}', 'thread')")

@@ -1,0 +1,308 @@
+"""Reads what `flightsrv.tracing` sends, by columns, and hands it on as rows to ingest.
+
+The bytes are described in `flightsrv/tracing/uploads.py`.
+"""
+
+import hashlib
+import zlib
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Annotated
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from flightsrv.telemetry import Process, Stream, processes_batch, streams_batch
+from flightsrv.tracing.uploads import HEADER_SIZE, INTEGER_BYTES, MAGIC, PREFIX, WIDTHS
+from udtf.lake import schemas
+from udtf.lake.block_format import BEGIN, END, Scope, scope_array
+
+MAX_UPLOADS_BYTES = 16 << 20
+"""Of a request."""
+MAX_RAW_BYTES = 64 << 20
+"""Of all uploads of a request, without compression."""
+MAX_KNOWN = 100_000
+
+_TICKS, _CODES, _SPAN_IDS, _PARENTS, _DEPTHS = range(5)
+"""Columns of events; threads have the first two."""
+
+Int64s = npt.NDArray[np.int64]
+_Int64 = Annotated[int, Field(ge=-(1 << 63), lt=1 << 63)]
+_Count = Annotated[int, Field(ge=0, lt=1 << 63)]
+
+
+class InvalidUpload(Exception):
+    """The bytes are no uploads; the message says what is wrong."""
+
+
+class _Process(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+
+    process_id: str
+    tsc_frequency: _Int64
+    start_time_ns: _Int64
+    start_ticks: _Int64
+    exe: str | None
+    username: str | None
+    realname: str | None
+    computer: str | None
+    distro: str | None
+    cpu_brand: str | None
+    parent_process_id: str | None
+    properties: dict[str, str]
+
+
+class _Header(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+
+    process: _Process
+    streams: list[tuple[str, Annotated[int, Field(ge=0, lt=len(WIDTHS))], dict[str, str]]]
+    blocks: list[tuple[_Count, _Count, _Count, _Int64]]
+    codes: list[_Count]
+    scopes: list[tuple[str, str, str, Annotated[int, Field(ge=0, lt=1 << 32)]]]
+
+
+@dataclass(frozen=True)
+class Uploads:
+    """What one request brings. `blocks` are rows of the table `blocks`, of these processes and streams."""
+
+    processes: Sequence[Process]
+    streams: Sequence[Stream]
+    blocks: pa.RecordBatch
+
+
+class Introductions:
+    """Which processes and streams a receiver has been told of, so that they are not told with each block.
+
+    Only a memory aid: a receiver that does not know one, after all, refuses the blocks, and is told.
+    """
+
+    def __init__(self) -> None:
+        self._known: set[bytes] = set()
+
+    def unknown(self, uploads: Uploads) -> set[bytes]:
+        """What in there was not told, to be added to what is known once it is."""
+        rows = (hashlib.sha256(repr(row).encode("utf-8", "replace")).digest() for row in _rows(uploads))
+        return set(rows) - self._known
+
+    def add(self, rows: set[bytes]) -> None:
+        """Remember that these were told."""
+        if len(self._known) > MAX_KNOWN:
+            self._known.clear()
+        self._known |= rows
+
+
+def store_uploads(
+    uploads: Uploads,
+    ingest: Callable[[str, pa.RecordBatch], object],
+    refusal: type[Exception],
+    introductions: Introductions,
+) -> None:
+    """Store uploads by `ingest(table, rows)`, which returns when they are durable, and raises `refusal` for rows that
+    are wrong, or belong to what is not there.
+
+    Raises:
+        Exception: whatever `ingest` raises. All may be sent again.
+    """
+    unknown = introductions.unknown(uploads)
+    if unknown:
+        _introduce(uploads, ingest)
+        introductions.add(unknown)
+    if not uploads.blocks.num_rows:
+        return
+    try:
+        ingest("blocks", uploads.blocks)
+    except refusal:
+        if unknown:
+            raise
+        # The process may have been removed meanwhile, or the receiver may be another one.
+        _introduce(uploads, ingest)
+        ingest("blocks", uploads.blocks)
+
+
+def _introduce(uploads: Uploads, ingest: Callable[[str, pa.RecordBatch], object]) -> None:
+    ingest("processes", processes_batch(uploads.processes))
+    if uploads.streams:
+        ingest("streams", streams_batch(uploads.streams))
+
+
+def _rows(uploads: Uploads) -> list[Process | Stream]:
+    return [*uploads.processes, *uploads.streams]
+
+
+def decode_uploads(data: bytes) -> Uploads:
+    """The uploads of a request.
+
+    Raises:
+        InvalidUpload: these are none.
+    """
+    if not data:
+        raise InvalidUpload("expected one upload at least, nothing was sent")
+    processes: dict[str, Process] = {}
+    streams: dict[str, Stream] = {}
+    gathered = [_Gathered(width) for width in WIDTHS]
+    scopes: list[Scope] = []
+    position = raw_bytes = 0
+    while position < len(data):
+        if len(data) - position < PREFIX.size:
+            raise InvalidUpload(f"an upload begins with {PREFIX.size} bytes, {len(data) - position} are there")
+        magic, size_bytes, raw_size_bytes = PREFIX.unpack_from(data, position)
+        if magic != MAGIC:
+            raise InvalidUpload(f"expected an upload, which begins with {MAGIC!r}, not {magic!r}")
+        raw_bytes += raw_size_bytes
+        if raw_bytes > MAX_RAW_BYTES:
+            raise InvalidUpload(f"uploads of a request have at most {MAX_RAW_BYTES} bytes without compression")
+        position += PREFIX.size
+        header, content = _parts(data[position : position + size_bytes], raw_size_bytes)
+        position += size_bytes
+        process = header.process
+        processes[process.process_id] = Process(**process.model_dump())
+        own = [_stream(process.process_id, *stream) for stream in header.streams]
+        streams |= {stream.stream_id: stream for stream in own}
+        _gather(header, own, content, len(scopes), gathered)
+        scopes += (Scope(*scope) for scope in header.scopes)
+    return Uploads(list(processes.values()), list(streams.values()), _blocks_batch(gathered, scope_array(scopes)))
+
+
+def _parts(body: bytes, raw_size_bytes: int) -> tuple[_Header, memoryview]:
+    """The header, and the events."""
+    try:
+        decompressor = zlib.decompressobj()
+        raw = decompressor.decompress(body, raw_size_bytes + 1)
+    except zlib.error as error:
+        raise InvalidUpload(f"the body of an upload cannot be decompressed: {error}") from None
+    if len(raw) != raw_size_bytes or not decompressor.eof or decompressor.unused_data:
+        raise InvalidUpload(f"the body of an upload has not the {raw_size_bytes} bytes that it should have")
+    if len(raw) < HEADER_SIZE.size:
+        raise InvalidUpload("an upload has no header")
+    (header_size,) = HEADER_SIZE.unpack_from(raw)
+    begin, end = HEADER_SIZE.size, HEADER_SIZE.size + header_size
+    if end > len(raw):
+        raise InvalidUpload("the header of an upload ends behind its end")
+    try:
+        return _Header.model_validate_json(raw[begin:end]), memoryview(raw)[end:]
+    except ValidationError as error:
+        first = error.errors(include_url=False, include_input=False)[0]
+        place = ".".join(map(str, first["loc"])) or "JSON"
+        raise InvalidUpload(f"the header of an upload: {place}: {first['msg']}") from None
+
+
+def _stream(process_id: str, stream_id: str, kind: int, properties: dict[str, str]) -> Stream:
+    tag = (schemas.THREAD_TAG, schemas.ASYNC_TAG)[kind]
+    return Stream(stream_id, process_id, (tag,), properties)
+
+
+class _Gathered:
+    """Blocks of one kind of all uploads, and the columns of their events."""
+
+    def __init__(self, width: int) -> None:
+        self.streams: list[Stream] = []
+        self.first_ordinals: list[Int64s] = [np.zeros(0, np.int64)]
+        self.counts: list[Int64s] = [np.zeros(0, np.int64)]
+        self.columns: list[list[Int64s]] = [[np.zeros(0, np.int64)] for _ in range(width)]
+        self.scopes: list[Int64s] = [np.zeros(0, np.int64)]
+        """Of each event the row in the table of scopes."""
+
+
+def _gather(
+    header: _Header, streams: Sequence[Stream], content: memoryview, first_scope: int, gathered: Sequence[_Gathered]
+) -> None:
+    """Add the blocks of an upload that have events; the scopes of the uploads before it come first."""
+    blocks = np.array(header.blocks, np.int64).reshape(-1, 4)
+    stream_numbers, first_ordinals, counts, least_ticks = blocks.T
+    if np.any(stream_numbers >= len(streams)):
+        raise InvalidUpload(f"a block is of stream {stream_numbers.max()}, expected less than {len(streams)}")
+    # So that their sum does not overflow.
+    if np.any(counts > len(content)):
+        raise InvalidUpload(f"a block has {counts.max()} events in {len(content)} bytes")
+    kinds = np.array([kind for _, kind, _ in header.streams], np.int64)[stream_numbers]
+    codes = np.array(header.codes, np.int64)
+    if len(codes) != len(header.scopes) or np.any(codes[1:] <= codes[:-1]):
+        raise InvalidUpload("expected ascending codes, one of each scope")
+    sizes = [int(counts[kinds == kind].sum()) * width * INTEGER_BYTES for kind, width in enumerate(WIDTHS)]
+    if sum(sizes) != len(content):
+        raise InvalidUpload(f"the events of the blocks have {sum(sizes)} bytes, the upload has {len(content)}")
+    position = 0
+    for kind, (width, size) in enumerate(zip(WIDTHS, sizes, strict=True)):
+        of_kind = gathered[kind]
+        chosen = np.flatnonzero((kinds == kind) & (counts > 0))
+        columns = _columns(content[position : position + size], width)
+        position += size
+        columns[_TICKS] = _never_decreasing(columns[_TICKS], counts[chosen], least_ticks[chosen])
+        of_kind.streams += [streams[number] for number in stream_numbers[chosen].tolist()]
+        of_kind.first_ordinals.append(first_ordinals[chosen])
+        of_kind.counts.append(counts[chosen])
+        of_kind.scopes.append(_scopes(columns[_CODES], codes) + first_scope)
+        for parts, column in zip(of_kind.columns, columns, strict=True):
+            parts.append(column)
+
+
+def _blocks_batch(gathered: Sequence[_Gathered], scopes: pa.StructArray) -> pa.RecordBatch:
+    """Rows of the table `blocks`, those of threads first."""
+    streams = [stream for of_kind in gathered for stream in of_kind.streams]
+    columns = {
+        "stream_id": pa.array([stream.stream_id for stream in streams], pa.utf8()),
+        "process_id": pa.array([stream.process_id for stream in streams], pa.utf8()),
+        "object_offset": pa.array(np.concatenate([part for of_kind in gathered for part in of_kind.first_ordinals])),
+    }
+    first_row = 0
+    for of_kind, name in zip(gathered, ("thread_events", "async_events"), strict=True):
+        counts = np.zeros(len(streams), np.int64)
+        is_other = np.ones(len(streams), bool)
+        own = slice(first_row, first_row + len(of_kind.streams))
+        counts[own] = np.concatenate(of_kind.counts)
+        is_other[own] = False
+        first_row += len(of_kind.streams)
+        offsets = np.concatenate(([0], np.cumsum(counts)))
+        columns[name] = pa.ListArray.from_arrays(
+            pa.array(offsets, pa.int32()), _event_array(of_kind, scopes), mask=pa.array(is_other)
+        )
+    return pa.record_batch(columns)
+
+
+def _columns(content: memoryview, width: int) -> list[Int64s]:
+    """Columns out of byte planes."""
+    planes = np.frombuffer(content, np.uint8).reshape(width, INTEGER_BYTES, -1)
+    return [np.ascontiguousarray(column.T).view("<i8").reshape(-1).astype(np.int64, copy=False) for column in planes]
+
+
+def _never_decreasing(ticks: Int64s, counts: Int64s, least_ticks: Int64s) -> Int64s:
+    """Ticks in the order of the events of each block, for those that were not read in that order."""
+    bounds = np.concatenate(([0], np.cumsum(counts)))
+    first = bounds[:-1]
+    is_early = np.zeros(len(ticks), bool)
+    is_early[1:] = ticks[1:] < ticks[:-1]
+    is_early[first] = ticks[first] < least_ticks
+    if not is_early.any():
+        return ticks
+    fixed = ticks.copy()
+    for block in np.unique(np.searchsorted(bounds, np.flatnonzero(is_early), "right") - 1).tolist():
+        part = fixed[bounds[block] : bounds[block + 1]]
+        np.maximum.accumulate(np.maximum(part, least_ticks[block]), out=part)
+    return fixed
+
+
+def _scopes(recorded: Int64s, codes: Int64s) -> Int64s:
+    """Of each event the index of its code."""
+    indices = np.searchsorted(codes, np.abs(recorded))
+    if np.any(indices >= len(codes)) or np.any(codes[indices] != np.abs(recorded)):
+        raise InvalidUpload("an event has a code without a scope")
+    return indices
+
+
+def _event_array(events: _Gathered, scopes: pa.StructArray) -> pa.StructArray:
+    columns = [np.concatenate(parts) for parts in events.columns]
+    arrays = [
+        pa.array(columns[_TICKS]),
+        pa.array(np.where(columns[_CODES] > 0, BEGIN, END).astype(np.uint8)),
+        pa.DictionaryArray.from_arrays(pa.array(np.concatenate(events.scopes).astype(np.int32)), scopes),
+    ]
+    if len(columns) <= _SPAN_IDS:
+        return pa.StructArray.from_arrays(arrays, fields=list(schemas.THREAD_EVENT))
+    depths = columns[_DEPTHS]
+    if np.any((depths < 0) | (depths >= 1 << 32)):
+        raise InvalidUpload("an event has a depth below 0 or above 4294967295")
+    arrays += [pa.array(columns[_SPAN_IDS]), pa.array(columns[_PARENTS]), pa.array(depths.astype(np.uint32))]
+    return pa.StructArray.from_arrays(arrays, fields=list(schemas.ASYNC_EVENT))

@@ -1,0 +1,176 @@
+"""What is kept while a server is away, and when a program is ended by force."""
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from flightsrv import tracing
+from flightsrv.tracing.spool import Spool
+from tests.tracing.servers import tracing_server
+from tests.tracing.test_children import PRELUDE, ROOT, run_file, spans_of
+
+TIMEOUT_S = 60.0
+
+
+def free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        return int(server.getsockname()[1])
+
+
+def files_below(folder: Path) -> list[str]:
+    return sorted(str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file())
+
+
+def test_what_a_program_could_not_send_the_next_one_sends(tmp_path: Path) -> None:
+    """In order, once, and nothing of it stays on disk."""
+    spool, port = tmp_path / "spool", free_port()
+    program = """
+        settings = tracing.Settings(send_every_s=0.02, stop_timeout_s=float(sys.argv[2]))
+        session = tracing.start(sys.argv[1], settings=settings)
+        for number in range(3):
+            work(number)
+            tracing.flush(float(sys.argv[3]))
+        print(session.process_id)
+    """
+    url = f"http://127.0.0.1:{port}"
+    earlier = run_file(tmp_path, program, url, 0.1, 0.0, FLIGHTSRV_SPOOL=str(spool)).strip()
+    assert any(earlier in name for name in files_below(spool))
+    with tracing_server(str(tmp_path / "lake"), port) as server:
+        later = run_file(
+            tmp_path,
+            """
+            settings = tracing.Settings(send_every_s=0.02, stop_timeout_s=60.0)
+            session = tracing.start(sys.argv[1], settings=settings)
+            work(3)
+            assert tracing.flush(60)
+            while any(files for _, _, files in os.walk(os.environ["FLIGHTSRV_SPOOL"])):
+                time.sleep(0.02)
+            print(session.process_id)
+            """,
+            url,
+            FLIGHTSRV_SPOOL=str(spool),
+        ).strip()
+        assert spans_of(server, earlier) == ["work 0", "part", "work 1", "part", "work 2", "part"]
+        assert spans_of(server, later) == ["work 3", "part"]
+    assert files_below(spool) == []
+
+
+def test_a_killed_program_loses_what_was_not_kept_yet(tmp_path: Path) -> None:
+    """Where it asks for that, everything is on disk shortly after it was recorded."""
+    spool, port = tmp_path / "spool", free_port()
+    path = tmp_path / "program.py"
+    path.write_text(
+        PRELUDE
+        + """
+settings = tracing.Settings(send_every_s=1000.0, keep_every_s=0.02)
+session = tracing.start(sys.argv[1], settings=settings)
+work(1)
+while session.statistics().spooled_events < 4:
+    time.sleep(0.01)
+print(session.process_id, flush=True)
+time.sleep(1000)
+"""
+    )
+    environment = os.environ | {"PYTHONPATH": str(ROOT), "FLIGHTSRV_SPOOL": str(spool)}
+    command = [sys.executable, path, f"http://127.0.0.1:{port}"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment) as killed:
+        assert killed.stdout is not None
+        process_id = killed.stdout.readline().strip()
+        killed.kill()
+    assert len(files_below(spool)) == 2
+    with tracing_server(str(tmp_path / "lake"), port) as server:
+        settings = tracing.Settings(send_every_s=0.02, spool=str(spool), stop_timeout_s=TIMEOUT_S)
+        with tracing.start(server.http_url, settings=settings):
+            while files_below(spool):
+                tracing.flush(TIMEOUT_S)
+        assert spans_of(server, process_id) == ["work 1", "part"]
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_program_that_is_told_to_end_sends_what_it_has(tmp_path: Path, number: signal.Signals) -> None:
+    """And ends as it would without tracing: by the signal."""
+    path = tmp_path / "program.py"
+    path.write_text(
+        PRELUDE
+        + """
+session = tracing.start(sys.argv[1], settings=tracing.Settings(send_every_s=1000.0, stop_timeout_s=60.0))
+work(1)
+print(session.process_id, flush=True)
+time.sleep(1000)
+"""
+    )
+    with tracing_server(str(tmp_path / "lake")) as server:
+        with subprocess.Popen(
+            [sys.executable, path, server.http_url],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            text=True,
+            env=os.environ | {"PYTHONPATH": str(ROOT)},
+        ) as program:
+            assert program.stdout is not None
+            process_id = program.stdout.readline().strip()
+            program.send_signal(number)
+            assert program.wait(120) == -number
+        assert spans_of(server, process_id) == ["work 1", "part"]
+
+
+def test_handlers_of_the_program_stay(tmp_path: Path) -> None:
+    """One that it has when recording starts, and one that it sets later; without any, all is as before at the end."""
+    run_file(
+        tmp_path,
+        """
+        def own(number, frame): pass
+        class Nowhere:
+            def send(self, uploads): pass
+            def close(self): pass
+        assert signal.getsignal(signal.SIGTERM) is signal.SIG_DFL
+        with tracing.start(sink=Nowhere):
+            assert signal.getsignal(signal.SIGTERM) is not signal.SIG_DFL
+        assert signal.getsignal(signal.SIGTERM) is signal.SIG_DFL
+        with tracing.start(sink=Nowhere):
+            signal.signal(signal.SIGTERM, own)
+        assert signal.getsignal(signal.SIGTERM) is own
+        with tracing.start(sink=Nowhere):
+            assert signal.getsignal(signal.SIGTERM) is own
+        """,
+    )
+
+
+def test_a_full_spool_takes_no_more(tmp_path: Path) -> None:
+    """What other processes keep for the same server counts; what was taken can be read, and room comes back."""
+    first = Spool(str(tmp_path / "spool"), "server", "first", max_bytes=100)
+    name = first.add(b"x" * 60)
+    assert name is not None
+    second = Spool(str(tmp_path / "spool"), "server", "second", max_bytes=100)
+    assert second.add(b"y" * 60) is None
+    assert Spool(str(tmp_path / "spool"), "another", "third", max_bytes=100).add(b"y" * 60) is not None
+    assert first.add(b"x" * 60) is None
+    assert first.read(name) == b"x" * 60
+    first.remove(name)
+    assert first.add(b"x" * 60) is not None
+
+
+def test_a_living_process_keeps_its_spool(tmp_path: Path) -> None:
+    """Others take it over when it is over."""
+    living = Spool(str(tmp_path), "server", "living", max_bytes=1000)
+    living.add(b"one")
+    living.add(b"two")
+    other = Spool(str(tmp_path), "server", "other", max_bytes=1000)
+    assert list(other.abandoned()) == []
+    living.close()  # it is not empty, so it stays
+    assert [upload for folder in other.abandoned() for upload in folder.uploads()] == [b"one", b"two"]
+    assert files_below(tmp_path) == []
+
+
+def test_a_folder_of_another_user_is_no_spool(tmp_path: Path) -> None:
+    """Nor one that others may write to."""
+    root = tmp_path / "spool"
+    root.mkdir(mode=0o777)
+    root.chmod(0o777)
+    assert Spool(str(root), "server", "process", max_bytes=1000).add(b"one") is None
+    assert files_below(root) == []
