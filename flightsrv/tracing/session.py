@@ -153,8 +153,16 @@ class Session:
         if not _end(self):
             return True
         is_sent = self._sender.flush(self._settings.stop_timeout_s if timeout_s is None else timeout_s, is_last=True)
+        _Sigterm.give_back()
         self._tell_losses()
         return is_sent
+
+    def stop_or_wait(self) -> None:
+        """Stop, or, if it is being stopped just now, wait until what is left is sent."""
+        if _state.running is self:
+            self.stop()
+        else:
+            self._sender.flush(self._settings.stop_timeout_s)
 
     def statistics(self) -> Statistics:
         """Counts as of now."""
@@ -325,7 +333,6 @@ def _end(session: Session) -> bool:
             return False
         _state.running = None
         activate(None)
-        _Sigterm.give_back()
         for name, value in _state.inherited.items():
             if value is None:
                 os.environ.pop(name, None)
@@ -357,9 +364,9 @@ class _Sigterm:
 
     @classmethod
     def _end_process(cls, number: int, frame: FrameType | None) -> None:
-        session = _state.running
+        session = _state.latest
         if session is not None:
-            session.stop()
+            session.stop_or_wait()
         signal.signal(number, signal.SIG_DFL)
         os.kill(os.getpid(), number)
 
