@@ -15,10 +15,10 @@ Row = dict[str, Any]
 def read_recorded(ledger: Path) -> tuple[Process, list[Block]]:
     """The process of a ledger with its streams, each whole, and the blocks that they were sent in."""
     rows: dict[str, dict[str, Row]] = defaultdict(dict)
-    ids = {"processes": "process_id", "streams": "stream_id", "blocks": "block_id"}
+    keys = {"processes": "{process_id}", "streams": "{stream_id}", "blocks": "{stream_id}:{object_offset}"}
     for table, batch in read_ledger(ledger):
         for row in batch.to_pylist():
-            rows[table][row[ids[table]]] = row  # sent again, a row is renewed
+            rows[table][keys[table].format(**row)] = row  # sent again, a row is renewed
     blocks_of = defaultdict(list)
     for row in sorted(rows["blocks"].values(), key=lambda row: row["object_offset"]):
         blocks_of[row["stream_id"]].append((row, _events(row["thread_events"] or row["async_events"])))
@@ -33,7 +33,7 @@ def read_recorded(ledger: Path) -> tuple[Process, list[Block]]:
             tuple(streams),
         ),
         [
-            Block(row["block_id"], stream, row["object_offset"], events)
+            Block(f"{stream.stream_id}:{row['object_offset']}", stream, row["object_offset"], events)
             for stream in streams
             for row, events in blocks_of[stream.stream_id]
         ],
