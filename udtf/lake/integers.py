@@ -5,7 +5,6 @@ LZ4 of the plain columns of events is no smaller, and takes several times as lon
 
 import numba
 import numpy as np
-import numpy.typing as npt
 import pyarrow as pa
 
 _INT64S = numba.types.Array(numba.int64, 1, "C", readonly=True)
