@@ -59,7 +59,7 @@ def test_workers_know_nothing_of_sql() -> None:
 @pytest.mark.parametrize(
     ("library", "home"),
     [
-        ("datafusion", "udtf.sql.worker"),
+        ("datafusion", "udtf.sql"),
         ("fsspec", "udtf.lake.objects"),
         ("s3fs", "udtf.lake.objects"),
         ("sqlalchemy", "udtf.lake.metadata"),

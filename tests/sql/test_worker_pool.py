@@ -22,7 +22,7 @@ from udtf.execution.memory import resident_bytes
 from udtf.functions.query_context import QueryContext
 from udtf.functions.settings import MIB, QuerySettings
 from udtf.lake.lake import Lake
-from udtf.sql import conversation
+from udtf.sql import worker_client
 from udtf.sql.engine import QueryEngine
 from udtf.sql.lake_tables import LakeTables
 from udtf.sql.panics import EnginePanic
@@ -143,7 +143,7 @@ def test_a_statement_that_nests_too_deeply_is_refused(engine: QueryEngine, nesti
 def test_a_statement_that_takes_long_to_plan_is_refused(engine: QueryEngine, monkeypatch: pytest.MonkeyPatch) -> None:
     """With a hint."""
     with monkeypatch.context() as patch:
-        patch.setattr(conversation, "MAX_PLAN_SECONDS", 0.2)
+        patch.setattr(worker_client, "MAX_PLAN_SECONDS", 0.2)
         with pytest.raises(InvalidArgument, match=r"takes more than 0\.2 s to plan; .* IN \(\.\.\.\)"):
             engine.plan("SELECT " + " OR ".join(f"sqrt({number}) > random()" for number in range(1500)))
     assert works(engine)
@@ -288,7 +288,7 @@ def test_as_many_compute_as_have_room(empty_lake: Lake) -> None:
 
 def test_a_statement_reads_so_many_tables(engine: QueryEngine) -> None:
     """Each takes a thread."""
-    tables = " UNION ALL ".join(["SELECT process_id || 'x' FROM processes"] * (conversation.MAX_SCANS + 1))
+    tables = " UNION ALL ".join(["SELECT process_id || 'x' FROM processes"] * (worker_client.MAX_SCANS + 1))
     with pytest.raises(InvalidArgument, match="may read 64 tables"):
         rows(engine, tables)
     assert works(engine)

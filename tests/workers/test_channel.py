@@ -1,34 +1,16 @@
-"""What goes into a channel comes out of it."""
+"""What goes into a channel comes out of it, and no more than the receiver asked for."""
 
 import socket
+import struct
 import threading
 
-import pyarrow as pa
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from udtf.sql.messages import Failed, Plan
-from udtf.workers.channel import Channel, rows
+from udtf.workers.channel import MAX_PARTS, Channel, MalformedMessage
 
-COLUMNS = {
-    "n": st.lists(st.none() | st.integers(-(2**63), 2**63 - 1)).map(lambda values: pa.array(values, pa.int64())),
-    "text": st.lists(st.none() | st.text(max_size=20)).map(lambda values: pa.array(values, pa.utf8())),
-    "coded": st.lists(st.none() | st.text(max_size=3)).map(
-        lambda values: pa.array(values, pa.utf8()).dictionary_encode()
-    ),
-    "bytes": st.lists(st.binary(max_size=100)).map(lambda values: pa.array(values, pa.binary())),
-}
-
-
-@st.composite
-def batches(draw: st.DrawFn) -> pa.RecordBatch:
-    """Any rows, also without columns."""
-    columns = {name: draw(column) for name, column in COLUMNS.items() if draw(st.booleans())}
-    length = min((len(column) for column in columns.values()), default=0)
-    if not columns:
-        return pa.record_batch({"gone": [None] * draw(st.integers(0, 100))}).select([])
-    return pa.record_batch({name: column.slice(len(column) - length) for name, column in columns.items()})
+MAX_BYTES = 1 << 30
 
 
 def pair() -> tuple[Channel, Channel]:
@@ -36,22 +18,13 @@ def pair() -> tuple[Channel, Channel]:
     return Channel(ours), Channel(theirs)
 
 
-@given(st.lists(batches(), max_size=4))
-def test_rows_arrive_as_they_were(sent: list[pa.RecordBatch]) -> None:
-    """Dictionaries, slices, no columns and all."""
+@given(st.lists(st.lists(st.binary(max_size=100), max_size=4), max_size=4))
+def test_messages_arrive_as_they_were(sent: list[list[bytes]]) -> None:
+    """In parts, some of them empty, also none."""
     ours, theirs = pair()
-
-    def send() -> None:
-        for batch in sent:
-            ours.send_rows(batch)
-        ours.end_rows()
-
-    sender = threading.Thread(target=send)
-    sender.start()
-    received = list(rows(theirs))
-    sender.join()
-    assert [batch.num_rows for batch in received] == [batch.num_rows for batch in sent]
-    assert all(got.equals(gave) for got, gave in zip(received, sent, strict=True))
+    for parts in sent:
+        ours.send(*parts)
+    assert [[part.to_pybytes() for part in theirs.receive(MAX_BYTES)] for _ in sent] == sent
     ours.close()
     theirs.close()
 
@@ -59,7 +32,7 @@ def test_rows_arrive_as_they_were(sent: list[pa.RecordBatch]) -> None:
 def test_messages_and_sockets_take_turns() -> None:
     """In the order in which they were sent; a large one, too."""
     ours, theirs = pair()
-    said = [Plan("SELECT " + "x" * 10_000_000, "public"), Failed("limit", "no"), ("anything", 1)]
+    said = [b"x" * 10_000_000, b"no", b""]
 
     def send() -> None:
         for message in said:
@@ -74,22 +47,76 @@ def test_messages_and_sockets_take_turns() -> None:
     sender.start()
     for message in said:
         assert theirs.poll(60)
-        assert theirs.receive() == message
+        assert theirs.receive(MAX_BYTES) == [message]
         with theirs.receive_socket() as end:
             assert end.recv(5) == b"hello"
     sender.join()
     assert not theirs.poll(0)
 
 
-def test_nobody_at_the_other_end_is_an_error() -> None:
+def test_a_closed_end_is_an_error_at_the_other() -> None:
     """Whichever way, also in the middle of something."""
     ours, theirs = pair()
     ours._end.sendall(b"\xff\x00")
     ours.close()
     assert theirs.poll(0)
-    with pytest.raises(EOFError):
-        theirs.receive()
-    with pytest.raises(EOFError):
-        theirs.receive_rows()
+    for _ in range(2):
+        with pytest.raises(EOFError):
+            theirs.receive(MAX_BYTES)
     with pytest.raises(OSError, match="pipe"):
-        theirs.send("anybody?")
+        theirs.send(b"anybody?")
+
+
+@pytest.mark.parametrize(
+    "head",
+    [
+        struct.pack("<I", MAX_PARTS + 1),
+        struct.pack("<IQ", 1, MAX_BYTES + 1),
+        struct.pack("<IQQ", 2, MAX_BYTES, 1),
+        struct.pack("<IQQ", 2, 2**64 - 1, 1),
+    ],
+)
+def test_no_more_is_read_than_was_asked_for(head: bytes) -> None:
+    """A message that claims more is refused before memory is taken for it."""
+    ours, theirs = pair()
+    ours._end.sendall(head)
+    with pytest.raises(MalformedMessage):
+        theirs.receive(MAX_BYTES)
+
+
+class Enough(Exception):
+    """A check that ends a wait."""
+
+
+def enough() -> None:
+    raise Enough
+
+
+def test_a_wait_in_the_middle_of_a_message_can_be_ended() -> None:
+    """For the rest of one that was begun, and for room to send one."""
+    ours, theirs = pair()
+    ours.check = theirs.check = enough
+    ours._end.sendall(struct.pack("<IQ", 1, 1))
+    with pytest.raises(Enough):
+        theirs.receive(MAX_BYTES)
+    with pytest.raises(Enough):
+        theirs.send(bytes(10_000_000))
+
+
+def test_hanging_up_ends_the_waits_of_other_threads() -> None:
+    """At this end."""
+    ours, theirs = pair()
+    errors: list[type[Exception]] = []
+
+    def receive() -> None:
+        try:
+            ours.receive(MAX_BYTES)
+        except EOFError as error:
+            errors.append(type(error))
+
+    receiver = threading.Thread(target=receive)
+    receiver.start()
+    ours.hang_up()
+    receiver.join()
+    assert errors == [EOFError]
+    theirs.close()

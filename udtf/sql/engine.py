@@ -16,10 +16,10 @@ from udtf.functions.namespace import SCHEMAS
 from udtf.functions.query_context import QueryContext
 from udtf.functions.settings import QuerySettings
 from udtf.lake.lake import Lake
-from udtf.sql.conversation import Conversation
 from udtf.sql.lake_tables import LakeTables, catalog_of
-from udtf.sql.messages import Plan, Planned
+from udtf.sql.messages import Greeting, Plan, Planned, encode
 from udtf.sql.tables import SessionLimits
+from udtf.sql.worker_client import WorkerClient
 from udtf.workers.pool import WorkerPool
 
 __all__ = ["Prepared", "Query", "QueryCancelled", "QueryContext", "QueryEngine"]
@@ -33,7 +33,7 @@ class QueryEngine:
         limits = SessionLimits(self.settings.query_memory_bytes, self.settings.query_spill_bytes)
         self.workers = WorkerPool(
             "udtf.sql.worker.loop:work",
-            (catalog_of(lake), limits),
+            encode(Greeting(catalog_of(lake), limits)),
             memory_bytes=limits.memory_bytes,
             max_computing=self.settings.max_computing,
             max_wait_s=self.settings.max_wait_s,
@@ -87,7 +87,7 @@ class QueryEngine:
 
     def _planned(self, wanted: Plan, tables: LakeTables) -> Planned:
         with self.workers.planner(tables.cancellation.is_cancelled) as worker:
-            return Conversation(worker, tables, self.settings).plan(wanted)
+            return WorkerClient(worker, tables, self.settings).plan(wanted)
 
 
 @dataclass(frozen=True)
@@ -135,10 +135,9 @@ class Query:
         """The rows, from a worker. It plans the statement once more: that takes a millisecond, and to keep a worker for
         each statement that is only planned would take many."""
         with self._engine.workers.computer(self._tables.cancellation.is_cancelled) as worker:
-            conversation = Conversation(worker, self._tables, self._engine.settings)
+            client = WorkerClient(worker, self._tables, self._engine.settings)
             try:
-                conversation.plan(self._wanted)
-                yield from conversation.run()
+                yield from client.run(client.plan(self._wanted))
             finally:
                 self._tables.worker_used(worker.peak_bytes)
 

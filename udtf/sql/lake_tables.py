@@ -9,6 +9,7 @@ import pyarrow.compute as pc
 from udtf.errors import InvalidArgument, PermissionDenied
 from udtf.execution.cancellation import Cancellation
 from udtf.functions.catalog import TABLE_FUNCTIONS, telemetry_tables
+from udtf.functions.parameter import PYTHON_TYPES, Value
 from udtf.functions.query_context import QueryContext
 from udtf.functions.settings import QuerySettings
 from udtf.functions.table_function import Query, Rows, TableFunction
@@ -51,7 +52,7 @@ class LakeTables:
         self._tables: dict[TableKey, Rows] = {}
         self._tables.update(telemetry_tables(lake))
 
-    def plan(self, function: str, values: Mapping[str, str | int]) -> PlannedTable:
+    def plan(self, function: str, values: Mapping[str, Value]) -> PlannedTable:
         """Plan the call of a table function. Where values are missing, it has columns, but no rows.
 
         Raises:
@@ -59,7 +60,7 @@ class LakeTables:
             PermissionDenied: the function is not for the caller.
         """
         try:
-            rows = self._rows_of(FUNCTIONS[function], values)
+            rows = self._rows_of(_function(function, values), values)
         except Exception as error:
             self.note(error)
             raise
@@ -72,20 +73,29 @@ class LakeTables:
         """The rows of a scan; an empty batch says that there is nothing new yet.
 
         Raises:
-            QueryCancelled: the cancellation said so.
+            InvalidArgument: the statement has no such table or columns; at once.
+            QueryCancelled: the cancellation said so; this and others while rows are read.
             Exception: what went wrong.
         """
+        rows = self._tables.get(scan.key)
+        if rows is None or not set(scan.columns) <= set(rows.schema.names):
+            raise InvalidArgument(f"the statement has no table {scan.key!r} with columns {', '.join(scan.columns)}")
+        return self._scanned(scan, rows)
+
+    def _scanned(self, scan: TableScan, rows: Rows) -> Generator[pa.RecordBatch, None, None]:
         columns = list(scan.columns)
+        condition = None if scan.filter is None else scan.filter.expression()
         try:
-            rows = self._rows_for(scan)
+            if condition is not None and isinstance(scan.key, str):
+                rows = self._rows_of_processes(scan.key, rows, condition)
             # What a filter looks at is not known, so it gets all columns.
-            is_narrow = rows.with_columns is not None and scan.filter is None
+            is_narrow = rows.with_columns is not None and condition is None
             for batch in rows.with_columns(columns) if is_narrow else rows.batches():  # type: ignore[misc]
                 self.cancellation.check()
-                if scan.filter is None:
+                if condition is None:
                     yield batch.select(columns)
                 else:
-                    yield from _filtered(batch, scan.filter).select(columns).combine_chunks().to_batches()
+                    yield from _filtered(batch, condition).select(columns).combine_chunks().to_batches()
         except Exception as error:
             self.note(error)
             raise
@@ -99,22 +109,28 @@ class LakeTables:
         """Note what a worker took for the statement."""
         self._query.tally.worker_used(size_bytes)
 
-    def _rows_for(self, scan: TableScan) -> Rows:
-        """The rows to filter: of a table of the lake, those of processes of which rows may pass."""
-        rows = self._tables[scan.key]
-        if scan.filter is None or not isinstance(scan.key, str):
-            return rows
-        left = processes_left(scan.filter, rows.schema, self._lake.metadata.process_ids())
+    def _rows_of_processes(self, table: str, rows: Rows, condition: pc.Expression) -> Rows:
+        """The rows of a table of the lake, of processes of which rows may pass a condition."""
+        left = processes_left(condition, rows.schema, self._lake.metadata.process_ids())
         if left is None or len(left) > MAX_PROCESSES:
             return rows
-        return telemetry_tables(self._lake.limited_to(left))[scan.key]
+        return telemetry_tables(self._lake.limited_to(left))[table]
 
-    def _rows_of(self, function: TableFunction, values: Mapping[str, str | int]) -> Rows:
+    def _rows_of(self, function: TableFunction, values: Mapping[str, Value]) -> Rows:
         if function.is_for_administrators and not self._context.may_administer:
             raise PermissionDenied(f"{function.name} is for administrators")
         if len(values) < len(function.parameters):
             return Rows(function.schema(values), _unbound)
         return function.plan(self._query, **values)
+
+
+def _function(name: str, values: Mapping[str, Value]) -> TableFunction:
+    """Raises InvalidArgument where there is none that takes these values."""
+    function = FUNCTIONS.get(name)
+    kinds = {} if function is None else {parameter.name: parameter.kind for parameter in function.parameters}
+    if function is None or any(type(value) is not PYTHON_TYPES.get(kinds.get(key)) for key, value in values.items()):
+        raise InvalidArgument(f"there is no table function {name!r} of such arguments")
+    return function
 
 
 def _filtered(batch: pa.RecordBatch, condition: pc.Expression) -> pa.Table:

@@ -5,9 +5,9 @@ from dataclasses import dataclass
 from typing import Protocol, TypeAlias
 
 import pyarrow as pa
-import pyarrow.compute as pc
 
-from udtf.functions.parameter import Parameter
+from udtf.functions.parameter import Parameter, Value
+from udtf.sql.conditions import Condition
 
 TableKey: TypeAlias = str | int
 """A table by its name, or the result of a table function by the number that it got when it was planned."""
@@ -53,13 +53,13 @@ class TableScan:
 
     key: TableKey
     columns: tuple[str, ...]
-    filter: pc.Expression | None = None
+    filter: Condition | None = None
 
 
 class Tables(Protocol):
     """The tables of one statement."""
 
-    def plan(self, function: str, values: Mapping[str, str | int]) -> PlannedTable:
+    def plan(self, function: str, values: Mapping[str, Value]) -> PlannedTable:
         """Plan the call of a table function. In a statement that is only being prepared, values are missing.
 
         Raises:

@@ -6,8 +6,10 @@ whatever it does, at once, and leaves nothing of it.
 
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+
+import pyarrow as pa
 
 from udtf.execution.admission import Admission
 from udtf.execution.memory import resident_bytes
@@ -34,13 +36,14 @@ class Worker:
 
     Attributes:
         is_idle: whether it waits for a statement.
+        max_bytes: memory that it may take.
         is_too_large: whether it was killed for the memory that it took.
         peak_bytes: by how much its memory rose since it was leased, as far as was seen.
     """
 
     def __init__(self, process: Process, max_bytes: int) -> None:
         self._process = process
-        self._max_bytes = max_bytes
+        self.max_bytes = max_bytes
         self._begin_bytes = resident_bytes(process.pid)
         self.channel: Channel = process.channel
         self.is_idle = True
@@ -51,7 +54,7 @@ class Worker:
         """See how much memory it has, and kill it if that is too much."""
         grown_bytes = self._grown_bytes()
         self.peak_bytes = max(self.peak_bytes, grown_bytes)
-        if grown_bytes > self._max_bytes:
+        if grown_bytes > self.max_bytes:
             self.is_too_large = True
             self._process.kill()
 
@@ -84,14 +87,20 @@ class WorkerPool:
 
     Args:
         function: what a worker calls with its end of the channel, as `module:function`.
-        greeting: the first message that it gets.
+        greeting: the parts of the first message that it gets.
         memory_bytes: memory that it may take, as far as it counts by itself.
         max_computing: most workers that compute at once.
         max_wait_s: how long others wait for them.
     """
 
     def __init__(
-        self, function: str, greeting: object, *, memory_bytes: int, max_computing: int, max_wait_s: float
+        self,
+        function: str,
+        greeting: Sequence[bytes | pa.Buffer],
+        *,
+        memory_bytes: int,
+        max_computing: int,
+        max_wait_s: float,
     ) -> None:
         self._function = function
         self._greeting = greeting
@@ -162,7 +171,7 @@ class WorkerPool:
 
     def _new_worker(self) -> Worker:
         worker = Worker(new_process(self._function), self._max_bytes)
-        worker.channel.send(self._greeting)
+        worker.channel.send(*self._greeting)
         return worker
 
 

@@ -28,6 +28,9 @@ FAILED = 1
 _CRASHES = frozenset({signal.SIGSEGV, signal.SIGABRT, signal.SIGBUS, signal.SIGILL, signal.SIGFPE})
 """Signals by which a process ends for what it does itself."""
 
+_INHERITED = ("PATH", "LANG", "LC_ALL", "LC_CTYPE", "TZ", "TMPDIR", "LD_LIBRARY_PATH", "VIRTUAL_ENV")
+"""All that a worker has of the environment of this process, which may hold keys and passwords."""
+
 _ENVIRONMENT = {
     # A scan that waits for its rows holds one of DataFusion's threads, which are as many as cores otherwise.
     "TOKIO_WORKER_THREADS": "16",
@@ -85,11 +88,12 @@ class _Zygote:
         with theirs:
             # Not for what happens to lie in the current folder (-P); and it finds what we have found.
             found = os.pathsep.join(path for path in sys.path if path)
+            inherited = {name: os.environ[name] for name in _INHERITED if name in os.environ}
             self._process = subprocess.Popen(
                 [sys.executable, "-P", "-m", "udtf.workers.zygote", str(theirs.fileno()), function],
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.DEVNULL,
-                env={**os.environ, **_ENVIRONMENT, "PYTHONPATH": found},
+                env={**inherited, **_ENVIRONMENT, "PYTHONPATH": found},
                 pass_fds=[theirs.fileno()],
             )
         self._control = ours

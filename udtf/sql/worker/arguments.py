@@ -7,40 +7,47 @@ import pyarrow as pa
 from datafusion import Expr
 
 from udtf.errors import InvalidArgument
-from udtf.functions.parameter import Parameter
+from udtf.functions.parameter import Parameter, Value
 from udtf.lake.schemas import TIMESTAMP
+
+_TYPES = {"text": pa.utf8(), "time": TIMESTAMP, "integer": pa.int64(), "boolean": pa.bool_()}
+"""Types by kind of parameter."""
 
 _TEXTS = (pa.StringScalar, pa.StringViewScalar, pa.LargeStringScalar)
 
 
-def bind_arguments(function: str, parameters: Sequence[Parameter], given: Sequence[Expr]) -> dict[str, str | int]:
-    """Values by parameter name: text as `str`, times as nanoseconds since the Unix epoch.
+def bind_arguments(function: str, parameters: Sequence[Parameter], given: Sequence[Expr]) -> dict[str, Value]:
+    """Values by parameter name: times as nanoseconds since the Unix epoch, others as Python has them.
 
-    A placeholder of a statement that is only being prepared is left out.
+    A placeholder of a statement that is only being prepared is left out; what is not given has its default.
 
     Raises:
         InvalidArgument: too many or too few, not a constant, null, or of the wrong type.
     """
-    if len(given) != len(parameters):
+    nb_required = sum(parameter.default is None for parameter in parameters)
+    if not nb_required <= len(given) <= len(parameters):
         names = ", ".join(parameter.name for parameter in parameters)
-        raise InvalidArgument(f"{function} takes {len(parameters)} arguments ({names}), given: {len(given)}")
-    return {
-        parameter.name: _value(function, parameter, expression)
-        for parameter, expression in zip(parameters, given, strict=True)
-        if expression.variant_name() != "Placeholder"
+        accepted = f"{nb_required} to {len(parameters)}" if nb_required < len(parameters) else f"{nb_required}"
+        raise InvalidArgument(f"{function} takes {accepted} arguments ({names}), given: {len(given)}")
+    values: dict[str, Value] = {
+        parameter.name: parameter.default for parameter in parameters[len(given) :] if parameter.default is not None
     }
+    for parameter, expression in zip(parameters, given, strict=False):
+        if expression.variant_name() != "Placeholder":
+            values[parameter.name] = _value(function, parameter, expression)
+    return values
 
 
 def placeholder_types(parameters: Sequence[Parameter], given: Sequence[Expr]) -> dict[str, pa.DataType]:
     """Types of the placeholders among arguments, by placeholder (`$1`)."""
     return {
-        expression.to_variant().id(): pa.utf8() if parameter.kind == "text" else TIMESTAMP
-        for parameter, expression in zip(parameters, given, strict=True)
+        expression.to_variant().id(): _TYPES[parameter.kind]
+        for parameter, expression in zip(parameters, given, strict=False)
         if expression.variant_name() == "Placeholder"
     }
 
 
-def _value(function: str, parameter: Parameter, expression: Expr) -> str | int:
+def _value(function: str, parameter: Parameter, expression: Expr) -> Value:
     where = f"{parameter.name} of {function}"
     if expression.variant_name() != "Literal":
         raise InvalidArgument(f"{where} must be a constant, given: {expression}")
@@ -52,7 +59,17 @@ def _value(function: str, parameter: Parameter, expression: Expr) -> str | int:
             raise InvalidArgument(f"{where} must be text, given: {_shown(scalar)}")
         text: str = scalar.as_py()
         return text
-    return _time_ns(where, scalar)
+    if parameter.kind == "time":
+        return _time_ns(where, scalar)
+    accepts, what = (
+        (pa.types.is_integer, "an integer of 64 bits")
+        if parameter.kind == "integer"
+        else (pa.types.is_boolean, "true or false")
+    )
+    value: int | bool | None = scalar.as_py() if accepts(scalar.type) else None
+    if value is None or not -(2**63) <= value < 2**63:
+        raise InvalidArgument(f"{where} must be {what}, given: {_shown(scalar)}")
+    return value
 
 
 def _time_ns(where: str, scalar: Any) -> int:

@@ -1,13 +1,12 @@
-"""Filters as DataFusion writes them for a dataset, with the meaning that SQL gives them.
+"""Filters as DataFusion writes them for a dataset, noted as conditions (`udtf.sql.conditions`).
 
-DataFusion makes expressions of pyarrow from `pyarrow.compute.field` and Python's operators, takes them to be exact, and
-keeps a filter to itself where making one fails. Two of them mean something else in pyarrow than in SQL, or nothing:
-
-- whether null is in a list is false there, not unknown; so a list becomes comparisons, which know of the unknown;
-- a constant by itself comes as a `pyarrow.Scalar`, and AND and OR of those are none of SQL's.
+DataFusion writes expressions of pyarrow with `pyarrow.compute.field` and Python's operators, takes them to be exact,
+and keeps a filter to itself where writing one fails. What it writes here is noted, not evaluated, with the meaning that
+SQL gives it: a list becomes comparisons, since whether null is in a list is false for pyarrow, not unknown.
 """
 
 import operator
+import sys
 from collections.abc import Callable, Sequence
 from functools import reduce
 from typing import Any
@@ -15,85 +14,112 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
-_or = operator.or_
+from udtf.sql.conditions import MAX_DEPTH, Condition, Tree
 
 MAX_COMPARISONS = 64
 """Longer lists stay with DataFusion, which looks values up."""
 
 
-class Condition:
-    """An expression of pyarrow, but for what is told above."""
+class Filter:
+    """Has the operators of an expression of pyarrow that DataFusion knows."""
 
-    def __init__(self, expression: pc.Expression) -> None:
-        self.expression = expression
+    def __init__(self, tree: Tree, depth: int) -> None:
+        """Raises NotImplementedError for a filter that is nested too deeply for a table."""
+        if depth > MAX_DEPTH:
+            raise NotImplementedError("the filter is nested too deeply")
+        self._tree = tree
+        self._depth = depth
 
-    def isin(self, values: Sequence[Any]) -> "Condition":
+    def isin(self, values: Sequence[Any]) -> "Filter":
         """Raises NotImplementedError where the list is too long."""
         if len(values) > MAX_COMPARISONS:
             raise NotImplementedError("the list is too long")
-        comparisons = [self.expression == plain_expression(value) for value in values]
-        return Condition(reduce(_or, comparisons, pc.scalar(False)))
+        comparisons = [_noted("eq", self, value) for value in values]
+        return reduce(lambda left, right: _noted("or_", left, right), comparisons, _filter(False))
 
-    def is_null(self, *arguments: Any, **options: Any) -> "Condition":
-        """As pyarrow's."""
-        return Condition(self.expression.is_null(*arguments, **options))
+    def is_null(self, *_: Any) -> "Filter":
+        """Whether there is no value. NaN is one, whatever DataFusion asks for besides."""
+        return _noted("is_null", self)
 
-    def is_valid(self) -> "Condition":
-        """As pyarrow's."""
-        return Condition(self.expression.is_valid())
+    def is_valid(self) -> "Filter":
+        """Whether there is a value."""
+        return _noted("is_valid", self)
 
     def __repr__(self) -> str:
         """EXPLAIN shows it."""
-        return str(self.expression)
+        return str(Condition(self._tree).expression())
 
-    def __invert__(self) -> "Condition":
-        return Condition(~self.expression)
+    def __invert__(self) -> "Filter":
+        return _noted("invert", self)
 
     __hash__ = None  # type: ignore[assignment]
 
 
-def _operator(function: Callable[[Any, Any], Any], *, swapped: bool = False) -> Callable[[Any, Any], Condition]:
-    def apply(this: Any, other: Any) -> Condition:
-        left, right = plain_expression(this), plain_expression(other)
-        return Condition(function(right, left) if swapped else function(left, right))
+def _operator(name: str, *, swapped: bool = False) -> Callable[[Any, Any], Filter]:
+    def apply(this: Any, other: Any) -> Filter:
+        return _noted(name, other, this) if swapped else _noted(name, this, other)
 
     return apply
 
 
+def _noted(name: str, *operands: Any) -> Filter:
+    filters = [_filter(operand) for operand in operands]
+    return Filter((name, *(each._tree for each in filters)), 1 + max(each._depth for each in filters))
+
+
 for _name in ("eq", "ne", "lt", "le", "gt", "ge"):
-    setattr(Condition, f"__{_name}__", _operator(getattr(operator, _name)))
+    setattr(Filter, f"__{_name}__", _operator(_name))
 for _name in ("add", "sub", "mul", "truediv"):
-    setattr(Condition, f"__{_name}__", _operator(getattr(operator, _name)))
-    setattr(Condition, f"__r{_name}__", _operator(getattr(operator, _name), swapped=True))
+    setattr(Filter, f"__{_name}__", _operator(_name))
+    setattr(Filter, f"__r{_name}__", _operator(_name, swapped=True))
 
 
-def plain_expression(condition: Any) -> pc.Expression:
-    """What pyarrow understands: of a condition, an expression or a constant. Raises NotImplementedError where that is
-    nothing."""
-    if isinstance(condition, Condition):
-        return condition.expression
-    if isinstance(condition, pa.Scalar) and pa.types.is_nested(condition.type):
+def _filter(value: Any) -> Filter:
+    """Raises NotImplementedError for a constant that is not compared here."""
+    if isinstance(value, Filter):
+        return value
+    scalar = value if isinstance(value, pa.Scalar) else pa.scalar(value)
+    if pa.types.is_nested(scalar.type):
         raise NotImplementedError("lists and structures are not compared here")
-    return condition if isinstance(condition, pc.Expression) else pc.scalar(condition)
+    return Filter(("constant", scalar), 1)
 
 
-def write_conditions() -> None:
-    """Let DataFusion, in this process, write conditions from now on."""
-    field = pc.field
+def condition_of(written: Filter | pa.Scalar) -> Condition:
+    """The condition that a filter, or a constant in place of one, comes to."""
+    return Condition(_filter(written)._tree)
 
-    def condition_of(*name: Any) -> Condition:
-        return Condition(field(*name))
 
-    pc.field = condition_of
+_field = pc.field
+
+
+def write_filters() -> None:
+    """Let DataFusion, in this process, write filters from now on, not expressions of pyarrow.
+
+    It looks for `pyarrow.compute.field` and Python's operators where these modules have them. For all others they stay
+    what they are.
+    """
+    if pc.field is not _field:
+        return
+
+    def field_or_filter(*name: Any) -> Any:
+        return Filter(("field", *name), 1) if _is_called_by_datafusion() else _field(*name)
+
+    pc.field = field_or_filter
     for name in ("and_", "or_"):
-        setattr(operator, name, _logical(getattr(operator, name)))
+        setattr(operator, name, _logical(name, getattr(operator, name)))
 
 
-def _logical(function: Callable[[Any, Any], Any]) -> Callable[[Any, Any], Any]:
-    of_conditions = _operator(function)
+def _is_called_by_datafusion() -> bool:
+    """Whether the caller of who asks is compiled code, below DataFusion's own modules or on a thread of its own."""
+    frame = sys._getframe(1).f_back
+    return frame is None or str(frame.f_globals.get("__name__")).partition(".")[0] == "datafusion"
+
+
+def _logical(name: str, function: Callable[[Any, Any], Any]) -> Callable[[Any, Any], Any]:
+    of_filters = _operator(name)
 
     def apply(left: Any, right: Any) -> Any:
-        is_ours = isinstance(left, Condition | pa.Scalar)
-        return of_conditions(left, right) if is_ours else function(left, right)
+        # A constant by itself comes as a scalar.
+        return of_filters(left, right) if isinstance(left, Filter | pa.Scalar) else function(left, right)
 
     return apply

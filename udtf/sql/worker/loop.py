@@ -3,17 +3,17 @@
 from threading import Lock
 
 from udtf.errors import InvalidArgument
-from udtf.sql.messages import Ended, Failed, Plan, Planned, Rows, Run
+from udtf.sql.messages import Ended, Failed, Greeting, Message, Plan, Planned, Rows, Run, decode_request, encode
 from udtf.sql.panics import EnginePanic
-from udtf.sql.worker.conditions import write_conditions
-from udtf.sql.worker.remote_tables import RemoteTables, TableRefused
+from udtf.sql.worker.conditions import write_filters
+from udtf.sql.worker.remote_tables import MAX_MESSAGE_BYTES, RemoteTables, TableRefused
 from udtf.sql.worker.session import Session, SystemRefused
 from udtf.workers.channel import Channel
 
 
 def work(channel: Channel) -> None:
     """Serve an engine until it hangs up."""
-    write_conditions()
+    write_filters()
     try:
         _Worker(channel).work()
     except (EOFError, OSError):
@@ -28,14 +28,15 @@ class _Worker:
         self._sessions: dict[str, Session] = {}
 
     def work(self) -> None:
-        catalog, limits = self._channel.receive()
+        greeting = self._receive()
+        assert isinstance(greeting, Greeting)
         session: Session | None = None
         while True:
-            match self._channel.receive():
+            match self._receive():
                 case Plan() as wanted:
                     session = self._sessions.get(wanted.db_schema)
                     if session is None:
-                        session = Session(catalog, limits, self._tables, wanted.db_schema)
+                        session = Session(greeting.catalog, greeting.limits, self._tables, wanted.db_schema)
                         self._sessions[wanted.db_schema] = session
                     self._say(self._plan(session, wanted))
                 case Run() if session is not None:
@@ -57,8 +58,7 @@ class _Worker:
         try:
             for batch in session.batches():
                 with self._sending:
-                    self._channel.send(Rows())
-                    self._channel.send_rows(batch)
+                    self._channel.send(*encode(Rows(batch)))
         except MemoryError as error:
             return Failed("limit", str(error))
         except SystemRefused as error:
@@ -69,6 +69,9 @@ class _Worker:
             return Failed("panic", str(error))
         return Ended()
 
-    def _say(self, message: object) -> None:
+    def _receive(self) -> Message:
+        return decode_request(self._channel.receive(MAX_MESSAGE_BYTES))
+
+    def _say(self, message: Message) -> None:
         with self._sending:
-            self._channel.send(message)
+            self._channel.send(*encode(message))

@@ -1,19 +1,18 @@
 """The tables of the engine, asked for over the channel."""
 
-import socket
 from collections.abc import Iterator, Mapping
 from contextlib import closing
 from threading import Lock
 
 import pyarrow as pa
 
-from udtf.sql.messages import ScanWanted, TableWanted
+from udtf.functions.parameter import Value
+from udtf.sql.messages import ScanWanted, TableWanted, decode_request, encode
 from udtf.sql.tables import PlannedTable, TableScan
-from udtf.workers.channel import Channel, rows
+from udtf.workers.channel import Channel
 
-AHEAD_BYTES = 4 << 20
-"""Rows that may be on their way, as far as the system allows: with less, who sends waits for who reads, batch by batch,
-and a million rows take twice as long."""
+MAX_MESSAGE_BYTES = 1 << 40
+"""The engine is trusted: the memory of this process is the limit."""
 
 
 class TableRefused(Exception):
@@ -27,21 +26,20 @@ class RemoteTables:
         self._channel = channel
         self._sending = sending
 
-    def plan(self, function: str, values: Mapping[str, str | int]) -> PlannedTable:
+    def plan(self, function: str, values: Mapping[str, Value]) -> PlannedTable:
         """Raises TableRefused if it cannot be planned."""
         with self._sending:
-            self._channel.send(TableWanted(function, values))
-            planned: PlannedTable | None = self._channel.receive()
-        if planned is None:
+            self._channel.send(*encode(TableWanted(function, values)))
+            answer = decode_request(self._channel.receive(MAX_MESSAGE_BYTES))
+        if not isinstance(answer, PlannedTable):
             raise TableRefused(function)
-        return planned
+        return answer
 
     def scan(self, scan: TableScan) -> Iterator[pa.RecordBatch]:
         """The rows that are wanted, each batch as it comes."""
-        ours, theirs = socket.socketpair()
-        theirs.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, AHEAD_BYTES)
-        with theirs, self._sending:
-            self._channel.send(ScanWanted(scan))
-            self._channel.send_socket(theirs)
-        with closing(Channel(ours)) as channel:
-            yield from rows(channel)
+        with self._sending:
+            self._channel.send(*encode(ScanWanted(scan)))
+            channel = Channel(self._channel.receive_socket())
+        with closing(channel):
+            while parts := channel.receive(MAX_MESSAGE_BYTES):
+                yield pa.ipc.open_stream(parts[0]).read_next_batch()

@@ -4,14 +4,14 @@ DataFusion wraps a `pyarrow.dataset.Dataset` in a plan node of its own (`Dataset
 here. It takes every simple filter to be applied by the dataset, and drops the iterator when it has rows enough.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, MutableSequence, Sequence
 from typing import Any
 
 import pyarrow as pa
 import pyarrow.dataset as pads
 
 from udtf.sql.tables import TableKey, Tables, TableScan
-from udtf.sql.worker.conditions import Condition, plain_expression
+from udtf.sql.worker.conditions import Filter, condition_of
 
 
 class ServerTable(pads.Dataset):  # type: ignore[misc]
@@ -21,7 +21,7 @@ class ServerTable(pads.Dataset):  # type: ignore[misc]
         planned: the scans that DataFusion has planned, appended to.
     """
 
-    def __init__(self, key: TableKey, schema: pa.Schema, tables: Tables, planned: list[TableScan]) -> None:
+    def __init__(self, key: TableKey, schema: pa.Schema, tables: Tables, planned: MutableSequence[TableScan]) -> None:
         # Not the base class's: a Dataset of C++ cannot be made here, nor is it needed.
         self._key = key
         self._own_schema = schema
@@ -32,20 +32,20 @@ class ServerTable(pads.Dataset):  # type: ignore[misc]
     def schema(self) -> pa.Schema:
         return self._own_schema
 
-    def get_fragments(self, filter: Condition | pa.Scalar | None = None) -> list["_Fragment"]:
+    def get_fragments(self, filter: Filter | pa.Scalar | None = None) -> list["_Fragment"]:
         return [_Fragment(self)]
 
     def scanner(
-        self, columns: Sequence[str] | None = None, filter: Condition | pa.Scalar | None = None, **_: Any
+        self, columns: Sequence[str] | None = None, filter: Filter | pa.Scalar | None = None, **_: Any
     ) -> "_Scanner":
         scan = self.scan(columns, filter)
         self._planned.append(scan)
         return _Scanner(self, scan)
 
-    def scan(self, columns: Sequence[str] | None, filter: Condition | pa.Scalar | None) -> TableScan:
+    def scan(self, columns: Sequence[str] | None, filter: Filter | pa.Scalar | None) -> TableScan:
         """What is wanted of the table."""
         wanted = tuple(self._own_schema.names if columns is None else columns)
-        return TableScan(self._key, wanted, None if filter is None else plain_expression(filter))
+        return TableScan(self._key, wanted, None if filter is None else condition_of(filter))
 
     def batches(self, scan: TableScan) -> Iterator[pa.RecordBatch]:
         """The rows that are wanted."""
@@ -60,7 +60,7 @@ class _Fragment:
         self,
         schema: pa.Schema | None = None,
         columns: Sequence[str] | None = None,
-        filter: Condition | pa.Scalar | None = None,
+        filter: Filter | pa.Scalar | None = None,
         **_: Any,
     ) -> "_Scanner":
         return _Scanner(self._table, self._table.scan(columns, filter))
