@@ -204,20 +204,17 @@ class ThreadBuffer(Buffer):
         if self.accepts_another():
             event = (self._settings.now(), code)
             self.events += event
-            self.open_codes.append(code)
+            self.open_codes += (code,)
         else:
-            self.open_codes.append(-code)
+            self.open_codes += (-code,)
 
     def end_out_of_place(self, code: int) -> None:
-        """End a span that is not the innermost one recorded: refused, or entered and left in no proper order.
+        """End a span that is not the innermost one: entered and left in no proper order.
 
         Spans within the one that ends are ended with it; they could not be told apart in a stack of spans. The
         end of a span that is not open on this thread is left out.
         """
         open_codes = self.open_codes
-        if open_codes[-1] == -code:
-            del open_codes[-1]
-            return
         self.misplaced_ends += 1
         if code not in open_codes and -code not in open_codes:
             return

@@ -2,16 +2,18 @@
 
 Everything is written for the ordinary case to be short: with the sender's share, a span costs the host less than
 a microsecond. The order of statements in `Span` matters. An exception that a signal handler raises (Ctrl-C)
-arrives after a call, never between other instructions; so a change of the two lists may have no call inside,
-other than as its last step. Then begins and ends match whatever interrupts them.
+arrives after a call, when a function begins, or in a loop, never between other instructions; so the two lists are
+changed where there is none of this, and `__exit__` begins without. Then begins and ends match whatever interrupts them.
 """
 
+import opcode
 import sys
 from collections.abc import Callable
 from contextlib import AbstractContextManager
-from types import CodeType, FrameType, TracebackType
+from types import CodeType, FrameType, FunctionType, TracebackType
+from typing import cast
 
-from flightsrv.tracing.buffers import Buffer, BufferSettings, Reserve, Threads
+from flightsrv.tracing.buffers import FIRST_TICKS, Buffer, BufferSettings, Reserve, Threads
 from flightsrv.tracing.scopes import MAX_SCOPES, Scope, ScopeTable, sendable
 
 _frame_at = sys._getframe
@@ -39,8 +41,9 @@ class Span:
         code = self.code
         if len(events) < thread.roomy_length:
             now = self._now
+            open_codes = thread.open_codes
             events += (now(), code)
-            thread.open_codes.append(code)
+            open_codes += (code,)
         else:
             thread.begin_when_crowded(code)
 
@@ -52,12 +55,40 @@ class Span:
         code = self.code
         if open_codes[-1] == code:
             now = self._now
-            event = (now(), -code)
             events = thread.events
+            try:
+                event = (now(), -code)
+            except BaseException:
+                # No earlier than what was recorded before.
+                event = (FIRST_TICKS, -code)
+                del open_codes[-1]
+                events += event
+                raise
             del open_codes[-1]
             events += event
+        elif open_codes[-1] == -code:
+            del open_codes[-1]
         else:
             thread.end_out_of_place(code)
+
+
+def _begin_without_interruption(function: FunctionType) -> None:
+    """Have a function run handlers of signals, and raise what they raise, from its first call on only.
+
+    The instruction at the begin of each function does so, except where it goes on after `yield from`, which its
+    argument says. Where that is not found, the function stays as it is.
+    """
+    resume, after_start, after_yield_from = opcode.opmap["RESUME"], 0, 2
+    instructions = bytearray(function.__code__.co_code)
+    for position in range(0, len(instructions), 2):
+        if instructions[position] == resume:
+            if instructions[position + 1] == after_start:
+                instructions[position + 1] = after_yield_from
+                function.__code__ = function.__code__.replace(co_code=bytes(instructions))
+            return
+
+
+_begin_without_interruption(cast(FunctionType, Span.__exit__))
 
 
 class _NoSpan:
