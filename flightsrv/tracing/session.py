@@ -15,7 +15,6 @@ from typing import NamedTuple, Self
 
 from flightsrv.tracing.async_spans import next_span_id
 from flightsrv.tracing.buffers import BufferSettings
-from flightsrv.tracing.http import HttpSink, Receiver
 from flightsrv.tracing.outbox import Outbox
 from flightsrv.tracing.process_info import PROCESS_ID_VARIABLE, Description, describe_child, describe_process
 from flightsrv.tracing.recorder import Recorder, activate, active
@@ -280,6 +279,9 @@ def _start(
             _log.warning("tracing was started already, and goes on as it is")
             return _state.running
         if url is not None:
+            # What it imports is no concern of programs that never start.
+            from flightsrv.tracing.http import HttpSink, Receiver
+
             sink = partial(HttpSink, Receiver(url, token or os.environ.get(TOKEN_VARIABLE), ca_file))
         assert sink is not None
         if _state.running is not None:

@@ -12,7 +12,6 @@ import os
 import stat
 from collections.abc import Iterator
 from contextlib import suppress
-from urllib.parse import quote
 
 try:
     from fcntl import LOCK_EX, LOCK_NB, flock
@@ -40,6 +39,8 @@ class Spool:
 
     def __init__(self, root: str, receiver: str, process_id: str, max_bytes: int) -> None:
         """`max_bytes` bounds what all processes together keep for the receiver."""
+        from urllib.parse import quote
+
         self.folder = os.path.join(root, quote(receiver, safe=":")[:200])
         self.path = os.path.join(self.folder, process_id)
         self._root = root
