@@ -16,6 +16,7 @@ from flightsrv.client import (
     NotFound,
     PermissionDenied,
     ServerFailed,
+    TooMuch,
     Unauthenticated,
     Unavailable,
 )
@@ -55,7 +56,7 @@ def test_each_status_has_its_class_and_a_clean_message(raised, expected):
     ("code", "expected"),
     [
         (StatusCode.INVALID_ARGUMENT, InvalidRequest),
-        (StatusCode.RESOURCE_EXHAUSTED, InvalidRequest),
+        (StatusCode.RESOURCE_EXHAUSTED, TooMuch),
         (StatusCode.ALREADY_EXISTS, InvalidRequest),
         (StatusCode.UNIMPLEMENTED, InvalidRequest),
         (StatusCode.NOT_FOUND, NotFound),
