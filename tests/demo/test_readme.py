@@ -24,10 +24,15 @@ README_URL = "grpc://127.0.0.1:50051"
 README_PAGE_URL = "http://127.0.0.1:8080"
 
 
+WITHOUT_A_SERVER = Path("docs/notebook.md")
+"""Its script has a test beside those of `udtf.register`."""
+
+
 def blocks(language: str) -> list[str]:
-    """The fenced blocks of all documents in a language."""
+    """The fenced blocks of all documents in a language, that without a server left out."""
     fenced = re.compile(rf"^```{language}\n(.*?)^```", re.MULTILINE | re.DOTALL)
-    return [block for document in DOCUMENTS.values() for block in fenced.findall(document)]
+    documents = (text for path, text in DOCUMENTS.items() if path != WITHOUT_A_SERVER)
+    return [block for text in documents for block in fenced.findall(text)]
 
 
 def is_typed_by_a_visitor(block: str) -> bool:
@@ -42,12 +47,12 @@ def url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 
 
 @pytest.fixture(scope="module")
-def shell(url: str, tmp_path_factory: pytest.TempPathFactory) -> "tuple[Path, dict[str, str]]":
+def shell(url: str, page_url: str, tmp_path_factory: pytest.TempPathFactory) -> "tuple[Path, dict[str, str]]":
     """A folder with the examples, and an environment like that of somebody in the checkout."""
     folder = tmp_path_factory.mktemp("checkout")
     (folder / "examples").symlink_to(ROOT / "examples")
     path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
-    return folder, {**os.environ, "PATH": path, "FLIGHTSRV_URL": url}
+    return folder, {**os.environ, "PATH": path, "FLIGHTSRV_URL": url, "FLIGHTSRV_TRACE_TO": page_url}
 
 
 @pytest.fixture(scope="module")
@@ -104,11 +109,14 @@ def test_statements(statement: str, url: str, client: QueryClient, process_id: s
 
 @pytest.mark.slow
 @pytest.mark.parametrize("source", blocks("python"))
-def test_python(source: str, url: str, process_id: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_python(
+    source: str, url: str, page_url: str, process_id: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Each example in Python runs."""
-    assert README_URL in source
+    assert README_URL in source or README_PAGE_URL in source
     monkeypatch.chdir(tmp_path)
-    exec(source.replace(README_URL, url).replace("<process_id>", process_id), {"__name__": "readme"})
+    typed = source.replace(README_URL, url).replace(README_PAGE_URL, page_url).replace("<process_id>", process_id)
+    exec(typed, {"__name__": "readme"})
 
 
 @pytest.mark.parametrize("path", DOCUMENTS, ids=str)
