@@ -71,13 +71,5 @@ def from_struct(values: pa.StructArray) -> Events:
     return Events(pa.RecordBatch.from_pydict(columns), scopes)
 
 
-def to_batch(events: Events) -> pa.RecordBatch:
-    """The events as a record batch in which scopes are dictionary-encoded."""
-    columns = {name: events.rows.column(name) for name in events.rows.schema.names}
-    if SCOPE in columns:
-        columns[SCOPE] = pa.DictionaryArray.from_arrays(columns[SCOPE], events.scopes.scopes)
-    return pa.RecordBatch.from_pydict(columns)
-
-
 def _with_codes(rows: pa.RecordBatch, codes: npt.NDArray[np.int32]) -> pa.RecordBatch:
     return rows.set_column(rows.schema.get_field_index(SCOPE), SCOPE, pa.array(codes, pa.int32()))

@@ -8,11 +8,11 @@ hash and trusts the rest.
 import pyarrow as pa
 
 from udtf.errors import CorruptData
-from udtf.lake.events import SCOPE, Events, to_batch
+from udtf.lake.events import SCOPE, Events
 from udtf.lake.index import decode_lists, encode_lists
 from udtf.lake.integers import restore, shrink
 from udtf.lake.metadata import SegmentRow
-from udtf.lake.scopes import hashed
+from udtf.lake.scopes import NO_SCOPES, hashed
 from udtf.lake.sealed import digest, join_parts, split_parts
 
 _SCHEMA, _INTEGERS, _OTHERS = "schema", "integers", "others"
@@ -24,7 +24,7 @@ def encode_segment(events: dict[str, Events]) -> bytes:
         {
             f"{kind}/{name}": part
             for kind, of_kind in events.items()
-            for name, part in _encode(to_batch(of_kind.with_used_scopes())).items()
+            for name, part in _encode(of_kind.with_used_scopes()).items()
         }
     )
 
@@ -46,18 +46,14 @@ def decode_segment(data: bytes, row: SegmentRow, kind: str) -> Events:
             "the hash of those that were acknowledged"
         )
     parts = split_parts(data)
-    batch = _decode({name: parts[f"{kind}/{name}"] for name in (_SCHEMA, _INTEGERS, _OTHERS)})
-    if SCOPE not in batch.schema.names:
-        return Events(batch)
-    position = batch.schema.get_field_index(SCOPE)
-    scope: pa.DictionaryArray = batch.column(position)
-    return Events(batch.set_column(position, SCOPE, scope.indices), hashed(scope.dictionary))
+    return _decode({name: parts[f"{kind}/{name}"] for name in (_SCHEMA, _INTEGERS, _OTHERS)})
 
 
-def _encode(batch: pa.RecordBatch) -> dict[str, bytes]:
+def _encode(events: Events) -> dict[str, bytes]:
     integers: dict[str, pa.Array] = {}
-    others: dict[str, pa.Array] = {}
-    for name, column in zip(batch.schema.names, batch.columns, strict=True):
+    # Codes of scopes are integers, so the name of their column is free here.
+    others: dict[str, pa.Array] = {SCOPE: events.scopes.scopes} if SCOPE in events.rows.schema.names else {}
+    for name, column in zip(events.rows.schema.names, events.rows.columns, strict=True):
         if pa.types.is_dictionary(column.type):
             others[name] = column.dictionary
             column = column.indices
@@ -66,13 +62,13 @@ def _encode(batch: pa.RecordBatch) -> dict[str, bytes]:
         else:
             others[name] = column
     return {
-        _SCHEMA: batch.schema.serialize().to_pybytes(),
+        _SCHEMA: events.rows.schema.serialize().to_pybytes(),
         _INTEGERS: encode_lists(integers, compression=None),
         _OTHERS: encode_lists(others),
     }
 
 
-def _decode(parts: dict[str, memoryview]) -> pa.RecordBatch:
+def _decode(parts: dict[str, memoryview]) -> Events:
     schema = pa.ipc.read_schema(pa.py_buffer(parts[_SCHEMA]))
     integers: dict[str, dict[str, pa.Array]] = {}
     for name, values in decode_lists(parts[_INTEGERS]).items():
@@ -88,4 +84,5 @@ def _decode(parts: dict[str, memoryview]) -> pa.RecordBatch:
             return pa.DictionaryArray.from_arrays(codes, others[field.name])
         return restore(integers[field.name], field.type)
 
-    return pa.record_batch([column_of(field) for field in schema], schema=schema)
+    rows = pa.record_batch([column_of(field) for field in schema], schema=schema)
+    return Events(rows, hashed(others[SCOPE]) if SCOPE in others else NO_SCOPES)
