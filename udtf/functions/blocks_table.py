@@ -59,20 +59,22 @@ def blocks_table(lake: Lake) -> Rows:
 
 def _batches(lake: Lake, wanted: frozenset[str]) -> Iterator[pa.RecordBatch]:
     for scanned in lake.metadata.scan_segments():
-        processes = lake.metadata.processes_of_ids({segment.process_id for segment in scanned})
+        process_ids = {segment.process_id for segment in scanned}
+        processes = lake.metadata.processes_of_ids(process_ids)
+        _check_removed(lake, process_ids - processes.keys())
         segments = [segment for segment in scanned if segment.process_id in processes]
-        _check_removed(lake, {segment.process_id for segment in scanned} - processes.keys())
         if not segments:
             continue
         batch = _of_segments(segments, processes)
         if names := [name for name in COLUMNS.names if name.startswith("streams.") and name in wanted]:
             key = batch.column("stream_id").dictionary_encode()
-            streams = lake.metadata.streams_of_ids(key.dictionary.to_pylist())
-            if missing := set(key.dictionary.to_pylist()) - streams.keys():
+            stream_ids = key.dictionary.to_pylist()
+            streams = lake.metadata.streams_of_ids(stream_ids)
+            if missing := set(stream_ids) - streams.keys():
                 rows_without = pc.is_in(batch.column("stream_id"), pa.array(sorted(missing)))
                 _check_removed(lake, batch.column("process_id").filter(rows_without).unique().to_pylist())
                 raise Removed("telemetry has been removed while its blocks were read; ask again")
-            rows = shown_streams([streams[stream_id] for stream_id in key.dictionary.to_pylist()])
+            rows = shown_streams([streams[stream_id] for stream_id in stream_ids])
             batch = _with_columns(batch, names, schemas.STREAMS, rows, key)
         if names := [name for name in COLUMNS.names if name.startswith("processes.") and name in wanted]:
             key = batch.column("process_id").dictionary_encode()
