@@ -35,8 +35,8 @@ from tests.faults.server_process import running_server as server_process
 from tests.server.clients import descriptor
 from tests.server.fakes import SCHEMA, TIMEOUT_S, FakeEngine
 from tests.server.raw import raw_client, upload
-from udtf.functions.settings import MIB
 from udtf.lake.lake import Lake
+from udtf.lake.settings import MIB
 
 INGEST = CommandStatementIngest("processes", TableDefinitionOptions(TableNotExist.FAIL, TableExists.APPEND))
 

@@ -6,8 +6,9 @@ from pathlib import Path
 import pytest
 
 from tests.support.preparing_engine import PreparingEngine
-from udtf.functions.settings import MIB, QuerySettings
+from udtf.functions.settings import QuerySettings
 from udtf.lake.lake import Lake
+from udtf.lake.settings import MIB
 from udtf.sql.engine import QueryEngine
 
 

@@ -20,8 +20,9 @@ from udtf.errors import InvalidArgument, LimitExceeded, Overloaded
 from udtf.execution.cancellation import QueryCancelled
 from udtf.execution.memory import resident_bytes
 from udtf.functions.query_context import QueryContext
-from udtf.functions.settings import MIB, QuerySettings
+from udtf.functions.settings import QuerySettings
 from udtf.lake.lake import Lake
+from udtf.lake.settings import MIB
 from udtf.sql import worker_client
 from udtf.sql.engine import QueryEngine
 from udtf.sql.lake_tables import LakeTables

@@ -2,7 +2,8 @@
 
 from dataclasses import dataclass
 
-MIB = 1 << 20
+from udtf.lake.settings import MIB
+
 MIN_CHUNK_BYTES = 64 << 10
 MAX_CHUNK_BYTES = 2 << 20
 MIN_QUERY_MEMORY_BYTES = 64 * MIB
