@@ -20,6 +20,15 @@ from flightsrv.tracing.scopes import MAX_SCOPES
 from tests.tracing.recorded import GatedSink, MemorySink, settings, tree
 
 
+class InterruptError(Exception):
+    """Raised by `interrupt`, in whatever line the main thread is."""
+
+
+def interrupt(number: int, frame: object) -> None:
+    """A signal handler."""
+    raise InterruptError
+
+
 @pytest.fixture
 def sink() -> Iterator[MemorySink]:
     """A sink that a recording with exact ticks sends to."""
@@ -280,13 +289,6 @@ def test_a_span_left_on_another_thread_corrupts_neither(sink: MemorySink) -> Non
 
 def test_exceptions_of_signal_handlers_never_unbalance() -> None:
     """Interrupted anywhere, also within the recording itself, begins and ends still match."""
-
-    class InterruptError(Exception):
-        pass
-
-    def interrupt(number: int, frame: object) -> None:
-        raise InterruptError
-
     sink = MemorySink()
     interruptions = 0
     before = signal.signal(signal.SIGALRM, interrupt)
@@ -311,13 +313,6 @@ def test_exceptions_of_signal_handlers_never_unbalance() -> None:
 
 def test_interrupted_spans_leave_none_open_below_which_others_would_nest() -> None:
     """Without a span around them that would end them, in whatever step they are interrupted."""
-
-    class InterruptError(Exception):
-        pass
-
-    def interrupt(number: int, frame: object) -> None:
-        raise InterruptError
-
     sink = MemorySink()
     interruptions = 0
     before = signal.signal(signal.SIGALRM, interrupt)
