@@ -1,7 +1,7 @@
 """A program that does nothing but record spans, and prints what that costs: `python -m benchmarks.traced_program RUNS`
 
 One line per run, in nanoseconds per span: processor time of the recording thread, time on the clock, and processor
-time with all that the sender does behind it (which encodes uploads, and here hands them to nobody).
+time with all that the sender does behind it (which encodes uploads, and here discards them).
 """
 
 import sys

@@ -223,7 +223,8 @@ def _slice(events: Events, begin: int, end: int) -> Events:
 
 
 def _distinct(scopes: pa.StructArray) -> tuple[pa.StructArray, npt.NDArray[np.int32]]:
-    """Each scope once, and where each of those given is among them."""
+    """Each scope once, and where each of those given is among them; `udtf.lake.scopes.merged` would load numba into
+    senders."""
     columns = scopes.flatten()
     texts = [column for column in columns if pa.types.is_string(column.type)]
     numbers = [column for column in columns if not pa.types.is_string(column.type)]

@@ -7,5 +7,5 @@ failure its status code.
 
 import os
 
-# gRPC writes to standard error what is told to whom it concerns anyway. It reads this when it is imported.
+# gRPC logs to standard error what we report as errors anyway. It reads this when it is imported.
 os.environ.setdefault("GRPC_VERBOSITY", "NONE")

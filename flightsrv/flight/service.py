@@ -158,7 +158,7 @@ class FlightService:
         """Refuse."""
         raise NotOffered("DoExchange is not offered: run statements, and ingest telemetry by DoPut")
 
-    # In both, requests are a stream to gRPC, so that none is read before it is known who calls.
+    # In both, requests are a stream to gRPC, so that none is read before the caller is authenticated.
 
     def _answering_once(self, answer: Callable[[Rpc], Message]) -> "grpc.RpcMethodHandler[bytes, bytes]":
         def behavior(requests: Iterator[bytes], context: grpc.ServicerContext) -> bytes:

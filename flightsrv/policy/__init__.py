@@ -1,3 +1,3 @@
-"""What callers may do, and how much of the server they may take: who they are (`auth`), limits, sessions, running
+"""What callers may do, and how much of the server they may take: authentication (`auth`), limits, sessions, running
 queries. Nothing here knows a transport.
 """

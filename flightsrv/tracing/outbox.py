@@ -151,7 +151,7 @@ class Outbox:
         return batch
 
     def _data_of(self, upload: Upload) -> bytes:
-        """The bytes; no bytes, for a receiver to refuse, where a file of the spool was removed by somebody else."""
+        """The bytes; no bytes, which a receiver refuses, where its file in the spool is gone."""
         if upload.name is None or self.spool is None:
             return upload.data or b""
         return self.spool.read(upload.name)

@@ -105,7 +105,7 @@ class Spool:
             self._lock = None
 
     def _make(self) -> "_Lock":
-        """The folder, which nobody sees before it is locked. Raises OSError."""
+        """The folder, which gets its name when it is locked. Raises OSError."""
         if flock is None:
             raise OSError("no flock")
         _make_private(self._root)

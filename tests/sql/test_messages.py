@@ -114,7 +114,7 @@ def test_a_condition_is_an_expression_of_pyarrow() -> None:
 
 @pytest.mark.parametrize("tree", [(), ("eq",), ("field", 1), ("constant", 1), ("system", ("field", "n")), "field"])
 def test_other_trees_are_refused(tree: tuple[object, ...]) -> None:
-    """By whoever makes one."""
+    """As soon as one is made."""
     with pytest.raises(InvalidArgument):
         Condition(tree)
 

@@ -153,7 +153,7 @@ def batch_bytes(batch: pa.RecordBatch) -> pa.Buffer:
 
 
 def decode_request(parts: Sequence[pa.Buffer]) -> Message:
-    """A message of the engine, whom workers trust."""
+    """A message of the engine, which workers trust."""
     head = json.loads(bytes(parts[0]))
     return _REQUESTS[head["type"]](head["message"], parts)
 

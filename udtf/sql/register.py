@@ -1,4 +1,4 @@
-"""The tables and functions of a lake in a DataFusion session of somebody's own, in this process.
+"""The tables and functions of a lake in any DataFusion session of this process.
 
 Without a server there is no worker, no limit of memory and no cancellation: the session computes here, as it would over
 any table.

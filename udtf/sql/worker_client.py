@@ -11,7 +11,8 @@ import pyarrow as pa
 
 from udtf.errors import InvalidArgument, LimitExceeded, Overloaded
 from udtf.execution.cancellation import POLL_SECONDS
-from udtf.functions.settings import MIB, QuerySettings
+from udtf.functions.settings import QuerySettings
+from udtf.lake.settings import MIB
 from udtf.sql.lake_tables import LakeTables
 from udtf.sql.messages import (
     Ended,
@@ -167,7 +168,7 @@ class WorkerClient:
         threading.Thread(target=_send_scan, args=arguments, name="scan", daemon=True).start()
 
     def _check_tables(self) -> None:
-        """Rows of a table that failed look complete to whoever read them."""
+        """Rows of a table that failed look complete to their reader."""
         if self._tables.error is not None:
             raise self._tables.error
 

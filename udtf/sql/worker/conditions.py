@@ -110,7 +110,7 @@ def write_filters() -> None:
 
 
 def _is_called_by_datafusion() -> bool:
-    """Whether the caller of who asks is compiled code, below DataFusion's own modules or on a thread of its own."""
+    """Whether compiled code called the calling function, below DataFusion's own modules or on a thread of its own."""
     frame = sys._getframe(1).f_back
     return frame is None or str(frame.f_globals.get("__name__")).partition(".")[0] == "datafusion"
 
