@@ -32,6 +32,16 @@ from flightsrv.cli.security import security_of, security_options
     help="Port to listen on; 0 for a free one, printed at the start.",
 )
 @click.option(
+    "--transport",
+    type=click.Choice(["grpc", "pyarrow"]),
+    default="grpc",
+    envvar="FLIGHTSRV_TRANSPORT",
+    show_default=True,
+    show_envvar=True,
+    help="The library that speaks Flight: grpcio, or pyarrow.flight, which cannot bound connections, messages and "
+    "stalled clients, and adds a traceback to some errors.",
+)
+@click.option(
     "--metrics-port",
     type=click.IntRange(0, 65535),
     envvar="FLIGHTSRV_METRICS_PORT",
@@ -58,6 +68,7 @@ def serve(
     db: str | None,
     host: str,
     port: int,
+    transport: Any,
     metrics_port: int | None,
     http_port: int | None,
     perfetto_ui: str,
@@ -83,6 +94,7 @@ def serve(
     bounds = limits_of(options)
     connections = fitting(bounds.connections, nb_ports=1 if http_port is None else 2)
     settings = lifecycle.ServerSettings(
+        transport=transport,
         connections=connections,
         security=security_of(options),
         calls=bounds.calls,

@@ -6,10 +6,9 @@ by that id alone; the story is in the log.
 
 import logging
 from collections.abc import Sequence
+from enum import Enum, auto
 from typing import NamedTuple
 from urllib.parse import quote
-
-import grpc
 
 from flightsrv.policy.auth.authentication import Unauthenticated
 from flightsrv.policy.errors import Draining, QueryTimedOut
@@ -38,28 +37,44 @@ class NotOffered(UdtfError):
     """The protocol knows it, this server does not do it."""
 
 
+class Code(Enum):
+    """Status codes of gRPC, by their names."""
+
+    CANCELLED = auto()
+    DEADLINE_EXCEEDED = auto()
+    UNAUTHENTICATED = auto()
+    PERMISSION_DENIED = auto()
+    UNIMPLEMENTED = auto()
+    NOT_FOUND = auto()
+    ALREADY_EXISTS = auto()
+    RESOURCE_EXHAUSTED = auto()
+    INVALID_ARGUMENT = auto()
+    UNAVAILABLE = auto()
+    INTERNAL = auto()
+
+
 class Status(NamedTuple):
     """How a call ends."""
 
-    code: grpc.StatusCode
+    code: Code
     message: str
 
 
-CODES: Sequence[tuple[type[Exception], grpc.StatusCode]] = (
-    (QueryCancelled, grpc.StatusCode.CANCELLED),
-    (QueryTimedOut, grpc.StatusCode.DEADLINE_EXCEEDED),
-    (Unauthenticated, grpc.StatusCode.UNAUTHENTICATED),
-    (PermissionDenied, grpc.StatusCode.PERMISSION_DENIED),
-    (UnsupportedMessage, grpc.StatusCode.UNIMPLEMENTED),
-    (NotOffered, grpc.StatusCode.UNIMPLEMENTED),
-    (NotFound, grpc.StatusCode.NOT_FOUND),
-    (AlreadyExists, grpc.StatusCode.ALREADY_EXISTS),
-    (LimitExceeded, grpc.StatusCode.RESOURCE_EXHAUSTED),
-    (StoreFull, grpc.StatusCode.RESOURCE_EXHAUSTED),
-    (InvalidArgument, grpc.StatusCode.INVALID_ARGUMENT),
-    (Draining, grpc.StatusCode.UNAVAILABLE),
-    (Overloaded, grpc.StatusCode.UNAVAILABLE),
-    (StoreUnavailable, grpc.StatusCode.UNAVAILABLE),
+CODES: Sequence[tuple[type[Exception], Code]] = (
+    (QueryCancelled, Code.CANCELLED),
+    (QueryTimedOut, Code.DEADLINE_EXCEEDED),
+    (Unauthenticated, Code.UNAUTHENTICATED),
+    (PermissionDenied, Code.PERMISSION_DENIED),
+    (UnsupportedMessage, Code.UNIMPLEMENTED),
+    (NotOffered, Code.UNIMPLEMENTED),
+    (NotFound, Code.NOT_FOUND),
+    (AlreadyExists, Code.ALREADY_EXISTS),
+    (LimitExceeded, Code.RESOURCE_EXHAUSTED),
+    (StoreFull, Code.RESOURCE_EXHAUSTED),
+    (InvalidArgument, Code.INVALID_ARGUMENT),
+    (Draining, Code.UNAVAILABLE),
+    (Overloaded, Code.UNAVAILABLE),
+    (StoreUnavailable, Code.UNAVAILABLE),
 )
 """The first match counts: more special classes stand first."""
 
@@ -73,7 +88,7 @@ def status_of(error: BaseException, query_id: str) -> Status:
         log.error("query %s failed", query_id, exc_info=error)
     if code is None:
         message = client_message(error) if isinstance(error, UdtfError) else "internal error"
-        return Status(grpc.StatusCode.INTERNAL, f"{message}, query id {query_id}")
+        return Status(Code.INTERNAL, f"{message}, query id {query_id}")
     return Status(code, client_message(error))
 
 

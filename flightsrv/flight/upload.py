@@ -2,13 +2,14 @@
 
 from collections.abc import Iterator
 from itertools import chain
+from typing import Protocol
 
 import pyarrow as pa
 
 from flightsrv.policy.limits import MAX_MESSAGE_BYTES
 from flightsrv.wire.codec import decode
 from flightsrv.wire.flight_data import decode_rows
-from flightsrv.wire.flight_messages import FlightData
+from flightsrv.wire.flight_messages import FlightData, FlightDescriptor
 from udtf.arrow.messages import MessageGuard
 from udtf.errors import InvalidArgument
 
@@ -16,12 +17,23 @@ MAX_ROWS = 1 << 20
 """Most rows of a record batch. Whoever takes them wants far fewer, and says so."""
 
 
-class Upload:
-    """A stream of rows and, in its first message, what they are for. It can be read once.
+class Upload(Protocol):
+    """A stream of rows, and what they are for."""
 
-    Attributes:
-        descriptor: None if the first message has none.
-    """
+    @property
+    def descriptor(self) -> FlightDescriptor | None:
+        """None if there is none."""
+
+    def batches(self) -> Iterator[pa.RecordBatch]:
+        """The record batches as they arrive, valid in themselves, once; none where the client sends not even a schema.
+
+        Raises:
+            InvalidArgument: the bytes are no Arrow stream, or one that takes more memory than it may.
+        """
+
+
+class MessageUpload:
+    """An upload as messages of the protocol; none is decompressed before it was looked at."""
 
     def __init__(self, requests: Iterator[bytes]) -> None:
         """Raises InvalidArgument if nothing is sent."""
@@ -29,14 +41,10 @@ class Upload:
         first = next(messages, None)
         if first is None:
             raise InvalidArgument("expected a descriptor and rows, nothing was sent")
-        self.descriptor = first.flight_descriptor
+        self.descriptor: FlightDescriptor | None = first.flight_descriptor
         self._messages = chain([first], messages)
 
     def batches(self) -> Iterator[pa.RecordBatch]:
-        """The record batches as they arrive; none where the client sends not even a schema.
-
-        Raises:
-            InvalidArgument: the bytes are no Arrow stream, or one that takes more memory than it may.
-        """
+        """See `Upload`."""
         # What a client may send compressed is no more than what it may send without.
         return decode_rows(self._messages, MessageGuard(MAX_MESSAGE_BYTES, MAX_ROWS))

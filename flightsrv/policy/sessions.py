@@ -39,6 +39,11 @@ def new_session_id() -> str:
     return uuid.uuid4().hex
 
 
+def session_cookie(session_id: str) -> dict[str, str]:
+    """The header that gives a client its session."""
+    return {"set-cookie": f"{COOKIE}={session_id}; Path=/"}
+
+
 def session_id_in(headers: Headers) -> str | None:
     """The id in the cookie that a call carries, if it is one that `new_session_id` might have made."""
     for cookies in headers.get("cookie", ()):

@@ -9,10 +9,9 @@ from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, field
 
 from flightsrv.flight.call import Services
-from flightsrv.flight.connections import ConnectionWatch
+from flightsrv.flight.calls import Calls
 from flightsrv.flight.service import FlightService
-from flightsrv.flight.stalls import StallWatch
-from flightsrv.flight.transport import Transport
+from flightsrv.flight.transports.transport import TRANSPORTS, Address, TransportName, TransportSettings
 from flightsrv.flightsql import handlers
 from flightsrv.policy.auth.authentication import Authentication
 from flightsrv.policy.auth.settings import SecuritySettings
@@ -36,6 +35,7 @@ class ServerSettings:
     """How a server runs.
 
     Attributes:
+        transport: the library that speaks Flight.
         drain_s: seconds that streams in flight may go on after the server was told to stop.
         grace_s: seconds that they may take to end after that, once they are cancelled.
         security: who may call, and who may read along.
@@ -48,6 +48,7 @@ class ServerSettings:
         retention: what the lake keeps.
     """
 
+    transport: TransportName = "grpc"
     drain_s: float = 30.0
     grace_s: float = 5.0
     security: SecuritySettings = field(default_factory=SecuritySettings)
@@ -73,24 +74,21 @@ class RunningServer:
         if settings.metrics_port is not None:
             self._metrics = MetricsEndpoint(services.lake.metrics, host, settings.metrics_port)
         keep_freed_memory()
-        self._stalls = StallWatch(limits.max_stall_s)
         self._retention = RetentionTimer(services.lake, settings.retention)
-        self._connections = ConnectionWatch(settings.connections)
-        authentication = Authentication(security.tokens)
-        service = FlightService(handlers, services, self.gate, authentication, self._stalls, self._connections)
+        address = Address(host, port)
         try:
-            self._transport = Transport(
-                service.handler(), host, port, security.tls, limits.max_calls, settings.connections
+            self._transport = TRANSPORTS[settings.transport](
+                FlightService(handlers),
+                Calls(services, self.gate, Authentication(security.tokens)),
+                TransportSettings(address, security.tls, limits, settings.connections),
             )
         except InvalidArgument:
-            self._stalls.close()
             self._retention.close()
             if self._metrics is not None:
                 self._metrics.close()
             raise
         self.port = self._transport.port
-        self._connections.start(self.port)
-        self.url = f"{'grpc' if security.tls is None else 'grpc+tls'}://{self._transport.address}"
+        self.url = f"{'grpc' if security.tls is None else 'grpc+tls'}://{address.host_in_url}:{self.port}"
         self.metrics_url = None if self._metrics is None else self._metrics.url
 
     def stop(self) -> bool:
@@ -106,9 +104,7 @@ class RunningServer:
             if not self.gate.close(self._settings.grace_s):
                 return False
         self._transport.stop(self._settings.grace_s)
-        self._stalls.close()
         self._retention.close()
-        self._connections.close()
         if self._metrics is not None:
             self._metrics.close()
         self._services.engine.close()

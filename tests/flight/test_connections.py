@@ -15,7 +15,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from flightsrv.flight.connections import Peer, peer_of
+from flightsrv.flight.transports.connections import Peer, peer_of
 from flightsrv.policy.connections import ConnectionLimits, FewerRepeats, Use, excess
 from flightsrv.server.lifecycle import RunningServer, ServerSettings, running_server
 from tests.server.raw import RawClient, raw_client

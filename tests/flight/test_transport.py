@@ -13,8 +13,8 @@ import grpc
 import pytest
 
 import flightsrv.client
-from flightsrv.flight import transport
 from flightsrv.flight.call import Services
+from flightsrv.flight.transports import grpcio as transport
 from flightsrv.policy.limits import CallLimits
 from flightsrv.server.lifecycle import RunningServer, ServerSettings, running_server
 from flightsrv.wire.codec import decode

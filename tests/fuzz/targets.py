@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 
-from flightsrv.flight.upload import Upload
+from flightsrv.flight.upload import MessageUpload
 from flightsrv.flightsql.parameters import parse_statement
 from flightsrv.flightsql.tickets import parameters_of, read_ticket, time_range_of
 from flightsrv.importers.chrome import ChromeTraceError, read_chrome_trace
@@ -87,7 +87,7 @@ def read_an_upload(data: bytes) -> None:
         messages.append(data[4 : 4 + size])
         data = data[4 + size :]
     with suppress(InvalidArgument):
-        for batch in Upload(iter(messages)).batches():
+        for batch in MessageUpload(iter(messages)).batches():
             for blocks, rows in read_blocks(batch):
                 assert 0 < len(blocks) == len(rows) <= batch.num_rows
 

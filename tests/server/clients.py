@@ -173,8 +173,9 @@ def _outcome(act: Callable[[], T]) -> tuple[T | None, Refused | None]:
 
 
 def _without_id(refusal: Refused | None) -> str:
-    """What a refusal says but for the id of the query."""
-    return re.sub(r"query id \w+", "", str(refusal))
+    """What a refusal says but for the id of the query, and the traceback that a server of pyarrow.flight adds."""
+    said, *_ = str(refusal).partition(" Detail: Python exception")
+    return re.sub(r"query id \w+", "", said)
 
 
 def descriptor(command: Message) -> flight.FlightDescriptor:

@@ -7,7 +7,7 @@ from typing import Any
 import grpc
 import pyarrow as pa
 
-from flightsrv.flight.service import NAME
+from flightsrv.flight.transports.grpcio import NAME
 from flightsrv.wire.codec import decode, encode, pack
 from flightsrv.wire.flight_data import encode_rows
 from flightsrv.wire.flight_messages import Action, DescriptorType, FlightData, FlightDescriptor, Ticket

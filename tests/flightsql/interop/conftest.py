@@ -1,14 +1,30 @@
-"""One server with one recording in it, and every client of it."""
+"""A server with one recording in it, by each transport, and every client of it."""
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import cast, get_args
 
 import pytest
 
-from flightsrv.server.lifecycle import RunningServer
+from flightsrv.flight.transports.transport import TransportName
+from flightsrv.server.lifecycle import RunningServer, ServerSettings, running_server
 from tests.flightsql.interop.asking import CLIENTS, Client
 from tests.server.clients import PyarrowClient
 from tests.server.telemetry import Recording
+
+
+@pytest.fixture(scope="package", params=get_args(TransportName))
+def transport(request: pytest.FixtureRequest) -> TransportName:
+    """Each in turn."""
+    return cast(TransportName, request.param)
+
+
+@pytest.fixture(scope="package")
+def server(transport: TransportName, tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningServer]:
+    """One by the transport."""
+    lake = tmp_path_factory.mktemp(f"server-{transport}") / "lake"
+    with running_server(str(lake), settings=ServerSettings(transport=transport)) as running:
+        yield running
 
 
 @pytest.fixture(scope="package")

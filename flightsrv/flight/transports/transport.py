@@ -1,0 +1,64 @@
+"""What a server needs of a transport, and which there are."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Literal, Protocol
+
+from flightsrv.flight.calls import Calls
+from flightsrv.flight.service import FlightService
+from flightsrv.policy.auth.settings import Tls
+from flightsrv.policy.connections import ConnectionLimits
+from flightsrv.policy.limits import CallLimits
+
+TransportName = Literal["grpc", "pyarrow"]
+
+
+@dataclass(frozen=True)
+class Address:
+    """Where to listen. Port 0 is a free one."""
+
+    host: str
+    port: int
+
+    @property
+    def host_in_url(self) -> str:
+        """An address of IPv6 is in brackets."""
+        return f"[{self.host}]" if ":" in self.host else self.host
+
+
+@dataclass(frozen=True)
+class TransportSettings:
+    """How to listen; a transport follows the limits as far as its library lets it."""
+
+    address: Address
+    tls: Tls | None
+    calls: CallLimits
+    connections: ConnectionLimits
+
+
+class Transport(Protocol):
+    """Listens from the moment it is made until `stop`."""
+
+    port: int
+
+    def stop(self, grace_s: float) -> None:
+        """Refuse new calls, and end those under way after a while at the latest."""
+
+
+def _grpcio(service: FlightService, calls: Calls, settings: TransportSettings) -> Transport:
+    from flightsrv.flight.transports.grpcio import GrpcTransport
+
+    return GrpcTransport(service, calls, settings)
+
+
+def _pyarrow(service: FlightService, calls: Calls, settings: TransportSettings) -> Transport:
+    from flightsrv.flight.transports.pyarrow_flight import PyarrowTransport
+
+    return PyarrowTransport(service, calls, settings)
+
+
+TRANSPORTS: Mapping[TransportName, Callable[[FlightService, Calls, TransportSettings], Transport]] = {
+    "grpc": _grpcio,
+    "pyarrow": _pyarrow,
+}
+"""They raise InvalidArgument where the address cannot be listened on."""
