@@ -1,4 +1,5 @@
-"""A sender of telemetry that is not our tracing library: two threads of spans, with pyarrow and any Flight SQL client.
+"""A sender of telemetry that is not our tracing library: two threads of spans, the log of one of them, and a counter,
+with pyarrow and any Flight SQL client.
 
 Prints the id of the process: `flightsrv trace "$(python examples/sender.py)" -o sender.pftrace`.
 """
@@ -22,11 +23,13 @@ SCOPE = pa.struct(
 BEGIN, END = 0, 1
 
 process_id = str(uuid.uuid4())
-streams = [f"{process_id}-{name}" for name in ("main", "worker")]
+threads = [f"{process_id}-{name}" for name in ("main", "worker")]
+log, counters = f"{process_id}-log", f"{process_id}-counters"
 scopes = pa.array(
     [
         {"name": "request", "target": "app", "filename": "app.py", "line": 10},
         {"name": "query", "target": "app.db", "filename": "db.py", "line": 20},
+        {"name": "connections", "target": "app.db", "filename": "db.py", "line": 5},
     ],
     SCOPE,
 )
@@ -39,11 +42,32 @@ events = pa.StructArray.from_arrays(
     [pa.array(ticks, pa.int64()), pa.array(kinds, pa.uint8()), pa.DictionaryArray.from_arrays(codes, scopes)],
     names=["ticks", "kind", "scope"],
 )
+lines = pa.StructArray.from_arrays(
+    [
+        pa.array([1_500_000, 4_500_000], pa.int64()),
+        pa.array([3, 4], pa.uint8()),  # info, warn
+        pa.DictionaryArray.from_arrays(pa.array([1, 0], pa.int32()), scopes),
+        pa.array(["3 rows", "a slow request"]),
+    ],
+    names=["ticks", "level", "scope", "msg"],
+)
+values = pa.StructArray.from_arrays(
+    [
+        pa.array([0, 1_000_000, 9_000_000], pa.int64()),
+        pa.DictionaryArray.from_arrays(pa.array([2, 2, 2], pa.int32()), scopes),
+        pa.array(["", "", ""]),  # it has no unit
+        pa.array([0.0, 2.0, 1.0]),
+    ],
+    names=["ticks", "scope", "unit", "value"],
+)
+# Each block has its events in the column of its kind, and null in the others.
 blocks = pa.record_batch(
     {
-        "stream_id": streams,
-        "object_offset": [0, 0],  # the first events of both streams
-        "thread_events": pa.ListArray.from_arrays([0, 4, 8], events),  # four events each
+        "stream_id": [*threads, log, counters],
+        "object_offset": [0] * 4,  # the first events of each stream
+        "thread_events": pa.ListArray.from_arrays(pa.array([0, 4, None, None, 8]), events),
+        "log_entries": pa.ListArray.from_arrays(pa.array([None, None, 0, None, 2]), lines),
+        "measures": pa.ListArray.from_arrays(pa.array([None, None, None, 0, 3]), values),
     }
 )
 
@@ -60,14 +84,19 @@ with connect(os.environ.get("FLIGHTSRV_URL", "grpc://127.0.0.1:50051")) as clien
             }
         ),
     )
-    properties = [[("thread-name", "main")], [("thread-name", "worker")]]
+    properties = [
+        [("thread-name", "main")],
+        [("thread-name", "worker")],
+        [("thread-name", "main"), ("thread-stream-id", threads[0])],
+        [],  # the counters are those of the process
+    ]
     client.ingest(
         "streams",
         pa.record_batch(
             {
-                "stream_id": streams,
-                "process_id": [process_id] * 2,
-                "tags": [["thread"]] * 2,
+                "stream_id": [*threads, log, counters],
+                "process_id": [process_id] * 4,
+                "tags": [["thread"], ["thread"], ["log"], ["measure"]],
                 "properties": pa.array(properties, pa.map_(pa.utf8(), pa.utf8())),
             }
         ),

@@ -7,6 +7,7 @@ before its streams and a stream before its blocks. Sending anything again is har
 import uuid
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -18,6 +19,7 @@ from udtf.lake.block_format import FORMAT, AsyncColumns, Events
 
 THREAD_EVENT_BYTES = 13
 ASYNC_EVENT_BYTES = 33
+MEASURE_BYTES = 20
 DEFAULT_BLOCK_EVENTS = 65_536
 """Events in a block unless told otherwise: about a megabyte before compression."""
 
@@ -46,13 +48,46 @@ class Process:
 
 @dataclass(frozen=True)
 class Stream:
-    """The ordered events of one thread, or events of async spans; `tags` holds which of the two."""
+    """The ordered events of one thread, events of async spans, lines of a log or values of counters; `tags` holds which
+    of these."""
 
     stream_id: str
     process_id: str
     tags: tuple[str, ...]
     properties: Mapping[str, str] = field(default_factory=dict)
     format: str = FORMAT
+
+
+@dataclass(frozen=True)
+class LogLines:
+    """Lines of a log as columns of equal length; `levels` are 1 (trace) to 6 (fatal), `scopes` are codes into
+    `scope_table`."""
+
+    ticks: npt.NDArray[np.int64]
+    levels: npt.NDArray[np.uint8]
+    scopes: npt.NDArray[np.int32]
+    scope_table: pa.StructArray
+    messages: pa.StringArray
+
+    def __len__(self) -> int:
+        return len(self.ticks)
+
+
+@dataclass(frozen=True)
+class Values:
+    """Values of counters as columns of equal length; `scopes` are codes into `scope_table`, and say which counters."""
+
+    ticks: npt.NDArray[np.int64]
+    scopes: npt.NDArray[np.int32]
+    scope_table: pa.StructArray
+    units: pa.StringArray
+    values: npt.NDArray[np.float64]
+
+    def __len__(self) -> int:
+        return len(self.ticks)
+
+
+AnyEvents = Events | LogLines | Values
 
 
 @dataclass(frozen=True)
@@ -63,7 +98,7 @@ class Block:
     stream_id: str
     process_id: str
     object_offset: int
-    events: Events = field(repr=False, compare=False)
+    events: AnyEvents = field(repr=False, compare=False)
 
     @property
     def nb_objects(self) -> int:
@@ -73,8 +108,14 @@ class Block:
     @property
     def size_bytes(self) -> int:
         """Size of its events and of their scopes, without compression."""
-        width = THREAD_EVENT_BYTES if self.events.async_columns is None else ASYNC_EVENT_BYTES
-        return len(self.events) * width + int(self.events.scope_table.nbytes)
+        texts = 0
+        if isinstance(self.events, LogLines):
+            width, texts = THREAD_EVENT_BYTES, self.events.messages.nbytes
+        elif isinstance(self.events, Values):
+            width, texts = MEASURE_BYTES, self.events.units.nbytes
+        else:
+            width = THREAD_EVENT_BYTES if self.events.async_columns is None else ASYNC_EVENT_BYTES
+        return len(self.events) * width + int(self.events.scope_table.nbytes + texts)
 
 
 def thread_stream(stream_id: str, process_id: str, thread_name: str, thread_id: int) -> Stream:
@@ -85,6 +126,16 @@ def thread_stream(stream_id: str, process_id: str, thread_name: str, thread_id: 
 def async_stream(stream_id: str, process_id: str, thread_name: str, thread_id: int) -> Stream:
     """A stream of async spans, with the thread whose event loop runs them."""
     return Stream(stream_id, process_id, (schemas.ASYNC_TAG,), _thread_properties(thread_name, thread_id))
+
+
+def log_stream(stream_id: str, process_id: str, thread: Stream | None = None) -> Stream:
+    """A stream of lines of a log, of a thread, or else of the process."""
+    return Stream(stream_id, process_id, (schemas.LOG_TAG,), _of_thread(thread))
+
+
+def measure_stream(stream_id: str, process_id: str, thread: Stream | None = None) -> Stream:
+    """A stream of values of counters, of a thread, or else of the process."""
+    return Stream(stream_id, process_id, (schemas.MEASURE_TAG,), _of_thread(thread))
 
 
 def processes_batch(processes: Sequence[Process]) -> pa.RecordBatch:
@@ -130,18 +181,19 @@ def blocks_batch(blocks: Sequence[Block]) -> pa.RecordBatch:
         "process_id": pa.array([block.process_id for block in blocks], pa.utf8()),
         "object_offset": pa.array([block.object_offset for block in blocks], pa.int64()),
     }
-    for name, event, is_async in (
-        ("thread_events", schemas.THREAD_EVENT, False),
-        ("async_events", schemas.ASYNC_EVENT, True),
+    for name, event in (
+        ("thread_events", schemas.THREAD_EVENT),
+        ("async_events", schemas.ASYNC_EVENT),
+        ("log_entries", schemas.LOG_ENTRY),
+        ("measures", schemas.MEASURE),
     ):
-        given = [block.events if (block.events.async_columns is not None) == is_async else None for block in blocks]
-        columns[name] = _event_lists(given, event)
+        columns[name] = _event_lists([_columns_of(block.events) for block in blocks], event)
     return pa.record_batch(columns)
 
 
 def cut_blocks(
     stream: Stream,
-    events: Events,
+    events: AnyEvents,
     first_ordinal: int = 0,
     max_events: int = DEFAULT_BLOCK_EVENTS,
     new_id: Callable[[], str] = lambda: str(uuid.uuid4()),
@@ -169,31 +221,46 @@ _PROCESSES = _columns(schemas.PROCESSES, {"insert_time", *schemas.PROCESS_HISTOR
 _STREAMS = _columns(schemas.STREAMS, {"insert_time", "last_update_time"})
 
 
-def _event_lists(given: Sequence[Events | None], event: pa.StructType) -> pa.ListArray:
+_Columns = dict[str, pa.Array | npt.NDArray[Any]]
+
+
+def _columns_of(events: AnyEvents) -> tuple[pa.StructArray, _Columns]:
+    """The scopes of events, and their columns by the names of fields, `scope` as codes."""
+    columns: _Columns = {"ticks": events.ticks, "scope": events.scopes}
+    if isinstance(events, LogLines):
+        columns |= {"level": events.levels, "msg": events.messages}
+    elif isinstance(events, Values):
+        columns |= {"unit": events.units, "value": events.values}
+    else:
+        columns["kind"] = events.kinds
+        if (tasks := events.async_columns) is not None:
+            columns |= {"span_id": tasks.span_ids, "parent_span_id": tasks.parent_span_ids, "depth": tasks.depths}
+    return events.scope_table, columns
+
+
+def _event_lists(blocks: Sequence[tuple[pa.StructArray, _Columns]], event: pa.StructType) -> pa.ListArray:
     """A list of events for each block; none for those of another kind."""
-    parts = [events for events in given if events is not None]
+    names = {field.name for field in event}
+    is_of_kind = [columns.keys() == names for _, columns in blocks]
+    parts = [block for block, chosen in zip(blocks, is_of_kind, strict=True) if chosen]
     if not parts:
-        return pa.nulls(len(given), pa.list_(event))
-    first_scopes = np.cumsum([0, *(len(part.scope_table) for part in parts[:-1])])
-    scopes = np.concatenate([part.scopes + first for part, first in zip(parts, first_scopes, strict=True)])
-    table, code_of = _distinct(pa.concat_arrays([part.scope_table for part in parts]))
-    columns = [
-        pa.array(np.concatenate([part.ticks for part in parts])),
-        pa.array(np.concatenate([part.kinds for part in parts])),
-        pa.DictionaryArray.from_arrays(pa.array(code_of[scopes]), table),
-    ]
-    tasks = [part.async_columns for part in parts if part.async_columns is not None]
-    if tasks:
-        columns += [
-            pa.array(np.concatenate([part.span_ids for part in tasks])),
-            pa.array(np.concatenate([part.parent_span_ids for part in tasks])),
-            pa.array(np.concatenate([part.depths for part in tasks])),
-        ]
-    offsets = np.cumsum([0, *(0 if events is None else len(events) for events in given)])
+        return pa.nulls(len(blocks), pa.list_(event))
+    first_scopes = np.cumsum([0, *(len(scope_table) for scope_table, _ in parts[:-1])])
+    fields = []
+    for member in event:
+        values = [columns[member.name] for _, columns in parts]
+        if member.name == "scope":
+            codes = np.concatenate([part + first for part, first in zip(values, first_scopes, strict=True)])
+            scopes, code_of = _distinct(pa.concat_arrays([scope_table for scope_table, _ in parts]))
+            fields.append(pa.DictionaryArray.from_arrays(pa.array(code_of[codes]), scopes))
+        else:
+            fields.append(pa.concat_arrays([pa.array(part, member.type) for part in values]))
+    sizes = [len(columns["ticks"]) if chosen else 0 for (_, columns), chosen in zip(blocks, is_of_kind, strict=True)]
+    offsets = np.cumsum([0, *sizes])
     return pa.ListArray.from_arrays(
         pa.array(offsets, pa.int32()),
-        pa.StructArray.from_arrays(columns, fields=list(event)),
-        mask=pa.array([events is None for events in given]),
+        pa.StructArray.from_arrays(fields, fields=list(event)),
+        mask=pa.array([not chosen for chosen in is_of_kind]),
     )
 
 
@@ -205,20 +272,28 @@ def _properties_array(rows: Sequence[Mapping[str, str]]) -> pa.Array:
     return pa.array([list(row.items()) for row in rows], schemas.PROPERTIES)
 
 
-def _slice(events: Events, begin: int, end: int) -> Events:
+def _of_thread(thread: Stream | None) -> dict[str, str]:
+    return {} if thread is None else {**thread.properties, "thread-stream-id": thread.stream_id}
+
+
+def _slice(events: AnyEvents, begin: int, end: int) -> AnyEvents:
     """Events from `begin` to before `end`, with the scopes that they use and no others."""
     scopes = events.scopes[begin:end]
     used = np.flatnonzero(np.bincount(scopes, minlength=len(events.scope_table)))
     code_of = np.zeros(len(events.scope_table), np.int32)
     code_of[used] = np.arange(len(used), dtype=np.int32)
-    columns = events.async_columns
+    ticks, codes, table = events.ticks[begin:end], code_of[scopes], events.scope_table.take(pa.array(used))
+    if isinstance(events, LogLines):
+        return LogLines(ticks, events.levels[begin:end], codes, table, events.messages[begin:end])
+    if isinstance(events, Values):
+        return Values(ticks, codes, table, events.units[begin:end], events.values[begin:end])
+    tasks = events.async_columns
     return Events(
-        events.ticks[begin:end],
+        ticks,
         events.kinds[begin:end],
-        code_of[scopes],
-        events.scope_table.take(pa.array(used)),
-        columns
-        and AsyncColumns(columns.span_ids[begin:end], columns.parent_span_ids[begin:end], columns.depths[begin:end]),
+        codes,
+        table,
+        tasks and AsyncColumns(tasks.span_ids[begin:end], tasks.parent_span_ids[begin:end], tasks.depths[begin:end]),
     )
 
 

@@ -34,10 +34,10 @@ VIEWER = "https://ui.perfetto.dev"
 @range_options
 @click.option(
     "--span-types",
-    type=click.Choice(["thread", "async", "both"]),
-    default="both",
+    type=click.Choice(["thread", "async", "both", "all"]),
+    default="all",
     show_default=True,
-    help="Spans to include.",
+    help="Spans to include; all: logs and counters as well.",
 )
 @click.option("--strict", is_flag=True, help="Fail if any thread cannot be read, instead of leaving it out.")
 @server_options

@@ -188,14 +188,15 @@ class QueryClient:
         *,
         begin: Time | None = None,
         end: Time | None = None,
-        span_types: str = "both",
+        span_types: str = "all",
         strict: bool = False,
         progress: ProgressCallback | None = None,
     ) -> TraceStream:
         """The Perfetto trace of a process in chunks as they arrive; joined they are the trace file.
 
-        `span_types` is 'thread', 'async' or 'both'. A thread that cannot be read is missing in the trace and
-        listed in the stream's `result`; with `strict` it is an error. `progress` is called in the reading thread.
+        `span_types` is 'thread', 'async', 'both', or 'all', which has logs and counters as well. A thread that cannot
+        be read is missing in the trace and listed in the stream's `result`; with `strict` it is an error. `progress`
+        is called in the reading thread.
         """
         headers = [(b"trace_progress", b"true"), (b"trace_strict", b"true" if strict else b"false")]
         begin, end = range_ns(begin, end)
@@ -219,7 +220,7 @@ class QueryClient:
         *,
         begin: Time | None = None,
         end: Time | None = None,
-        span_types: str = "both",
+        span_types: str = "all",
         strict: bool = False,
         progress: ProgressCallback | None = None,
     ) -> Trace:
@@ -236,7 +237,7 @@ class QueryClient:
         *,
         begin: Time | None = None,
         end: Time | None = None,
-        span_types: str = "both",
+        span_types: str = "all",
         strict: bool = False,
         progress: ProgressCallback | None = None,
     ) -> TraceResult:

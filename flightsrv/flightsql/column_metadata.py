@@ -24,7 +24,7 @@ REMARKS = {
     ("processes", "start_ticks"): "the start, on the clock of the process",
     ("processes", "insert_time"): "when the process became known",
     ("processes", "last_update_time"): "when telemetry of the process was stored last",
-    ("streams", "tags"): "of what the events are: thread, async",
+    ("streams", "tags"): "of what the events are: thread, async, log, measure",
     ("streams", "format"): "of the payloads of its blocks",
     ("streams", "insert_time"): "when the stream became known",
     ("streams", "last_update_time"): "when telemetry of the stream was stored last",

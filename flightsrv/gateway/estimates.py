@@ -9,10 +9,12 @@ from flightsrv.client import QueryClient
 from flightsrv.gateway.rows import query_rows
 from flightsrv.gateway.times import TimeText, range_parameters, text_or_none
 
-SpanTypes = Literal["thread", "async", "both"]
+SpanTypes = Literal["thread", "async", "both", "all"]
 
-_BYTES_PER_EVENT = {"thread": 15.5, "async": 25.0}
-"""Measured with the traces of `flightsrv demo`; a span is two events."""
+_BYTES_PER_EVENT = {"thread": 15.5, "async": 25.0, "log": 100.0, "measure": 14.0}
+"""Measured with the traces of `flightsrv demo`; a span is two events. Lines of logs are of any length."""
+
+_SPANS = ("thread", "async")
 
 _COLD_EVENTS_PER_SECOND = 3e6
 _WARM_EVENTS_PER_SECOND = 13e6
@@ -33,7 +35,10 @@ _EVENTS = """
         WHERE process_id = $1 AND begin_time <= $3 AND end_time >= $2
     )
     SELECT
-        CASE WHEN array_has(tags, 'thread') THEN 'thread' ELSE 'async' END AS kind,
+        CASE
+            WHEN array_has(tags, 'thread') THEN 'thread' WHEN array_has(tags, 'async') THEN 'async'
+            WHEN array_has(tags, 'log') THEN 'log' ELSE 'measure'
+        END AS kind,
         count(DISTINCT stream_id) AS streams,
         sum(nb_objects) AS events_of_blocks,
         sum(nb_objects * (to_ns - from_ns + 1.0) / (end_ns - begin_ns + 1.0)) AS events,
@@ -46,7 +51,10 @@ _EVENTS = """
 
 _MATERIALIZED = """
     SELECT
-        CASE WHEN view_set = 'thread_spans' THEN 'thread' ELSE 'async' END AS kind,
+        CASE view_set
+            WHEN 'thread_spans' THEN 'thread' WHEN 'async_events' THEN 'async' WHEN 'log_entries' THEN 'log'
+            ELSE 'measure'
+        END AS kind,
         sum(CASE WHEN view_set = 'thread_spans' THEN 2 * nb_rows ELSE nb_rows END) AS events
     FROM list_partitions()
     WHERE process_id = $1 AND begin_time <= $3 AND end_time >= $2
@@ -62,7 +70,8 @@ class Estimate(BaseModel):
 
 
 class TraceInfo(BaseModel):
-    """What there is in a time range: threads and async streams that have events, how many about, and from when to when.
+    """What there is in a time range: threads and async streams that have events, how many about, and from when to when;
+    lines of logs and values of counters, which 'all' has besides.
 
     The estimate is of a trace of these times and of the span types that were asked for; `materialized` is the share of
     its events that need not be made ready first.
@@ -75,6 +84,8 @@ class TraceInfo(BaseModel):
     thread_events: int
     async_streams: int
     async_events: int
+    log_entries: int
+    measures: int
     materialized: float
     estimate: Estimate
 
@@ -101,8 +112,12 @@ def trace_info(
     parameters = [process_id, *range_parameters(begin_ns, end_ns)]
     kinds = {row.pop("kind"): _Kind(**row) for row in query_rows(client, _EVENTS, parameters)}
     made = {row["kind"]: row["events"] for row in query_rows(client, _MATERIALIZED, parameters)}
-    threads, async_streams = kinds.get("thread", _Kind()), kinds.get("async", _Kind())
-    chosen = {name: kind for name, kind in kinds.items() if span_types in (name, "both")}
+    threads, async_streams, logs, measures = (kinds.get(name, _Kind()) for name in _BYTES_PER_EVENT)
+    chosen = {
+        name: kind
+        for name, kind in kinds.items()
+        if span_types in (name, "all") or (span_types == "both" and name in _SPANS)
+    }
     events = sum(kind.events for kind in chosen.values())
     cold_shares = {name: kind.cold_share(made.get(name, 0)) for name, kind in chosen.items()}
     cold = sum(kind.events * cold_shares[name] for name, kind in chosen.items())
@@ -114,6 +129,8 @@ def trace_info(
         thread_events=round(threads.events),
         async_streams=async_streams.streams,
         async_events=round(async_streams.events),
+        log_entries=round(logs.events),
+        measures=round(measures.events),
         materialized=1 - cold / events if events else 1.0,
         estimate=Estimate(
             size_bytes=round(sum(kind.events * _BYTES_PER_EVENT[name] for name, kind in chosen.items())),

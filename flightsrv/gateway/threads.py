@@ -21,7 +21,7 @@ Integers = npt.NDArray[np.int64]
 _STREAMS = """
     SELECT stream_id, tags, properties, coalesce(try_cast(properties['dropped-spans'] AS bigint), 0) AS dropped_spans
     FROM streams
-    WHERE process_id = $1
+    WHERE process_id = $1 AND (array_has(tags, 'thread') OR array_has(tags, 'async'))
 """
 
 _BLOCKS = """

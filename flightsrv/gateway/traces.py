@@ -73,7 +73,7 @@ def traces_router(callers: Callers, reader: TraceReader, metrics: GatewayMetrics
         process_id: ProcessId,
         begin: BeginQuery = None,
         end: EndQuery = None,
-        span_types: SpanTypes = "both",
+        span_types: SpanTypes = "all",
         strict: Annotated[bool, Query(description=_STRICT)] = False,
         accept_encoding: Annotated[str, Header(include_in_schema=False)] = "",
     ) -> Response:
@@ -87,7 +87,7 @@ def traces_router(callers: Callers, reader: TraceReader, metrics: GatewayMetrics
         process_id: ProcessId,
         begin: BeginQuery = None,
         end: EndQuery = None,
-        span_types: SpanTypes = "both",
+        span_types: SpanTypes = "all",
     ) -> TraceInfo:
         """What is in a time range, and about how large its trace is and how long it takes to make."""
         begin_ns, end_ns = utc_range(begin, end)
@@ -100,7 +100,7 @@ def traces_router(callers: Callers, reader: TraceReader, metrics: GatewayMetrics
 def _span_types(wanted: GenerateRequest) -> SpanTypes:
     match (wanted.include_thread_spans, wanted.include_async_spans):
         case (True, True):
-            return "both"
+            return "all"
         case (True, False):
             return "thread"
         case (False, True):

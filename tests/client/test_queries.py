@@ -127,7 +127,7 @@ def test_a_trace_holds_the_spans_of_the_process(client, process_id):
     assert names(client.trace(process_id)) == ["outer", "inner"]
     assert names(client.trace(process_id, begin=4_000_000_000)) == ["outer"]
     assert names(client.trace(process_id, span_types="async")) == []
-    with pytest.raises(InvalidRequest, match="span_types must be 'thread', 'async', or 'both', given: 'fibers'"):
+    with pytest.raises(InvalidRequest, match="span_types must be 'thread', 'async', 'both', or 'all', given: 'fibers'"):
         client.trace(process_id, span_types="fibers")
     with pytest.raises(flightsrv.client.NotFound, match=r"""^process "it's" is unknown$"""):
         client.trace("it's")

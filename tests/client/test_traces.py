@@ -121,7 +121,7 @@ def test_the_statement_is_quoted_and_bounded():
     assert server.queries == [
         "SELECT chunk_id, chunk_data FROM perfetto_trace_chunks('x'' OR ''1''=''1', 'async', "
         "TIMESTAMP '1970-01-01T00:00:00.000000001Z', TIMESTAMP '2026-01-01T08:00:00.500000000Z')",
-        "SELECT chunk_id, chunk_data FROM perfetto_trace_chunks('p', 'both', "
+        "SELECT chunk_id, chunk_data FROM perfetto_trace_chunks('p', 'all', "
         "TIMESTAMP '1677-09-21T00:12:43.145224192Z', TIMESTAMP '2262-04-11T23:47:16.854775807Z')",
     ]
     asked = [headers["trace_strict"] for headers in server.headers if "trace_strict" in headers]

@@ -236,7 +236,7 @@ def prepare(connection: flight.FlightClient, sql: str) -> ActionCreatePreparedSt
         ("SELECT nothing FROM processes", "nothing"),
         (
             TRACE.format("'p'", BEGIN, END).replace("both", "fibers"),
-            "must be 'thread', 'async', or 'both', given: 'fibers'",
+            "must be 'thread', 'async', 'both', or 'all', given: 'fibers'",
         ),
         ("CREATE TABLE t (a INT)", "DDL not supported"),
         ("CREATE EXTERNAL TABLE t STORED AS CSV LOCATION '/etc/passwd'", "not supported"),

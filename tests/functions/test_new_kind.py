@@ -205,10 +205,11 @@ def test_a_new_kind_is_shown_as_all_others_are(
         )
         assert len(partitions) == nb_partitions
         assert sum(int(str(row["nb_rows"])) for row in partitions) == len(MARKS)
-        for span_types in ("both", "async"):
-            trace = reader.trace(process.process_id, span_types, TimeRange(at(100), at(250)))
-            instants = {(mark.begin_ns, mark.name) for track in trace.tracks.values() for mark in track.instants}
-            assert instants == {(at(ticks), label) for ticks, label in MARKS if 100 <= ticks <= 250}
+        trace = reader.trace(process.process_id, "all", TimeRange(at(100), at(250)))
+        instants = {(mark.begin_ns, mark.name) for track in trace.tracks.values() for mark in track.instants}
+        assert instants == {(at(ticks), label) for ticks, label in MARKS if 100 <= ticks <= 250}
+        spans = reader.trace(process.process_id, "both", TimeRange(at(100), at(250)))
+        assert not any(track.instants for track in spans.tracks.values())
 
 
 def test_a_new_kind_is_checked_and_named(lake: Lake, reader: Reader, process: Process) -> None:
@@ -226,5 +227,5 @@ def test_a_new_kind_is_checked_and_named(lake: Lake, reader: Reader, process: Pr
     )
     spans = reader.rows(f"SELECT DISTINCT thread_name FROM process_spans('{process.process_id}', 'both')")
     assert spans == [{"thread_name": "main"}]
-    reader.trace(process.process_id, "both", WHOLE_LIFE)
+    reader.trace(process.process_id, "all", WHOLE_LIFE)
     assert reader.messages == []

@@ -182,15 +182,15 @@ def _wrong_arguments() -> dict[str, tuple[str, str]]:
     return {
         "no such span types": (
             f"perfetto_trace_chunks('P', 'fibers', {LIFE})",
-            "span_types must be 'thread', 'async', or 'both', given: 'fibers'",
+            "span_types must be 'thread', 'async', 'both', or 'all', given: 'fibers'",
         ),
         "span types of another case": (
             f"perfetto_trace_chunks('P', 'Both', {LIFE})",
-            "span_types must be 'thread', 'async', or 'both', given: 'Both'",
+            "span_types must be 'thread', 'async', 'both', or 'all', given: 'Both'",
         ),
         "span types of process_spans": (
             "process_spans('P', 'fibers')",
-            "span_types must be 'thread', 'async', or 'both', given: 'fibers'",
+            "span_types must be 'thread', 'async', 'both', or 'all', given: 'fibers'",
         ),
         "span types are null": (f"perfetto_trace_chunks('P', NULL, {LIFE})", "span_types"),
         "span types are a number": (f"perfetto_trace_chunks('P', 7, {LIFE})", "span_types"),

@@ -83,7 +83,11 @@ def test_a_corrupt_thread_fails_a_strict_trace_only(scripted: Scripted) -> None:
     [
         ("begin=noon", 400, "begin must be a time"),
         ("begin=2026-01-02T00:00:00Z&end=2026-01-01T00:00:00Z", 400, "begin must not be after end"),
-        ("span_types=fibers", 422, "query.span_types: Input should be 'thread', 'async' or 'both', given: 'fibers'"),
+        (
+            "span_types=fibers",
+            422,
+            "query.span_types: Input should be 'thread', 'async', 'both' or 'all', given: 'fibers'",
+        ),
         ("strict=perhaps", 422, "query.strict"),
     ],
 )

@@ -10,7 +10,7 @@ import pyarrow as pa
 
 from tests.model.spans import TimeRange
 from tests.model.strategies import Delivery
-from tests.model.telemetry import Block, Event, Process, Stream
+from tests.model.telemetry import Block, Event, MomentStream, Process, Stream
 from tests.model.trace_reader import Trace, read_trace
 from udtf.lake import history, partition_file, schemas, view
 from udtf.lake import time_range as udtf_time_range
@@ -32,6 +32,9 @@ BLOCK_BATCH = pa.schema(
     ]
     + [pa.field("payload", pa.binary(), nullable=False)]
 )
+
+COLUMNS = {"log": ("log_entries", schemas.LOG_ENTRY), "measure": ("measures", schemas.MEASURE)}
+"""Of `blocks`, by the tags of streams: their names, and what an event is."""
 
 
 def process_batch(process: Process) -> pa.RecordBatch:
@@ -61,6 +64,11 @@ def stream_batch(process: Process, streams: Sequence[Stream]) -> pa.RecordBatch:
                 "properties": [
                     ("thread-name", stream.thread_name),
                     ("thread-id", str(stream.thread_id)),
+                    *(
+                        [("thread-stream-id", stream.thread.stream_id)]
+                        if isinstance(stream, MomentStream) and stream.thread
+                        else []
+                    ),
                 ],
             }
             for stream in streams
@@ -98,12 +106,32 @@ def block_row(block: Block) -> dict[str, object]:
         "end_ticks": block.events[-1].ticks,
         "nb_objects": len(block.events),
         "object_offset": block.object_offset,
-        "payload": payload(block.events, block.stream.is_async),
+        **_events(block),
     }
 
 
+def _events(block: Block) -> dict[str, object]:
+    """The events of a block in the column of its kind."""
+    if not isinstance(block.stream, MomentStream):
+        return {"payload": payload(block.events, block.stream.is_async)}
+    return {COLUMNS[block.stream.tag][0]: [{**vars(event), "scope": event.scope._asdict()} for event in block.events]}
+
+
 def block_batch(blocks: Iterable[Block]) -> pa.RecordBatch:
-    return pa.RecordBatch.from_pylist([block_row(block) for block in blocks], BLOCK_BATCH)
+    blocks = list(blocks)
+    rows = [block_row(block) for block in blocks]
+    if not any(isinstance(block.stream, MomentStream) for block in blocks):
+        return pa.RecordBatch.from_pylist(rows, BLOCK_BATCH)
+    columns = {field.name: pa.array([row.get(field.name) for row in rows], field.type) for field in BLOCK_BATCH}
+    for name, event in COLUMNS.values():
+        # pyarrow makes no dictionaries of structs from Python's objects.
+        plain = pa.struct([_without_dictionary(member) for member in event])
+        columns[name] = pa.array([row.get(name) for row in rows], pa.list_(plain))
+    return pa.record_batch(columns)
+
+
+def _without_dictionary(field: pa.Field) -> pa.Field:
+    return field.with_type(field.type.value_type) if pa.types.is_dictionary(field.type) else field
 
 
 def ingest_process(lake: Lake, process: Process) -> None:

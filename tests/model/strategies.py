@@ -4,10 +4,11 @@ A thread's events come from small decisions, so that Hypothesis shrinks a failin
 Shapes that need many events, deep and wide and long, grow from a seed.
 """
 
+import math
 import os
 import random
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from itertools import count
 
@@ -15,7 +16,21 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 
 from tests.model.spans import Span, TimeRange
-from tests.model.telemetry import BEGIN, END, Block, Event, Process, Scope, Stream, cut
+from tests.model.telemetry import (
+    BEGIN,
+    END,
+    LEVELS,
+    Block,
+    Event,
+    LogLine,
+    Moment,
+    MomentStream,
+    Process,
+    Scope,
+    Stream,
+    Value,
+    cut,
+)
 
 TEXTS = st.one_of(
     st.sampled_from(["f", "g", "parse", "", " ", "名前", "имя", "اسم", "नाम", "a\nb", 'say "hi"', "🧵", "e\u0301"]),
@@ -138,7 +153,13 @@ def _async_spans(
 
 
 @st.composite
-def processes(draw: st.DrawFn, max_threads: int = 3, max_async_streams: int = 2, min_streams: int = 0) -> Process:
+def processes(
+    draw: st.DrawFn,
+    max_threads: int = 3,
+    max_async_streams: int = 2,
+    min_streams: int = 0,
+    max_moment_streams: int = 0,
+) -> Process:
     """A process of a few streams, each empty, small or large; ids are new with every draw."""
     scopes = draw(st.lists(SCOPES, min_size=1, max_size=5))
     tsc_frequency = draw(CLOCKS)
@@ -154,8 +175,44 @@ def processes(draw: st.DrawFn, max_threads: int = 3, max_async_streams: int = 2,
     for index in range(draw(st.integers(0 if nb_threads else min_streams, max_async_streams))):
         events = draw(_async_spans(scopes, first_ticks, lambda: next(span_ids)))
         streams.append(_stream(True, f"async #{index}", events))
+    for _ in range(draw(st.integers(0, max_moment_streams))):
+        streams.append(draw(_moment_streams(scopes, first_ticks, [s for s in streams if s.tag == "thread"])))
     return Process(str(uuid.uuid4()), tsc_frequency, START_TIME_NS, start_ticks, tuple(streams))
 
+
+@st.composite
+def _moment_streams(draw: st.DrawFn, scopes: list[Scope], first_ticks: int, threads: list[Stream]) -> MomentStream:
+    """A log or counters, of a thread or of the process."""
+    thread = draw(st.none() | st.sampled_from(threads)) if threads else None
+    kind = draw(st.sampled_from(["log", "measure"]))
+    texts = draw(st.lists(TEXTS, min_size=1, max_size=6))
+    values = draw(st.lists(VALUES, min_size=1, max_size=6))
+    dice = random.Random(draw(st.integers(0, 2**32 - 1)))
+    moments: list[Moment] = []
+    ticks = first_ticks
+    for _ in range(draw(st.sampled_from([0, 1, 5, 60]))):
+        ticks += dice.choice([0, 0, 1, 2, 5, 1000])
+        scope = dice.choice(scopes)
+        if kind == "log":
+            moments.append(LogLine(ticks, scope, dice.choice(list(LEVELS)), dice.choice(texts)))
+        else:
+            moments.append(Value(ticks, scope, dice.choice(["", "B", "名"]), dice.choice(values)))
+    return MomentStream(
+        str(uuid.uuid4()),
+        False,
+        thread.thread_name if thread else "",
+        thread.thread_id if thread else next(_thread_ids),
+        tuple(moments),
+        kind,
+        thread,
+    )
+
+
+VALUES = st.one_of(
+    st.sampled_from([0.0, -0.0, 1.0, -1.0, 0.5, 2.0**49 - 1, 2.0**49, 2.0**53, 1e300, 5e-324, math.inf, -math.inf]),
+    st.floats(allow_nan=False),
+    st.integers(-(2**40), 2**40).map(float),
+)
 
 thread_names = st.sampled_from(["main", "worker", "ワーカー", "io thread", "x" * 40])
 
@@ -219,10 +276,15 @@ def deliveries(draw: st.DrawFn, of: st.SearchStrategy[Process] | None = None) ->
     )
 
 
-@st.composite
-def time_ranges(draw: st.DrawFn, spans: list[Span]) -> TimeRange:
+def time_ranges(spans: list[Span]) -> st.SearchStrategy[TimeRange]:
     """A range whose ends lie on, just beside or away from the ends of spans."""
-    instants = sorted({time for span in spans for time in (span.begin_ns, span.end_ns) if time is not None})
+    return times_around([time for span in spans for time in (span.begin_ns, span.end_ns) if time is not None])
+
+
+@st.composite
+def times_around(draw: st.DrawFn, times: Iterable[int]) -> TimeRange:
+    """A range whose ends lie on, just beside or away from some times."""
+    instants = sorted(set(times))
     anywhere = [START_TIME_NS, START_TIME_NS + 10**6]
     ends = st.builds(lambda a, b: a + b, st.sampled_from(instants + anywhere), st.sampled_from([0, 0, -1, 1, 500]))
     begin_ns, end_ns = sorted((draw(ends), draw(ends)))

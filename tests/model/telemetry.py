@@ -3,10 +3,27 @@
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from itertools import pairwise
+from typing import Any
 
 from udtf.lake.block_format import BEGIN, END, Scope
 
-__all__ = ["BEGIN", "END", "Block", "Event", "Process", "Scope", "Stream", "cut"]
+__all__ = [
+    "BEGIN",
+    "END",
+    "LEVELS",
+    "Block",
+    "Event",
+    "LogLine",
+    "Moment",
+    "MomentStream",
+    "Process",
+    "Scope",
+    "Stream",
+    "Value",
+    "cut",
+]
+
+LEVELS = {1: "trace", 2: "debug", 3: "info", 4: "warn", 5: "error", 6: "fatal"}
 
 
 @dataclass(frozen=True)
@@ -27,6 +44,29 @@ class Event:
 
 
 @dataclass(frozen=True)
+class LogLine:
+    """A line of a log."""
+
+    ticks: int
+    scope: Scope
+    level: int
+    msg: str
+
+
+@dataclass(frozen=True)
+class Value:
+    """The value of a counter; the name of its scope is that of the counter."""
+
+    ticks: int
+    scope: Scope
+    unit: str
+    value: float
+
+
+Moment = LogLine | Value
+
+
+@dataclass(frozen=True)
 class Stream:
     """The ordered events of one thread, or events of spans that may overlap."""
 
@@ -34,11 +74,23 @@ class Stream:
     is_async: bool
     thread_name: str
     thread_id: int
-    events: tuple[Event, ...]
+    events: tuple[Any, ...]
 
     @property
     def tag(self) -> str:
         return "async" if self.is_async else "thread"
+
+
+@dataclass(frozen=True)
+class MomentStream(Stream):
+    """Lines of a log, or values of counters, of a thread or of the process; `kind` is the tag."""
+
+    kind: str = "log"
+    thread: Stream | None = None
+
+    @property
+    def tag(self) -> str:
+        return self.kind
 
 
 @dataclass(frozen=True)
@@ -56,8 +108,12 @@ class Process:
         return self.start_time_ns + (ticks - self.start_ticks) * 10**9 // self.tsc_frequency
 
     def of_kind(self, span_types: str) -> tuple[Stream, ...]:
-        """The streams that 'thread', 'async' or 'both' mean."""
-        return tuple(stream for stream in self.streams if span_types in (stream.tag, "both"))
+        """The streams that 'thread', 'async' or 'both' mean, or a tag."""
+        return tuple(
+            stream
+            for stream in self.streams
+            if span_types == stream.tag or (span_types == "both" and stream.tag in ("thread", "async"))
+        )
 
 
 @dataclass(frozen=True)
@@ -67,7 +123,7 @@ class Block:
     block_id: str
     stream: Stream = field(repr=False)
     object_offset: int
-    events: tuple[Event, ...] = field(repr=False)
+    events: tuple[Any, ...] = field(repr=False)
 
     @property
     def end_offset(self) -> int:

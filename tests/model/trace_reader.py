@@ -9,6 +9,7 @@ without a snapshot, an event on a track that nobody described.
 from collections import defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from typing import TypeVar
 
 from google.protobuf.message import DecodeError
 from google.protobuf.unknown_fields import UnknownFieldSet
@@ -19,6 +20,8 @@ TRACE_CLOCK = 6
 MAX_DEPTH = 512
 """Slices below so many others are dropped by the trace processor, which then takes their ends for others'."""
 FIRST_SEQUENCE_CLOCK, LAST_SEQUENCE_CLOCK = 64, 127
+
+T = TypeVar("T")
 
 
 class TraceError(Exception):
@@ -38,6 +41,10 @@ class Slice:
     begin_index: int = 0
     """Ordinal of the begin event among the events of the track."""
     end_index: int | None = None
+    annotations: dict[str, object] = field(default_factory=dict)
+    category: str | None = None
+    log: tuple[str, int] | None = None
+    """Message and priority, if it is a line of its thread's log."""
 
 
 @dataclass
@@ -55,6 +62,10 @@ class Track:
     slices: list[Slice] = field(default_factory=list)
     instants: list[Slice] = field(default_factory=list)
     """Remarks at a point of time; their duration is 0."""
+    unit: str | None = None
+    """Of the counter that it is the track of; empty if it has none."""
+    values: list[tuple[int, float]] = field(default_factory=list)
+    """Times and values of the counter."""
 
 
 @dataclass
@@ -69,7 +80,11 @@ class Trace:
 
     def tracks_below(self, thread_track: Track) -> list[Track]:
         """The tracks of slices that a thread's own track has no room for."""
-        return [t for t in self.tracks.values() if t.is_below_thread and t.parent_uuid == thread_track.uuid]
+        return [
+            t
+            for t in self.tracks.values()
+            if t.is_below_thread and t.unit is None and t.parent_uuid == thread_track.uuid
+        ]
 
     @property
     def lanes(self) -> list[Track]:
@@ -83,6 +98,10 @@ class _Sequence:
 
     names: dict[int, str] = field(default_factory=dict)
     sources: dict[int, tuple[str, int]] = field(default_factory=dict)
+    categories: dict[int, str] = field(default_factory=dict)
+    annotation_names: dict[int, str] = field(default_factory=dict)
+    strings: dict[int, bytes] = field(default_factory=dict)
+    log_bodies: dict[int, str] = field(default_factory=dict)
     clocks: dict[int, tuple[int, int, bool]] = field(default_factory=dict)
     """Clock id to (its snapshot time, the trace clock's at the same instant, incremental)."""
     last: dict[int, int] = field(default_factory=dict)
@@ -97,6 +116,10 @@ class _Event:
     kind: int
     name: str
     source: tuple[str, int] | None
+    category: str | None
+    annotations: dict[str, object]
+    log: tuple[str, int] | None
+    value: float | None
 
 
 def read_trace(data: bytes) -> Trace:
@@ -166,6 +189,14 @@ def _intern(data: pb.InternedData, sequence: _Sequence) -> None:
         _define(sequence.names, name.iid, name.name)
     for source in data.source_locations:
         _define(sequence.sources, source.iid, (source.file_name, source.line_number))
+    for category in data.event_categories:
+        _define(sequence.categories, category.iid, category.name)
+    for name in data.debug_annotation_names:
+        _define(sequence.annotation_names, name.iid, name.name)
+    for text in data.debug_annotation_string_values:
+        _define(sequence.strings, text.iid, text.str)
+    for body in data.log_message_body:
+        _define(sequence.log_bodies, body.iid, body.body)
 
 
 def _define(table: dict, iid: int, value: object) -> None:  # type: ignore[type-arg]
@@ -186,6 +217,8 @@ def _describe(descriptor: pb.TrackDescriptor, tracks: dict[int, Track]) -> None:
     elif (parent := tracks.get(descriptor.parent_uuid)) and parent.thread_id is not None:
         track.process_id, track.thread_id, track.thread_name = parent.process_id, parent.thread_id, parent.thread_name
         track.is_below_thread = True
+    if descriptor.HasField("counter"):
+        track.unit = descriptor.counter.unit_name
     if descriptor.HasField("process"):
         track.process_id = descriptor.process.pid
         track.process_name = descriptor.process.process_name
@@ -206,7 +239,34 @@ def _event(packet: pb.TracePacket, sequence: _Sequence) -> tuple[int, _Event]:
     time_ns = _signed(time_ns)
     event = packet.track_event
     uuid = event.track_uuid if event.HasField("track_uuid") else sequence.default_track
-    return uuid, _Event(time_ns, event.type, _name(event, sequence), _source(event, sequence))
+    return uuid, _Event(
+        time_ns,
+        event.type,
+        _name(event, sequence),
+        _source(event, sequence),
+        _known(sequence.categories, event.category_iids[0]) if event.category_iids else None,
+        {_annotation_name(each, sequence): _annotation(each, sequence) for each in event.debug_annotations},
+        (_known(sequence.log_bodies, event.log_message.body_iid), event.log_message.prio)
+        if event.HasField("log_message")
+        else None,
+        getattr(event, field) if (field := event.WhichOneof("counter_value_field")) else None,
+    )
+
+
+def _annotation_name(annotation: pb.DebugAnnotation, sequence: _Sequence) -> str:
+    return annotation.name or _known(sequence.annotation_names, annotation.name_iid)
+
+
+def _annotation(annotation: pb.DebugAnnotation, sequence: _Sequence) -> object:
+    if annotation.string_value_iid:
+        return _known(sequence.strings, annotation.string_value_iid).decode()
+    return getattr(annotation, str(annotation.WhichOneof("value")))
+
+
+def _known(table: dict[int, T], iid: int) -> T:
+    if iid not in table:
+        raise TraceError(f"interned id {iid} is used before it is defined")
+    return table[iid]
 
 
 def _signed(value: int) -> int:
@@ -223,10 +283,9 @@ def _name(event: pb.TrackEvent, sequence: _Sequence) -> str:
 
 
 def _source(event: pb.TrackEvent, sequence: _Sequence) -> tuple[str, int] | None:
-    if event.source_location_iid:
-        if event.source_location_iid not in sequence.sources:
-            raise TraceError(f"source {event.source_location_iid} is used before it is interned")
-        return sequence.sources[event.source_location_iid]
+    iid = event.source_location_iid or event.log_message.source_location_iid
+    if iid:
+        return _known(sequence.sources, iid)
     if event.HasField("source_location"):
         return event.source_location.file_name, event.source_location.line_number
     return None
@@ -252,6 +311,10 @@ def _stack(track: Track, events: list[_Event]) -> None:
         elif event.kind == pb.TrackEvent.TYPE_INSTANT:
             parent = stack[-1] if stack else None
             depth = len(stack) % MAX_DEPTH  # On a full stack the trace processor shows it at the bottom.
-            track.instants.append(Slice(event.time_ns, event.name, depth, parent, event.source, 0, index))
+            instant = Slice(event.time_ns, event.name, depth, parent, event.source, 0, index)
+            instant.annotations, instant.category, instant.log = event.annotations, event.category, event.log
+            track.instants.append(instant)
+        elif event.kind == pb.TrackEvent.TYPE_COUNTER and event.value is not None and track.unit is not None:
+            track.values.append((event.time_ns, event.value))
         else:
             raise TraceError(f"an event of type {event.kind}")

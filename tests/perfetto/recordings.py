@@ -13,7 +13,7 @@ from tests.model.trace_reader import MAX_DEPTH, Trace, Track
 from udtf.lake.block_format import Scope, scope_array
 from udtf.lake.scopes import scope_hashes
 from udtf.perfetto import pieces
-from udtf.perfetto.interning import InternedScopes
+from udtf.perfetto.interning import Interned
 from udtf.perfetto.kernels import OPEN
 from udtf.perfetto.messages import Trace as Packets
 from udtf.perfetto.threads import ThreadEncoder
@@ -158,7 +158,7 @@ def cut(draw: st.DrawFn, spans: Sequence[AnySpan]) -> list[list[AnySpan]]:
     return [list(spans[begin:end]) for begin, end in pairwise(bounds)]
 
 
-def intern(writer: TraceWriter, table: Sequence[Scope]) -> InternedScopes:
+def intern(writer: TraceWriter, table: Sequence[Scope]) -> Interned:
     """The scopes with the ids of a writer."""
     array = scope_array(table)
     return writer.intern(array, scope_hashes(array))

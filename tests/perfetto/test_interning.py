@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from tests.perfetto.recordings import PROCESS, intern, scope_lists
 from udtf.lake.block_format import Scope
-from udtf.perfetto.interning import InternedScopes
+from udtf.perfetto.interning import Interned
 from udtf.perfetto.messages import Trace, TracePacket
 from udtf.perfetto.writer import TraceWriter
 
@@ -18,7 +18,7 @@ class Definitions:
         self.names: dict[int, tuple[str, str, int]] = {}
         self.categories: dict[int, str] = {}
 
-    def read(self, interned: InternedScopes) -> None:
+    def read(self, interned: Interned) -> None:
         for packet in Trace.FromString(b"".join(interned.definitions)).packet:
             data = packet.interned_data
             for name, location in zip(data.event_names, data.source_locations, strict=True):
@@ -29,7 +29,7 @@ class Definitions:
                 assert category.iid not in self.categories
                 self.categories[category.iid] = category.name
 
-    def scopes(self, writer: TraceWriter, interned: InternedScopes) -> list[Scope]:
+    def scopes(self, writer: TraceWriter, interned: Interned) -> list[Scope]:
         """The scopes that the begins of a table's ids stand for."""
         found = []
         for iid in interned.iids.tolist():

@@ -26,7 +26,7 @@ def tell_losses(query: Query, view: View) -> list[Loss]:
     for stream, nb_events in view.orphans().items():
         tell(query, "orphan_ends", view.streams[stream], nb_events=nb_events)
     for row in view.streams:
-        if row.dropped_spans:
+        if view.kind.span_type is not None and row.dropped_spans:
             tell(query, "spans_dropped", row, nb_spans=row.dropped_spans)
     if view.removed:
         query.context.on_message({"type": "telemetry_removed", "process_id": view.process.process_id})

@@ -20,7 +20,6 @@ from udtf.lake.metadata import StreamRow
 from udtf.lake.time_range import TimeRange
 from udtf.lake.view import View
 from udtf.observability.metrics import timed
-from udtf.perfetto.tracks import ThreadTrack
 from udtf.perfetto.writer import TraceWriter
 from udtf.views.catalog import SPAN_TYPES, kinds_in_trace
 from udtf.views.kind import Piece
@@ -114,7 +113,7 @@ class _Trace:
             annotations = {"lost before event": str(loss.next_event)}
             yield self._instant(view, writer, loss.stream, loss.time_ns, name, annotations)
         for number, stream in enumerate(view.streams):
-            if stream.dropped_spans and view.has_events(number):
+            if view.kind.span_type is not None and stream.dropped_spans and view.has_events(number):
                 name = f"{stream.dropped_spans} spans dropped"
                 annotations = {"when": "any time since the recording began; there was no room for them"}
                 yield self._instant(view, writer, number, view.begin_ns(number), name, annotations)
@@ -153,8 +152,8 @@ class _Trace:
     def _instant(
         self, view: View, writer: TraceWriter, stream: int, time_ns: int, name: str, annotations: Mapping[str, str]
     ) -> bytes:
-        """A mark in the range, on the track of a thread, or on that of the process where the kind has no threads."""
-        thread: ThreadTrack | None = thread_track(view.streams[stream]) if view.kind.has_threads else None
+        """A mark in the range, on the track of the thread that a stream is of, or on that of the process."""
+        thread = writer.thread(view.streams[stream].thread_stream_id)
         in_range = min(max(time_ns, self.time_range.begin_ns), self.time_range.end_ns)
         mark = writer.instant(thread, in_range, name, annotations)
         self.progress.made(size_bytes=len(mark))

@@ -10,6 +10,7 @@ Int64s = npt.NDArray[np.int64]
 
 _INT64S = numba.types.Array(numba.int64, 1, "C", readonly=True)
 _INT32S = numba.types.Array(numba.int32, 1, "C", readonly=True)
+_FLOATS = numba.types.Array(numba.float64, 1, "C", readonly=True)
 
 
 def ranges(starts: Int64s, counts: Int64s) -> Int64s:
@@ -20,7 +21,7 @@ def ranges(starts: Int64s, counts: Int64s) -> Int64s:
 
 
 def gather(column: npt.NDArray[Any], starts: Int64s, counts: Int64s) -> npt.NDArray[Any]:
-    """The values of ranges of a column of int64 or int32, without Python's lock: what `column[ranges(...)]` gives."""
+    """What `column[ranges(...)]` gives, without Python's lock; of a column of int64, int32 or float64."""
     out = np.empty(int(counts.sum()), column.dtype)
     _gather(column, starts, counts, out)
     return out
@@ -30,6 +31,7 @@ def gather(column: npt.NDArray[Any], starts: Int64s, counts: Int64s) -> npt.NDAr
     [
         numba.void(_INT64S, _INT64S, _INT64S, numba.int64[::1]),
         numba.void(_INT32S, _INT64S, _INT64S, numba.int32[::1]),
+        numba.void(_FLOATS, _INT64S, _INT64S, numba.float64[::1]),
     ],
     nogil=True,
     cache=True,

@@ -89,9 +89,33 @@ ASYNC_EVENT = pa.struct(
 )
 """An event of an async stream."""
 
+LOG_ENTRY = pa.struct(
+    [
+        THREAD_EVENT.field("ticks"),
+        pa.field("level", pa.uint8(), nullable=False),  # 1 trace, 2 debug, 3 info, 4 warn, 5 error, 6 fatal
+        THREAD_EVENT.field("scope"),
+        pa.field("msg", pa.utf8(), nullable=False),
+    ]
+)
+"""A line of a log; its scope says where it was written."""
+
+MEASURE = pa.struct(
+    [
+        THREAD_EVENT.field("ticks"),
+        THREAD_EVENT.field("scope"),  # its name is that of the counter
+        pa.field("unit", pa.utf8(), nullable=False),  # empty if there is none
+        pa.field("value", pa.float64(), nullable=False),
+    ]
+)
+"""The value of a counter from this moment on."""
+
 THREAD_TAG = "thread"
 """Tag of a stream that holds the ordered begin and end events of one thread."""
 CPU_TAG = "cpu"
 """What SQL shows beside it."""
 ASYNC_TAG = "async"
 """Tag of a stream that holds begin and end events of spans that may overlap."""
+LOG_TAG = "log"
+"""Tag of a stream that holds lines of a log."""
+MEASURE_TAG = "measure"
+"""Tag of a stream that holds values of counters."""

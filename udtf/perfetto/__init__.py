@@ -3,7 +3,9 @@
     writer.py        what a caller uses: the packets of one process, and their order in the file
     threads.py       spans of one thread -> packets on its track and on tracks below it
     async_spans.py   spans of one async stream -> packets on lanes, laid out by lanes.py
-    interning.py     scopes -> ids
+    logs.py          lines of logs -> instants on the tracks of their threads
+    counters.py      values -> tracks of counters
+    interning.py     scopes, messages -> ids
     definitions.py   what ids stand for, as packets
     tracks.py        processes, threads and tracks below them: uuids, pids, tids, descriptions
     sequence.py      clocks, packet defaults, instants
@@ -29,6 +31,10 @@ All packets are of one sequence, so that all threads share interned ids and the 
 A timestamp counts from the event before, so it takes two bytes up to 16 us, three up to 2 ms, four up to 268 ms. That
 every thread counts from 0 costs five bytes a thread and makes files with traces of several processes valid in any
 order: the trace processor refuses snapshots of the trace clock that go back.
+
+5. for the log of each thread, and of the process: definitions of messages that are new, a clock snapshot and defaults
+   as above, and its lines. The ids of messages begin above those of scopes, and take five bytes
+6. for each counter its descriptor, a snapshot and defaults, and its values, the whole ones as integers
 
 Events do not carry SEQ_NEEDS_INCREMENTAL_STATE. The flag makes a reader drop packets after a loss within the sequence,
 which a file that was written whole does not have; without it the trace processor reads the same slices and counts

@@ -48,8 +48,23 @@ def interned_columns(
         if len(codes) and not (codes.min() >= 0 and codes.max() < len(interned.iids)):
             raise CorruptData(f"a partition has scopes {codes.min()} to {codes.max()}, of {len(interned.iids)}")
         columns.append((*columns_of(part.columns), interned.iids[codes]))
+    return definitions, *ordered_columns(parts, columns, run_streams, nb_streams)
+
+
+def ordered_columns(
+    parts: "Sequence[Part[Any]]",
+    columns: Sequence[tuple[Column, ...]],
+    run_streams: npt.NDArray[np.int32],
+    nb_streams: int,
+) -> tuple[list[Column], Int64s]:
+    """Columns of the rows of parts, given those of each, by stream, and for each stream in the order of its events.
+
+    Returns:
+        the columns, none if there are no parts; and where the rows of each stream begin, with the number of rows in
+        the end.
+    """
     if not parts:
-        return definitions, [], np.zeros(nb_streams + 1, np.int64)
+        return [], np.zeros(nb_streams + 1, np.int64)
     runs = np.concatenate([part.runs for part in parts])
     counts = np.concatenate([np.diff(part.bounds) for part in parts])
     starts = np.cumsum(counts) - counts
@@ -59,4 +74,4 @@ def interned_columns(
     joined = [np.concatenate(column) if len(parts) > 1 else column[0] for column in zip(*columns, strict=True)]
     if len(order) > 1 and np.any(order[1:] < order[:-1]):
         joined = [gather(np.ascontiguousarray(column), starts[order], counts[order]) for column in joined]
-    return definitions, joined, bounds
+    return joined, bounds

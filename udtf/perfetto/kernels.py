@@ -36,6 +36,8 @@ MAX_OPEN = 512
 end for that of the span below."""
 MAX_IID = (1 << 28) - 1
 """Greatest interned id whose varint takes four bytes, as bodies assume."""
+LEVEL_IID = 1
+"""Id of the name of an annotation, the level of a line of a log; its values are interned by their numbers."""
 
 Words = npt.NDArray[np.uint64]
 Lengths = npt.NDArray[np.int64]
@@ -45,10 +47,14 @@ _TABLE = "Array(uint8, 2, 'C')"
 _WORDS = "Array(uint64, 2, 'C', readonly=True)"
 _INT64S = "Array(int64, 1, 'C', readonly=True)"
 _INT32S = "Array(int32, 1, 'C', readonly=True)"
+_FLOATS = "Array(float64, 1, 'C', readonly=True)"
 _STACK = "Array(int64, 1, 'C')"
 
 _ABANDONED = -1
 """Instead of the depth of the topmost span of those that were abandoned: less than every depth."""
+
+_MAX_VARINT_VALUE = float((1 << 49) - 1)
+"""A greater number takes no less as a double."""
 
 _ONE = np.uint64(1)
 _WORD = np.uint64(8)
@@ -139,6 +145,21 @@ def _put_track(out, packet, position, body_length, tracks, track):  # type: igno
     position += np.uint64(TRACK_FIELD_BYTES)
     out[packet + _ONE] = np.uint8(position - packet - np.uint64(2))
     return position
+
+
+@numba.njit(nogil=True)
+def _start_event(out, packet, delta_ns, event_type):  # type: ignore[no-untyped-def]
+    """Writes the start of a packet up to the type of its event, but for the sizes of both; returns the position after
+    it. The event's size belongs three bytes before that, and the packet's at its second."""
+    out[packet] = 0x0A
+    out[packet + np.uint64(2)] = 0x40
+    position = _put_delta(out, packet + np.uint64(3), np.uint64(delta_ns))
+    out[position] = 0x50  # trusted_packet_sequence_id
+    out[position + _ONE] = SEQUENCE_ID
+    out[position + np.uint64(2)] = 0x5A  # track_event
+    out[position + np.uint64(4)] = 0x48  # type
+    out[position + np.uint64(5)] = event_type
+    return position + np.uint64(6)
 
 
 @numba.njit(
@@ -271,4 +292,95 @@ def encode_events(times_ns, rows, lanes, first, last_ns, bodies, lengths, tracks
         last_ns = times_ns[event]
         if lanes[event] != DEFAULT_TRACK:
             position = _put_track(out, packet, position, lengths[rows[event]], tracks, lanes[event])
+    return len(times_ns), np.int64(position), last_ns
+
+
+@numba.njit(
+    f"UniTuple(int64, 3)({_INT64S}, {_INT32S}, {_INT32S}, {_INT32S}, {_INT32S}, bool_, int64, int64, {_BYTES})",
+    nogil=True,
+    cache=True,
+)
+def encode_logs(  # type: ignore[no-untyped-def]
+    times_ns, levels, message_iids, iids, category_iids, is_of_thread, first, last_ns, out
+):
+    """Lines of a log, in order, as instants on the default track.
+
+    Args: the lines (time, level from 1 on, ids of message and scope), of which those before index `first` are done; the
+        ids of categories by scope; whether the track is that of a thread, which lines for the viewer's table of logs
+        must be on; the time of the event before; the buffer.
+
+    Returns: the first line that is not done, bytes written, time of the last event.
+    """
+    limit = np.uint64(len(out) - MAX_EVENT_BYTES)
+    position = np.uint64(0)
+    for line in range(first, len(times_ns)):
+        if position > limit:
+            return line, np.int64(position), last_ns
+        packet, iid = position, np.uint64(iids[line])
+        message, level = np.uint64(message_iids[line]), np.uint8(levels[line])
+        position = _start_event(out, packet, times_ns[line] - last_ns, np.uint8(3))  # TYPE_INSTANT
+        last_ns = times_ns[line]
+        event = position - np.uint64(2)
+        out[position] = 0x50  # name_iid
+        position = put_varint(out, position + _ONE, message)
+        out[position] = 0x18  # category_iids
+        position = put_varint(out, position + _ONE, np.uint64(category_iids[iid]))
+        out[position] = 0x22  # debug_annotations
+        out[position + _ONE] = 5
+        out[position + np.uint64(2)] = 0x08  # name_iid
+        out[position + np.uint64(3)] = LEVEL_IID
+        out[position + np.uint64(4)] = 0x88  # string_value_iid: (17 << 3) is 0x88
+        out[position + np.uint64(5)] = 0x01
+        out[position + np.uint64(6)] = level
+        position += np.uint64(7)
+        if is_of_thread:
+            out[position] = 0xAA  # log_message: (21 << 3 | 2) is 0xAA
+            out[position + _ONE] = 0x01
+            body = position + np.uint64(3)
+            out[body] = 0x08  # source_location_iid
+            position = put_varint(out, body + _ONE, iid)
+            out[position] = 0x10  # body_iid
+            position = put_varint(out, position + _ONE, message)
+            out[position] = 0x18  # prio
+            out[position + _ONE] = level + np.uint8(1)
+            position += np.uint64(2)
+            out[body - _ONE] = np.uint8(position - body)
+        else:
+            out[position] = 0x90  # source_location_iid
+            out[position + _ONE] = 0x02
+            position = put_varint(out, position + np.uint64(2), iid)
+        out[event - _ONE] = np.uint8(position - event)
+        out[packet + _ONE] = np.uint8(position - packet - np.uint64(2))
+    return len(times_ns), np.int64(position), last_ns
+
+
+@numba.njit(f"UniTuple(int64, 3)({_INT64S}, {_FLOATS}, int64, int64, {_BYTES})", nogil=True, cache=True)
+def encode_values(times_ns, values, first, last_ns, out):  # type: ignore[no-untyped-def]
+    """Values of a counter, in order, on the default track; whole numbers, which are most, as integers.
+
+    Args: the values, of which those before index `first` are done; the time of the event before; the buffer.
+
+    Returns: the first value that is not done, bytes written, time of the last event.
+    """
+    limit = np.uint64(len(out) - MAX_EVENT_BYTES)
+    bits = values.view(np.uint64)
+    position = np.uint64(0)
+    for row in range(first, len(times_ns)):
+        if position > limit:
+            return row, np.int64(position), last_ns
+        packet, value = position, values[row]
+        position = _start_event(out, packet, times_ns[row] - last_ns, np.uint8(4))  # TYPE_COUNTER
+        last_ns = times_ns[row]
+        event = position - np.uint64(2)
+        if 0 <= value <= _MAX_VARINT_VALUE and value == np.floor(value):
+            out[position] = 0xF0  # counter_value: (30 << 3) is 0xF0
+            out[position + _ONE] = 0x01
+            position = put_varint(out, position + np.uint64(2), np.uint64(value))
+        else:
+            out[position] = 0xE1  # double_counter_value: (44 << 3 | 1) is 0x161
+            out[position + _ONE] = 0x02
+            _put_word(out, position + np.uint64(2), bits[row])
+            position += np.uint64(10)
+        out[event - _ONE] = np.uint8(position - event)
+        out[packet + _ONE] = np.uint8(position - packet - np.uint64(2))
     return len(times_ns), np.int64(position), last_ns

@@ -10,7 +10,14 @@ from hashlib import blake2b
 from typing import Any
 
 from udtf.perfetto.kernels import SEQUENCE_ID
-from udtf.perfetto.messages import ProcessDescriptor, ThreadDescriptor, Trace, TracePacket, TrackDescriptor
+from udtf.perfetto.messages import (
+    CounterDescriptor,
+    ProcessDescriptor,
+    ThreadDescriptor,
+    Trace,
+    TracePacket,
+    TrackDescriptor,
+)
 from udtf.perfetto.program_name import program_name
 
 _GREATEST_ID = (1 << 31) - 1
@@ -104,6 +111,15 @@ def child_descriptor(parent_uuid: int, uuid: int, name: str) -> bytes:
             parent_uuid=parent_uuid,
             name=name,
             sibling_merge_behavior=TrackDescriptor.SIBLING_MERGE_BEHAVIOR_NONE,
+        )
+    )
+
+
+def counter_descriptor(parent_uuid: int, uuid: int, name: str, unit: str) -> bytes:
+    """The packet of the track of a counter, below that of a process or a thread."""
+    return _descriptor_packet(
+        TrackDescriptor(
+            uuid=uuid, parent_uuid=parent_uuid, name=name, counter=CounterDescriptor(unit_name=unit or None)
         )
     )
 

@@ -6,7 +6,7 @@ import pyarrow as pa
 
 from udtf.lake.scopes import ScopeHashes
 from udtf.perfetto import sequence
-from udtf.perfetto.interning import Bodies, InternedScopes, Interner
+from udtf.perfetto.interning import Bodies, Interned, Interner
 from udtf.perfetto.tracks import ProcessTrack, ThreadTrack, process_descriptor, thread_descriptors
 
 
@@ -22,6 +22,7 @@ class TraceWriter:
     def __init__(self, process: ProcessTrack) -> None:
         self.process = process
         self._interner = Interner()
+        self._threads: dict[str, ThreadTrack] = {}
 
     @property
     def bodies(self) -> Bodies:
@@ -30,6 +31,7 @@ class TraceWriter:
 
     def descriptors(self, threads: Sequence[ThreadTrack]) -> bytes:
         """Start of the trace, the process's track, and all its threads' tracks."""
+        self._threads = {thread.stream_id: thread for thread in threads}
         return b"".join(
             (
                 sequence.sequence_start(),
@@ -38,11 +40,22 @@ class TraceWriter:
             )
         )
 
-    def intern(self, scope_table: pa.StructArray, hashes: ScopeHashes) -> InternedScopes:
+    def thread(self, stream_id: str | None) -> ThreadTrack | None:
+        """The thread that has a stream, of those that the trace describes."""
+        return None if stream_id is None else self._threads.get(stream_id)
+
+    def uuid_of(self, thread: ThreadTrack | None) -> int:
+        """The track of a thread, or of the process where that is None."""
+        return self.process.uuid if thread is None else thread.uuid
+
+    def intern(self, scope_table: pa.StructArray, hashes: ScopeHashes) -> Interned:
         """Ids for the scopes of the spans to be encoded next; `hashes` as `lake.scopes.scope_hashes` makes them."""
         return self._interner.intern(scope_table, hashes)
 
+    def intern_messages(self, texts: pa.StringArray) -> Interned:
+        """Ids for the messages of the log entries to be encoded next."""
+        return self._interner.intern_messages(texts)
+
     def instant(self, thread: ThreadTrack | None, time_ns: int, name: str, annotations: Mapping[str, str]) -> bytes:
         """A mark on the track of a thread, or of the process where that is None."""
-        track = self.process if thread is None else thread
-        return sequence.instant(track.uuid, time_ns, name, annotations)
+        return sequence.instant(self.uuid_of(thread), time_ns, name, annotations)

@@ -2,13 +2,15 @@
 
 from udtf.views.async_events import AsyncEvents
 from udtf.views.kind import Kind
+from udtf.views.log_entries import LogEntries
+from udtf.views.measures import Measures
 from udtf.views.thread_spans import ThreadSpans
 
-KINDS: list[Kind] = [ThreadSpans(), AsyncEvents()]
+KINDS: list[Kind] = [ThreadSpans(), AsyncEvents(), LogEntries(), Measures()]
 
 
-SPAN_TYPES = ("thread", "async", "both")
-"""What selects kinds of spans."""
+SPAN_TYPES = ("thread", "async", "both", "all")
+"""What selects kinds of telemetry: one type of spans, both, or everything."""
 
 
 def kind_named(name: str) -> Kind:
@@ -17,11 +19,10 @@ def kind_named(name: str) -> Kind:
 
 
 def kinds_in_trace(span_types: str) -> list[Kind]:
-    """What a trace shows: the kinds of spans that `span_types` selects, and all kinds that have no spans."""
-    spans = kinds_of_spans(span_types)
-    return [kind for kind in KINDS if kind.span_type is None or kind in spans]
+    """What a trace shows: everything if that is 'all', or else the kinds of spans that `span_types` selects."""
+    return list(KINDS) if span_types == "all" else kinds_of_spans(span_types)
 
 
 def kinds_of_spans(span_types: str) -> list[Kind]:
-    """The kinds that `span_types` selects: that of one type of spans, or 'both' of them."""
-    return [kind for kind in KINDS if kind.span_type is not None and span_types in (kind.span_type, "both")]
+    """The kinds of spans that `span_types` selects: that of one type, or 'both' of them, which 'all' has as well."""
+    return [kind for kind in KINDS if kind.span_type is not None and span_types in (kind.span_type, "both", "all")]

@@ -6,6 +6,8 @@ partitions    `rows`, `build`: the rows that events make, known from these event
 reading       `reader`: rows of partitions, completed by what lies outside of them
 SQL           `columns`, `batch`: the columns of its view
 trace         `tracer`: what Perfetto shows of it
+
+Where events are complete in themselves, `moments.py` has all but the columns and the tracer.
 """
 
 from abc import ABC, abstractmethod

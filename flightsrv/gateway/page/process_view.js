@@ -312,7 +312,7 @@ class ProcessView {
   }
 
   get spanTypes() {
-    if (this.includes("thread")) return this.includes("async") ? "both" : "thread";
+    if (this.includes("thread")) return this.includes("async") ? "all" : "thread";
     return this.includes("async") ? "async" : null;
   }
 
@@ -340,7 +340,8 @@ class ProcessView {
       return;
     }
     const chosen = { thread: info.thread_events, async: info.async_events };
-    const events = Object.keys(chosen).reduce((sum, kind) => sum + (this.includes(kind) ? chosen[kind] : 0), 0);
+    const spans = Object.keys(chosen).reduce((sum, kind) => sum + (this.includes(kind) ? chosen[kind] : 0), 0);
+    const events = spans + (this.spanTypes === "all" ? info.log_entries + info.measures : 0);
     if (events === 0) {
       this.estimate.textContent = "There is no data in this range.";
       return;
@@ -354,10 +355,12 @@ class ProcessView {
   }
 
   /** What has events in the range. */
-  sources({ threads, async_streams: streams }) {
+  sources({ threads, async_streams: streams, log_entries: lines, measures }) {
     return [
       this.includes("thread") && threads > 0 && count(threads, "thread"),
       this.includes("async") && streams > 0 && count(streams, "event loop"),
+      this.spanTypes === "all" && lines > 0 && "logs",
+      this.spanTypes === "all" && measures > 0 && "counters",
     ]
       .filter(Boolean)
       .join(" and ");

@@ -322,6 +322,10 @@ def _checked(
     if payload_bytes is None:
         width = sum(field.type.bit_width // 8 for field in kind.event if pa.types.is_primitive(field.type)) + 4
         payload_bytes = counts * width
+        for field in kind.event:
+            if pa.types.is_string(field.type):
+                sizes = np.asarray(pc.binary_length(events.rows.column(field.name)).to_numpy())
+                payload_bytes += np.add.reduceat(sizes.astype(np.int64), bounds[:-1])
     if kind.keeps_block_ids:
         of_events = pa.DictionaryArray.from_arrays(
             pa.array(np.repeat(np.arange(len(first), dtype=np.int32), counts)), block_ids

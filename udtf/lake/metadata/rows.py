@@ -12,6 +12,7 @@ from typing import Any, Self
 
 from udtf.errors import CorruptData
 from udtf.lake.clock import Clock
+from udtf.lake.schemas import THREAD_TAG
 
 _JSON_FIELDS = ("properties", "tags")
 
@@ -92,6 +93,12 @@ class StreamRow(Row):
     @property
     def thread_name(self) -> str:
         return self.properties.get("thread-name", "")
+
+    @property
+    def thread_stream_id(self) -> str | None:
+        """The stream of the thread that its events are of: itself if it holds the spans of one, or else what its
+        property `thread-stream-id` says."""
+        return self.stream_id if THREAD_TAG in self.tags else self.properties.get("thread-stream-id")
 
     @property
     def dropped_spans(self) -> int:

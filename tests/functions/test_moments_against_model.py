@@ -1,0 +1,318 @@
+"""Lines of logs and values of counters: what was recorded is in the views and in traces, however it came."""
+
+import math
+import uuid
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from unittest.mock import patch
+
+import pytest
+from hypothesis import assume, given
+from hypothesis import strategies as st
+
+from tests.model import examples
+from tests.model.examples import at, calls
+from tests.model.judge import assert_threads_are_model
+from tests.model.lake import Reader, block_batch, deliver, ingest_process, partitioned_like
+from tests.model.spans import TimeRange, lost_events, stored_blocks
+from tests.model.strategies import WHOLE_LIFE, Delivery, deliveries, effort, processes, times_around
+from tests.model.telemetry import LEVELS, Block, LogLine, Moment, MomentStream, Process, Scope, Stream, Value, cut
+from tests.model.trace_reader import Trace, read_trace
+from tests.support.trace_processor import LoadedTrace, TraceProcessor
+from udtf.errors import InvalidTelemetry
+from udtf.lake.lake import Lake
+from udtf.perfetto import interning
+
+DELIVERIES = deliveries(processes(max_threads=2, max_async_streams=1, max_moment_streams=4))
+Row = tuple[object, ...]
+
+
+def _moments(
+    process: Process, blocks: Iterable[Block], tag: str, time_range: TimeRange
+) -> Iterator[tuple[MomentStream, int, Moment]]:
+    """What is stored in the range: its stream, its time, itself."""
+    blocks = list(blocks)
+    for stream in process.of_kind(tag):
+        assert isinstance(stream, MomentStream)
+        for block in stored_blocks(stream, blocks):
+            for moment in block.events:
+                time_ns = process.time_ns(moment.ticks)
+                if time_range.begin_ns <= time_ns <= time_range.end_ns:
+                    yield stream, time_ns, moment
+
+
+def _logs(
+    process: Process, blocks: Iterable[Block], time_range: TimeRange
+) -> Iterator[tuple[MomentStream, int, LogLine]]:
+    for stream, time_ns, line in _moments(process, blocks, "log", time_range):
+        assert isinstance(line, LogLine)
+        yield stream, time_ns, line
+
+
+def _values(
+    process: Process, blocks: Iterable[Block], time_range: TimeRange
+) -> Iterator[tuple[MomentStream, int, Value]]:
+    for stream, time_ns, value in _moments(process, blocks, "measure", time_range):
+        assert isinstance(value, Value)
+        yield stream, time_ns, value
+
+
+def _thread(stream: MomentStream) -> tuple[str | None, str | None]:
+    return (stream.thread.stream_id, stream.thread.thread_name) if stream.thread else (None, None)
+
+
+def _shown_as(row: dict[str, object], names: str) -> Row:
+    return tuple(row[name] for name in names.split())
+
+
+def _assert_views_are_model(reader: Reader, delivery: Delivery, time_range: TimeRange) -> None:
+    process, blocks = delivery.process, delivery.blocks
+    rows = reader.rows(f"SELECT * FROM view_instance('log_entries', '{process.process_id}')", time_range)
+    columns = "time level target msg stream_id thread_name name filename line"
+    assert Counter(_shown_as(row, columns) for row in rows) == Counter(
+        (time_ns, LEVELS[line.level], line.scope.target, line.msg, *_thread(stream), *_source(line.scope))
+        for stream, time_ns, line in _logs(process, blocks, time_range)
+    )
+    rows = reader.rows(f"SELECT * FROM view_instance('measures', '{process.process_id}')", time_range)
+    columns = "time name unit value stream_id thread_name target filename line"
+    assert Counter(_shown_as(row, columns) for row in rows) == Counter(
+        (time_ns, v.scope.name, v.unit, v.value, *_thread(stream), v.scope.target, v.scope.filename, v.scope.line)
+        for stream, time_ns, v in _values(process, blocks, time_range)
+    )
+
+
+def _source(scope: Scope) -> Row:
+    return scope.name, scope.filename, scope.line
+
+
+def _log_instants(trace: Trace) -> Counter[Row]:
+    return Counter(
+        (
+            track.thread_id,
+            mark.begin_ns,
+            mark.name,
+            mark.annotations["level"],
+            mark.category,
+            mark.source,
+            mark.log,
+        )
+        for track in trace.tracks.values()
+        for mark in track.instants
+        if "level" in mark.annotations
+    )
+
+
+def _counter_values(trace: Trace) -> Counter[Row]:
+    return Counter(
+        (track.thread_id, track.name, track.unit, time_ns, value)
+        for track in trace.tracks.values()
+        for time_ns, value in track.values
+    )
+
+
+def _thread_id(stream: MomentStream) -> int | None:
+    return stream.thread.thread_id if stream.thread else None
+
+
+def _assert_trace_is_model(trace: Trace, delivery: Delivery, time_range: TimeRange) -> None:
+    process, blocks = delivery.process, delivery.blocks
+    assert_threads_are_model(trace, process, blocks, "both", time_range)
+    assert _log_instants(trace) == Counter(
+        (
+            _thread_id(stream),
+            time_ns,
+            line.msg,
+            LEVELS[line.level],
+            line.scope.target,
+            (line.scope.filename, line.scope.line),
+            (line.msg, line.level + 1) if stream.thread else None,
+        )
+        for stream, time_ns, line in _logs(process, blocks, time_range)
+    )
+    assert _counter_values(trace) == Counter(
+        (_thread_id(stream), value.scope.name, value.unit, time_ns, value.value)
+        for stream, time_ns, value in _values(process, blocks, time_range)
+    )
+    counters = [track for track in trace.tracks.values() if track.unit is not None]
+    assert len({(track.thread_id, track.name, track.unit) for track in counters}) == len(counters)
+
+
+@effort(15)
+@given(delivery=DELIVERIES, data=st.data())
+def test_views_and_traces_show_what_was_recorded(
+    lake: Lake, reader: Reader, delivery: Delivery, data: st.DataObject
+) -> None:
+    """All columns, on the right threads, in any range, cold and warm, cut anywhere."""
+    process = delivery.process
+    times = [process.time_ns(event.ticks) for stream in process.streams for event in stream.events]
+    with partitioned_like(delivery):
+        deliver(lake, delivery)
+        for _ in ("cold", "warm"):
+            time_range = data.draw(st.just(WHOLE_LIFE) | times_around(times))
+            _assert_views_are_model(reader, delivery, time_range)
+            first, again = (reader.trace_bytes(process.process_id, "all", time_range) for _ in range(2))
+            assert first == again
+            _assert_trace_is_model(read_trace(first), delivery, time_range)
+            spans_only = reader.trace(process.process_id, "both", time_range)
+            assert not _log_instants(spans_only)
+            assert not _counter_values(spans_only)
+
+
+@effort(10)
+@given(delivery=DELIVERIES)
+def test_what_is_lost_is_told(lake: Lake, reader: Reader, delivery: Delivery) -> None:
+    """Of logs and counters as of spans: on the track of the thread, and beside the rows."""
+    process = delivery.process
+    with partitioned_like(delivery):
+        deliver(lake, delivery)
+        trace = reader.trace(process.process_id, "all", WHOLE_LIFE)
+    told: Counter[object] = Counter()
+    for message in reader.messages:
+        if message["type"] == "events_lost":
+            told[message["stream_id"]] += int(str(message["nb_events"]))
+    lost = {stream: lost_events(stream, delivery.blocks) for stream in process.streams}
+    assert told == Counter({stream.stream_id: count for stream, count in lost.items() if count})
+    shown: Counter[object] = Counter()
+    for track in trace.tracks.values():
+        for mark in track.instants:
+            if mark.name.endswith(" events lost") and "level" not in mark.annotations:
+                shown[track.thread_id] += int(mark.name.split()[0])
+    expected: Counter[object] = Counter()
+    for stream, count in lost.items():
+        owner = stream.thread if isinstance(stream, MomentStream) else None if stream.is_async else stream
+        expected[owner.thread_id if owner else None] += count
+    assert +shown == +expected
+
+
+_LOGS = """
+    SELECT ts, prio, tag, msg, tid FROM android_logs JOIN thread USING (utid)
+"""
+_INSTANTS = """
+    SELECT slice.ts, slice.name, slice.category, tid, extract_arg(slice.arg_set_id, 'debug.level') AS level
+    FROM slice LEFT JOIN thread_track ON thread_track.id = slice.track_id LEFT JOIN thread USING (utid)
+    WHERE extract_arg(slice.arg_set_id, 'debug.level') IS NOT NULL
+"""
+_COUNTERS = """
+    SELECT counter.ts, counter.value, counter_track.name, counter_track.unit, thread.tid, process.pid
+    FROM counter JOIN counter_track ON counter.track_id = counter_track.id
+    LEFT JOIN thread_counter_track ON thread_counter_track.id = counter_track.id
+    LEFT JOIN thread USING (utid)
+    LEFT JOIN process_counter_track ON process_counter_track.id = counter_track.id
+    LEFT JOIN process ON process.upid = process_counter_track.upid
+"""
+
+
+def _assert_loaded_is_model(loaded: LoadedTrace, delivery: Delivery) -> None:
+    process, blocks = delivery.process, delivery.blocks
+    logs = list(_logs(process, blocks, WHOLE_LIFE))
+    assert loaded.errors() == []
+    assert Counter(
+        (row["ts"], row["name"] or "", row["category"] or "", row["tid"], row["level"])
+        for row in loaded.query(_INSTANTS)
+    ) == Counter(
+        (time_ns, line.msg, line.scope.target, _thread_id(stream), LEVELS[line.level]) for stream, time_ns, line in logs
+    )
+    assert Counter((row["ts"], row["prio"], row["msg"] or "", row["tid"]) for row in loaded.query(_LOGS)) == Counter(
+        (time_ns, line.level + 1, line.msg, _thread_id(stream)) for stream, time_ns, line in logs if stream.thread
+    )
+    assert Counter(
+        (row["ts"], row["value"], row["name"] or "", row["unit"] or "", row["tid"], row["pid"])
+        for row in loaded.query(_COUNTERS)
+    ) == Counter(
+        (time_ns, v.value, v.scope.name, v.unit, _thread_id(stream), None if stream.thread else 4242)
+        for stream, time_ns, v in _values(process, blocks, WHOLE_LIFE)
+    )
+
+
+@effort(10)
+@given(delivery=DELIVERIES)
+def test_the_trace_processor_sees_logs_and_counters(
+    lake: Lake, reader: Reader, trace_processor: TraceProcessor, delivery: Delivery
+) -> None:
+    """Instants, the table of logs, and counters, row by row, and no error in its statistics."""
+    texts = [
+        text
+        for stream in delivery.process.streams
+        for event in stream.events
+        for text in (*event.scope[:3], getattr(event, "msg", ""))
+    ]
+    assume("\0" not in "".join(texts))  # The trace processor's answers cannot hold it.
+    with partitioned_like(delivery):
+        deliver(lake, delivery)
+        trace = reader.trace_bytes(delivery.process.process_id, "all", WHOLE_LIFE)
+    _assert_loaded_is_model(trace_processor.load(trace), delivery)
+
+
+@effort(10)
+@given(delivery=deliveries())
+def test_where_there_are_none_everything_is_all_spans(lake: Lake, reader: Reader, delivery: Delivery) -> None:
+    """Not a byte more."""
+    with partitioned_like(delivery):
+        deliver(lake, delivery)
+        process_id = delivery.process.process_id
+        spans = reader.trace_bytes(process_id, "both", WHOLE_LIFE)
+        assert reader.trace_bytes(process_id, "all", WHOLE_LIFE) == spans
+
+
+def _process_of(*moments: Moment, kind: str, thread: Stream | None = None) -> Process:
+    stream = MomentStream(str(uuid.uuid4()), False, "", 1, tuple(moments), kind, thread)
+    return examples.process(*([thread] if thread else []), stream)
+
+
+_HERE = Scope("f", "app", "app.py", 10)
+
+
+@pytest.mark.parametrize(
+    ("moment", "message"),
+    [
+        (LogLine(7, _HERE, 0, "hello"), r"column 'level' is 0 at event 1, expected 1 \(trace\) to 6 \(fatal\)"),
+        (LogLine(7, _HERE, 7, "hello"), r"column 'level' is 7 at event 1"),
+        (LogLine(7, _HERE, 1, "x" * 16_384), "column 'msg' has 16384 bytes at event 1, expected at most 16383"),
+        (LogLine(-1, _HERE, 1, "early"), "column 'ticks' decreases at event 1"),
+        (Value(7, _HERE, "B", math.nan), "column 'value' is NaN at event 1, expected a number"),
+        (Value(7, _HERE, "x" * 16_384, 1.0), "column 'unit' has 16384 bytes"),
+    ],
+)
+def test_what_is_wrong_is_refused(moment: Moment, message: str, lake: Lake) -> None:
+    kind, right = (
+        ("log", LogLine(0, _HERE, 6, "x" * 16_383))
+        if isinstance(moment, LogLine)
+        else ("measure", Value(0, _HERE, "", 0))
+    )
+    process = _process_of(right, moment, kind=kind)
+    ingest_process(lake, process)
+    (stream,) = process.streams
+    with pytest.raises(InvalidTelemetry, match=message):
+        lake.ingest("blocks", block_batch(cut(stream, [])))
+    lake.ingest("blocks", block_batch(cut(stream, [1])[:1]))
+
+
+def test_what_is_of_an_unknown_thread_is_on_the_track_of_the_process(lake: Lake, reader: Reader) -> None:
+    """It is shown, and SQL tells what it said of its thread."""
+    thread = examples.thread(*calls(1))
+    stream = MomentStream(str(uuid.uuid4()), False, "gone", 1, (LogLine(5, _HERE, 3, "hello"),), "log", thread)
+    process = examples.process(stream)
+    deliver(lake, Delivery(process, (cut(stream, []),)))
+    trace = reader.trace(process.process_id, "all", WHOLE_LIFE)
+    assert [
+        (t.thread_id, mark.begin_ns, mark.name, mark.log) for t in trace.tracks.values() for mark in t.instants
+    ] == [(None, at(5), "hello", None)]
+    rows = reader.rows(f"SELECT thread_name, msg FROM view_instance('log_entries', '{process.process_id}')")
+    assert rows == [{"thread_name": "gone", "msg": "hello"}]
+
+
+def test_messages_are_interned_anew_before_memory_grows(lake: Lake, reader: Reader) -> None:
+    """A message that comes again later is defined again, under another id."""
+    lines = [LogLine(10 * i, _HERE, 3, f"line {i % 50}") for i in range(200)]
+    process = _process_of(*lines, kind="log", thread=examples.thread(*calls(1)))
+    delivery = Delivery(
+        process,
+        (cut(process.streams[0], []), *([b] for b in cut(process.streams[1], range(0, 200, 20)))),
+        20,
+        window_events=1,
+    )
+    with partitioned_like(delivery), patch.object(interning, "_MAX_MESSAGES", 30):
+        deliver(lake, delivery)
+        _assert_trace_is_model(reader.trace(process.process_id, "all", WHOLE_LIFE), delivery, WHOLE_LIFE)
+        definitions = reader.trace_bytes(process.process_id, "all", WHOLE_LIFE).count(b"line 7")
+    assert definitions > 2
