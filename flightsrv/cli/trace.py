@@ -13,7 +13,7 @@ from flightsrv.cli.text import printable
 
 if TYPE_CHECKING:
     from flightsrv.client import QueryClient, TraceProgress, TraceResult
-    from flightsrv.client.traces import ProgressCallback, TraceSequence
+    from flightsrv.client.traces import ProgressCallback, TraceStream
 
 STDOUT = "-"
 VIEWER = "https://ui.perfetto.dev"
@@ -56,7 +56,7 @@ def trace(
     characters are enough where no other id has the same. Threads that cannot be read are missing, with a warning; the
     command fails if that leaves no spans.
     """
-    from flightsrv.client.traces import TraceSequence, write_trace
+    from flightsrv.client.traces import write_trace
 
     # `"$(flightsrv import-chrome FILE)"` in quotes is one argument, whatever the number of ids in it.
     of_processes = [process_id for argument in process_ids for process_id in argument.split()]
@@ -65,11 +65,8 @@ def trace(
     with server.connect() as client, _progress_display() as show:
 
         def fetch() -> "tuple[TraceResult, str | None]":
-            with TraceSequence(
-                client.trace_chunks(
-                    process_id, begin=begin, end=end, span_types=span_types, strict=strict, progress=show
-                )
-                for process_id in of_processes
+            with client.trace_chunks(
+                of_processes, begin=begin, end=end, span_types=span_types, strict=strict, progress=show
             ) as chunks:
                 result = _write_to_stdout(chunks) if output == STDOUT else write_trace(chunks, output)
             is_empty_range = not result.nb_spans and not result.failed_threads and (begin, end) != (None, None)
@@ -116,7 +113,7 @@ def _when_there_is_data(client: "QueryClient", process_ids: Sequence[str]) -> st
     return f"{rfc3339(time_ns(begin, 'begin'))} to {rfc3339(time_ns(end, 'end'))}"
 
 
-def _write_to_stdout(chunks: "TraceSequence") -> "TraceResult":
+def _write_to_stdout(chunks: "TraceStream") -> "TraceResult":
     sink = sys.stdout.buffer
     sink.writelines(chunks)
     sink.flush()

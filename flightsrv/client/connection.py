@@ -184,7 +184,7 @@ class QueryClient:
 
     def trace_chunks(
         self,
-        process_id: str,
+        process_id: str | Sequence[str],
         *,
         begin: Time | None = None,
         end: Time | None = None,
@@ -192,7 +192,7 @@ class QueryClient:
         strict: bool = False,
         progress: ProgressCallback | None = None,
     ) -> TraceStream:
-        """The Perfetto trace of a process in chunks as they arrive; joined they are the trace file.
+        """The Perfetto trace of a process, or of several, in chunks as they arrive; joined they are the trace file.
 
         `span_types` is 'thread', 'async', 'both', or 'all', which has logs and counters as well. A thread that cannot
         be read is missing in the trace and listed in the stream's `result`; with `strict` it is an error. `progress`
@@ -202,21 +202,22 @@ class QueryClient:
         begin, end = range_ns(begin, end)
         options, planning = self._options(headers), self._options(headers, PLAN_TIMEOUT_S)
 
-        def run(process_id: str) -> TraceStream:
-            statement = trace_statement(process_id, begin, end, span_types)
+        def run(process_ids: Sequence[str]) -> TraceStream:
+            statement = trace_statement(process_ids, begin, end, span_types)
             return TraceStream(self._run(CommandStatementQuery(statement), options, planning=planning), progress)
 
+        given = [process_id] if isinstance(process_id, str) else list(process_id)
         try:
-            return run(process_id)
+            return run(given)
         except NotFound:
-            whole = whole_process_id(self.query, process_id)
-            if whole is None:
+            whole = [whole_process_id(self.query, prefix) or prefix for prefix in given]
+            if whole == given:
                 raise
         return run(whole)
 
     def trace(
         self,
-        process_id: str,
+        process_id: str | Sequence[str],
         *,
         begin: Time | None = None,
         end: Time | None = None,
@@ -232,7 +233,7 @@ class QueryClient:
 
     def trace_to_file(
         self,
-        process_id: str,
+        process_id: str | Sequence[str],
         path: str | os.PathLike[str],
         *,
         begin: Time | None = None,

@@ -4,7 +4,7 @@ import errno
 import os
 import uuid
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from types import TracebackType
@@ -128,60 +128,17 @@ class TraceStream(Iterator[bytes]):
                 self._on_progress(progress)
 
 
-class TraceSequence(Iterator[bytes]):
-    """The chunks of several traces, one trace behind the other, which together are a trace.
-
-    Each is asked for when the one before is exhausted. Raises, while reading, what the traces raise.
-    """
-
-    def __init__(self, traces: Iterable[TraceStream]) -> None:
-        self._traces = iter(traces)
-        self._read: list[TraceStream] = []
-
-    @property
-    def result(self) -> TraceResult:
-        """What has come so far; of all traces once everything is read."""
-        results = [trace.result for trace in self._read]
-        return TraceResult(
-            sum(result.size_bytes for result in results),
-            sum(result.chunks for result in results),
-            tuple(thread for result in results for thread in result.failed_threads),
-            sum(result.lost_events for result in results),
-            sum(result.dropped_spans for result in results),
-            sum(result.nb_spans for result in results),
-        )
-
-    def __next__(self) -> bytes:
-        while True:
-            if self._read and (chunk := next(self._read[-1], None)) is not None:
-                return chunk
-            self.close()
-            self._read.append(next(self._traces))
-
-    def close(self) -> None:
-        """Stop the server's work on the trace that is being read; harmless when called again."""
-        if self._read:
-            self._read[-1].close()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
-        self.close()
-
-
-def trace_statement(process_id: str, begin: Time | None, end: Time | None, span_types: str) -> str:
-    """The SQL statement that answers with a trace.
+def trace_statement(process_ids: Sequence[str], begin: Time | None, end: Time | None, span_types: str) -> str:
+    """The SQL statement that answers with a trace of some processes.
 
     Raises:
         InvalidRequest: a time cannot be understood.
     """
     begin_text = rfc3339(MIN_NS if begin is None else time_ns(begin, "begin"))
     end_text = rfc3339(MAX_NS if end is None else time_ns(end, "end"))
+    ids = quoted(",".join(process_ids))
     return (
-        f"SELECT chunk_id, chunk_data FROM perfetto_trace_chunks({quoted(process_id)}, {quoted(span_types)}, "
+        f"SELECT chunk_id, chunk_data FROM perfetto_trace_chunks({ids}, {quoted(span_types)}, "
         f"TIMESTAMP {quoted(begin_text)}, TIMESTAMP {quoted(end_text)})"
     )
 
@@ -191,7 +148,7 @@ def quoted(text: str) -> str:
     return "'" + text.replace("'", "''") + "'"
 
 
-def write_trace(stream: TraceStream | TraceSequence, path: str | os.PathLike[str]) -> TraceResult:
+def write_trace(stream: TraceStream, path: str | os.PathLike[str]) -> TraceResult:
     """Write a trace to a file that appears under its name only when it is whole.
 
     A path that names something other than a file, such as a pipe, is written to directly.

@@ -105,7 +105,8 @@ def test_no_more_than_ten_messages_a_second_and_always_the_last() -> None:
     clock = Clock()
     told: list[dict[str, object]] = []
     progress = TraceProgress(told.append, clock)
-    progress.begin(50, 140)
+    progress.begin(50)
+    progress.begin_process(50, 140)
     for number in range(50):
         progress.begin_thread(number + 1, f"t{number}")
         progress.made(nb_spans=1)

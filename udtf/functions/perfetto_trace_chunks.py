@@ -1,8 +1,9 @@
-"""`perfetto_trace_chunks(process_id, span_types, begin, end)`: a trace of one process, in chunks of whole packets.
+"""`perfetto_trace_chunks(process_id, span_types, begin, end)`: a trace of a process, or of several, whose ids a comma
+separates, in chunks of whole packets.
 
-The way from rows to bytes: read the rows of the process -> the first chunk, its tracks, leaves -> for each kind of
-telemetry a view, whose partitions are read or built some at a time -> its tracer encodes them thread by thread ->
-pieces are put together into chunks.
+The way from rows to bytes: read the rows of the processes -> the first chunk, the tracks of the first one, leaves ->
+for each kind of telemetry a view, whose partitions are read or built some at a time -> its tracer encodes them thread
+by thread -> pieces are put together into chunks. Another process follows in the same way, with a start of its own.
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -12,18 +13,19 @@ from typing import Any
 
 import pyarrow as pa
 
+from udtf.errors import InvalidArgument
 from udtf.functions.losses import tell_failures, tell_losses
 from udtf.functions.parameter import Parameter
 from udtf.functions.progress import TraceProgress
 from udtf.functions.table_function import Query, Rows, TableFunction, choose
 from udtf.lake.metadata import StreamRow
 from udtf.lake.time_range import TimeRange
-from udtf.lake.view import View
+from udtf.lake.view import Telemetry, View
 from udtf.observability.metrics import timed
 from udtf.perfetto.writer import TraceWriter
 from udtf.views.catalog import SPAN_TYPES, kinds_in_trace
 from udtf.views.kind import Piece
-from udtf.views.tracks import process_track, thread_track
+from udtf.views.tracks import process_tracks, thread_track
 
 CHUNKS = pa.schema(
     [pa.field("chunk_id", pa.int32(), nullable=False), pa.field("chunk_data", pa.binary(), nullable=False)]
@@ -47,17 +49,33 @@ class PerfettoTraceChunks(TableFunction):
     def schema(self, arguments: Mapping[str, Any]) -> pa.Schema:
         if "span_types" in arguments:
             choose("span_types", arguments["span_types"], SPAN_TYPES)
+        if "process_id" in arguments:
+            _ids(arguments["process_id"])
         if "begin" in arguments and "end" in arguments:
             TimeRange(arguments["begin"], arguments["end"])
         return CHUNKS
 
     def plan(self, query: Query, **arguments: Any) -> Rows:
         schema = self.schema(arguments)
-        query.lake.metadata.process(arguments["process_id"])
+        process_ids = _ids(arguments["process_id"])
+        for process_id in process_ids:
+            query.lake.metadata.process(process_id)
         time_range = TimeRange(arguments["begin"], arguments["end"])
         progress = TraceProgress(query.context.on_message, query.tally.clock)
-        trace = _Trace(query, arguments["process_id"], arguments["span_types"], time_range, progress)
+        trace = _Trace(query, process_ids, arguments["span_types"], time_range, progress)
         return Rows(schema, lambda: _numbered(trace.chunks()))
+
+
+def _ids(text: str) -> list[str]:
+    """The ids that commas separate, each once.
+
+    Raises:
+        InvalidArgument: one is empty.
+    """
+    ids = list(dict.fromkeys(part.strip() for part in text.split(",")))
+    if "" in ids and "," in text:
+        raise InvalidArgument(f"process_id must be an id, or several with a comma between them, given: {text!r}")
+    return ids
 
 
 def _numbered(chunks: Iterable[bytes]) -> Iterator[pa.RecordBatch]:
@@ -78,7 +96,7 @@ class _Trace:
     """One trace, as it is made."""
 
     query: Query
-    process_id: str
+    process_ids: Sequence[str]
     span_types: str
     time_range: TimeRange
     progress: TraceProgress
@@ -86,18 +104,28 @@ class _Trace:
     def chunks(self) -> Iterator[bytes]:
         """The chunks; an empty one says that there is nothing new yet."""
         begin_s = self.query.tally.clock()
-        telemetry = self.query.lake.telemetry_of(self.process_id)
-        writer = TraceWriter(process_track(telemetry.process))
-        kinds = kinds_in_trace(self.span_types)
-        threads = [thread_track(stream) for kind in kinds if kind.has_threads for stream in telemetry.of_kind(kind)]
-        descriptors = writer.descriptors(threads)
-        self.progress.begin(len(threads), len(descriptors))
-        yield descriptors
-        views = (self.query.view(kind, telemetry, self.time_range) for kind in kinds)
-        pieces = (piece for view in views for piece in self._pieces(view, writer))
+        pieces = self._of_all([self.query.lake.telemetry_of(process_id) for process_id in self.process_ids])
+        # The first one has the tracks of the first process: it need not wait for others.
+        yield bytes(next(pieces))
         yield from _assemble(pieces, self.query.settings.chunk_bytes)
         self.progress.finish()
         self.query.tally.trace_made(self.query.tally.clock() - begin_s)
+
+    def _of_all(self, processes: Sequence[Telemetry]) -> Iterator[Piece]:
+        kinds = kinds_in_trace(self.span_types)
+        threads = [
+            [thread_track(stream) for kind in kinds if kind.has_threads for stream in telemetry.of_kind(kind)]
+            for telemetry in processes
+        ]
+        tracks = process_tracks([telemetry.process for telemetry in processes])
+        self.progress.begin(sum(map(len, threads)))
+        for telemetry, track, of_process in zip(processes, tracks, threads, strict=True):
+            writer = TraceWriter(track)
+            descriptors = writer.descriptors(of_process)
+            self.progress.begin_process(len(of_process), len(descriptors))
+            yield descriptors
+            for kind in kinds:
+                yield from self._pieces(self.query.view(kind, telemetry, self.time_range), writer)
 
     def _pieces(self, view: View, writer: TraceWriter) -> Iterator[Piece]:
         """All packets of one kind of telemetry: those of its spans, and what went wrong."""
@@ -127,17 +155,18 @@ class _Trace:
             if window is None:
                 yield _NOTHING
                 continue
-            current = -1
+            current, reached = -1, 0
             for stream, nb_spans, piece in tracer.write(window.parts, last=window.last):
                 if stream != current:
                     self._begin(view, stream)
-                    if window.last:
-                        self.progress.made(threads=self._threads_in(view, view.streams[max(current, 0) : stream]))
                     current = stream
+                if window.last and stream > reached:
+                    self.progress.made(threads=self._threads_in(view, view.streams[reached:stream]))
+                    reached = stream
                 self.progress.made(nb_spans=nb_spans, size_bytes=len(piece))
                 yield piece
             if window.last:
-                self.progress.made(threads=self._threads_in(view, view.streams[max(current, 0) :]))
+                self.progress.made(threads=self._threads_in(view, view.streams[reached:]))
 
     def _begin(self, view: View, stream: int) -> None:
         if view.kind.has_threads:

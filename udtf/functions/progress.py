@@ -22,20 +22,29 @@ class TraceProgress:
         self._told_s: float | None = None
         self._doing = ""
         self._last_begun = 0
+        self._threads_before = 0
+        self._threads_here = 0
         self._threads_done = 0
         self._threads_total = 0
         self._nb_spans = 0
         self._size_bytes = 0
 
-    def begin(self, threads_total: int, size_bytes: int) -> None:
-        """There are so many threads, and the trace has begun with so many bytes."""
+    def begin(self, threads_total: int) -> None:
+        """There are so many threads in all."""
         with self._lock:
             self._threads_total = threads_total
-            self._size_bytes = size_bytes
+
+    def begin_process(self, nb_threads: int, size_bytes: int) -> None:
+        """Work on a process of so many threads begins, with so many bytes."""
+        with self._lock:
+            self._threads_before += self._threads_here
+            self._threads_here = nb_threads
+            self._size_bytes += size_bytes
 
     def begin_thread(self, number: int, name: str) -> None:
-        """Work on a thread begins; they are numbered from 1. Of those under way, the last one is told."""
+        """Work on a thread of the process begins, numbered from 1. Of those under way, the last one is told."""
         with self._lock:
+            number += self._threads_before
             if number > self._last_begun:
                 self._last_begun = number
                 self._doing = f"Processing thread {number}/{self._threads_total}: {name}"

@@ -1,7 +1,23 @@
 """Processes and threads as a trace shows them, from their descriptions."""
 
+from collections.abc import Sequence
+from dataclasses import replace
+
 from udtf.lake.metadata import ProcessRow, StreamRow
 from udtf.perfetto.tracks import ProcessTrack, ThreadTrack
+
+
+def process_tracks(processes: Sequence[ProcessRow]) -> list[ProcessTrack]:
+    """Some processes of one trace, whose pids are all different: the viewer takes those of one pid for one process. One
+    whose pid another has before it is shown under a pid made from its own id."""
+    tracks: list[ProcessTrack] = []
+    used: set[int] = set()
+    for track in map(process_track, processes):
+        if track.shown_pid in used:
+            track = replace(track, pid=None)
+        used.add(track.shown_pid)
+        tracks.append(track)
+    return tracks
 
 
 def process_track(process: ProcessRow) -> ProcessTrack:
