@@ -60,8 +60,8 @@ class Stream:
 
 @dataclass(frozen=True)
 class LogLines:
-    """Lines of a log as columns of equal length; `levels` are 1 (trace) to 6 (fatal), `scopes` are codes into
-    `scope_table`."""
+    """Lines of a log as columns of equal length; `levels` are 1 (trace) to 6 (fatal), or 0 for instants, `scopes` are
+    codes into `scope_table`."""
 
     ticks: npt.NDArray[np.int64]
     levels: npt.NDArray[np.uint8]

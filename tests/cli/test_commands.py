@@ -19,7 +19,8 @@ EVENTS = [
     {"ph": "X", "pid": 7, "tid": 8, "name": "inner", "ts": 1.002, "dur": 0.5},
     {"ph": "X", "pid": 7, "tid": 8, "name": "outer", "ts": 1, "dur": 2.001},
     {"ph": "b", "pid": 9, "tid": 9, "name": "request", "cat": "net", "id": 1, "ts": 5},
-    {"ph": "C", "pid": 9, "name": "memory", "ts": 6},
+    {"ph": "C", "pid": 9, "name": "memory", "ts": 6, "args": {"bytes": 5}},
+    {"ph": "s", "pid": 9, "name": "flow", "ts": 6},
 ]
 
 
@@ -36,9 +37,9 @@ def test_import_prints_the_process_ids_and_nothing_else_on_stdout(shell, importe
     assert again.stdout.splitlines() == imported
     assert len(set(imported)) == 2
     assert again.stderr.splitlines() == [
-        "Imported 3 spans.",
+        "Imported 3 spans, 1 counter value.",
         "1 span without an end will show as unfinished.",
-        "1 counter event left out: only spans are imported.",
+        "1 flow event left out: only spans, instants and counters are imported.",
     ]
 
 

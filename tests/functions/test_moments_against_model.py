@@ -14,10 +14,10 @@ from tests.model import examples
 from tests.model.examples import at, calls
 from tests.model.judge import assert_threads_are_model
 from tests.model.lake import Reader, block_batch, deliver, ingest_process, partitioned_like
-from tests.model.spans import TimeRange, lost_events, stored_blocks
+from tests.model.spans import TimeRange, lost_events, stored_blocks, stream_spans
 from tests.model.strategies import WHOLE_LIFE, Delivery, deliveries, effort, processes, times_around
 from tests.model.telemetry import LEVELS, Block, LogLine, Moment, MomentStream, Process, Scope, Stream, Value, cut
-from tests.model.trace_reader import Trace, read_trace
+from tests.model.trace_reader import Slice, Trace, read_trace
 from tests.support.trace_processor import LoadedTrace, TraceProcessor
 from udtf.errors import InvalidTelemetry
 from udtf.lake.lake import Lake
@@ -85,20 +85,25 @@ def _source(scope: Scope) -> Row:
     return scope.name, scope.filename, scope.line
 
 
+def _is_moment(mark: Slice) -> bool:
+    """Rather than a remark that something is missing, which has no category."""
+    return mark.category is not None
+
+
 def _log_instants(trace: Trace) -> Counter[Row]:
     return Counter(
         (
             track.thread_id,
             mark.begin_ns,
             mark.name,
-            mark.annotations["level"],
+            mark.annotations.get("level"),
             mark.category,
             mark.source,
             mark.log,
         )
         for track in trace.tracks.values()
         for mark in track.instants
-        if "level" in mark.annotations
+        if _is_moment(mark)
     )
 
 
@@ -125,7 +130,7 @@ def _assert_trace_is_model(trace: Trace, delivery: Delivery, time_range: TimeRan
             LEVELS[line.level],
             line.scope.target,
             (line.scope.filename, line.scope.line),
-            (line.msg, line.level + 1) if stream.thread else None,
+            (line.msg, line.level + 1) if stream.thread and line.level else None,
         )
         for stream, time_ns, line in _logs(process, blocks, time_range)
     )
@@ -175,7 +180,7 @@ def test_what_is_lost_is_told(lake: Lake, reader: Reader, delivery: Delivery) ->
     shown: Counter[object] = Counter()
     for track in trace.tracks.values():
         for mark in track.instants:
-            if mark.name.endswith(" events lost") and "level" not in mark.annotations:
+            if not _is_moment(mark):
                 shown[track.thread_id] += int(mark.name.split()[0])
     expected: Counter[object] = Counter()
     for stream, count in lost.items():
@@ -190,7 +195,7 @@ _LOGS = """
 _INSTANTS = """
     SELECT slice.ts, slice.name, slice.category, tid, extract_arg(slice.arg_set_id, 'debug.level') AS level
     FROM slice LEFT JOIN thread_track ON thread_track.id = slice.track_id LEFT JOIN thread USING (utid)
-    WHERE extract_arg(slice.arg_set_id, 'debug.level') IS NOT NULL
+    WHERE slice.dur = 0 AND extract_arg(slice.arg_set_id, 'debug.lost before event') IS NULL
 """
 _COUNTERS = """
     SELECT counter.ts, counter.value, counter_track.name, counter_track.unit, thread.tid, process.pid
@@ -202,6 +207,16 @@ _COUNTERS = """
 """
 
 
+def _spans_of_no_time(process: Process, blocks: Iterable[Block]) -> Counter[Row]:
+    """The trace processor tells them from instants no more."""
+    return Counter(
+        (span.begin_ns, span.scope.name, span.scope.target, None if stream.is_async else stream.thread_id, None)
+        for stream in process.of_kind("both")
+        for span in stream_spans(process, stream, blocks).spans
+        if span.duration_ns == 0
+    )
+
+
 def _assert_loaded_is_model(loaded: LoadedTrace, delivery: Delivery) -> None:
     process, blocks = delivery.process, delivery.blocks
     logs = list(_logs(process, blocks, WHOLE_LIFE))
@@ -211,9 +226,11 @@ def _assert_loaded_is_model(loaded: LoadedTrace, delivery: Delivery) -> None:
         for row in loaded.query(_INSTANTS)
     ) == Counter(
         (time_ns, line.msg, line.scope.target, _thread_id(stream), LEVELS[line.level]) for stream, time_ns, line in logs
-    )
+    ) + _spans_of_no_time(process, blocks)
     assert Counter((row["ts"], row["prio"], row["msg"] or "", row["tid"]) for row in loaded.query(_LOGS)) == Counter(
-        (time_ns, line.level + 1, line.msg, _thread_id(stream)) for stream, time_ns, line in logs if stream.thread
+        (time_ns, line.level + 1, line.msg, _thread_id(stream))
+        for stream, time_ns, line in logs
+        if stream.thread and line.level
     )
     assert Counter(
         (row["ts"], row["value"], row["name"] or "", row["unit"] or "", row["tid"], row["pid"])
@@ -265,8 +282,7 @@ _HERE = Scope("f", "app", "app.py", 10)
 @pytest.mark.parametrize(
     ("moment", "message"),
     [
-        (LogLine(7, _HERE, 0, "hello"), r"column 'level' is 0 at event 1, expected 1 \(trace\) to 6 \(fatal\)"),
-        (LogLine(7, _HERE, 7, "hello"), r"column 'level' is 7 at event 1"),
+        (LogLine(7, _HERE, 7, "hello"), r"column 'level' is 7 at event 1, expected 0 \(none\) to 6 \(fatal\)"),
         (LogLine(7, _HERE, 1, "x" * 16_384), "column 'msg' has 16384 bytes at event 1, expected at most 16383"),
         (LogLine(-1, _HERE, 1, "early"), "column 'ticks' decreases at event 1"),
         (Value(7, _HERE, "B", math.nan), "column 'value' is NaN at event 1, expected a number"),

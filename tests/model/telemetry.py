@@ -23,7 +23,7 @@ __all__ = [
     "cut",
 ]
 
-LEVELS = {1: "trace", 2: "debug", 3: "info", 4: "warn", 5: "error", 6: "fatal"}
+LEVELS = {0: None, 1: "trace", 2: "debug", 3: "info", 4: "warn", 5: "error", 6: "fatal"}
 
 
 @dataclass(frozen=True)

@@ -92,12 +92,12 @@ ASYNC_EVENT = pa.struct(
 LOG_ENTRY = pa.struct(
     [
         THREAD_EVENT.field("ticks"),
-        pa.field("level", pa.uint8(), nullable=False),  # 1 trace, 2 debug, 3 info, 4 warn, 5 error, 6 fatal
+        pa.field("level", pa.uint8(), nullable=False),  # 1 trace, 2 debug, 3 info, 4 warn, 5 error, 6 fatal; 0 none
         THREAD_EVENT.field("scope"),
         pa.field("msg", pa.utf8(), nullable=False),
     ]
 )
-"""A line of a log; its scope says where it was written."""
+"""A line of a log, or an instant, which is one without a level; its scope says where it comes from."""
 
 MEASURE = pa.struct(
     [

@@ -305,9 +305,9 @@ def encode_logs(  # type: ignore[no-untyped-def]
 ):
     """Lines of a log, in order, as instants on the default track.
 
-    Args: the lines (time, level from 1 on, ids of message and scope), of which those before index `first` are done; the
-        ids of categories by scope; whether the track is that of a thread, which lines for the viewer's table of logs
-        must be on; the time of the event before; the buffer.
+    Args: the lines (time, level or 0 if there is none, ids of message and scope), of which those before index `first`
+        are done; the ids of categories by scope; whether the track is that of a thread, which lines for the viewer's
+        table of logs must be on; the time of the event before; the buffer.
 
     Returns: the first line that is not done, bytes written, time of the last event.
     """
@@ -325,15 +325,16 @@ def encode_logs(  # type: ignore[no-untyped-def]
         position = put_varint(out, position + _ONE, message)
         out[position] = 0x18  # category_iids
         position = put_varint(out, position + _ONE, np.uint64(category_iids[iid]))
-        out[position] = 0x22  # debug_annotations
-        out[position + _ONE] = 5
-        out[position + np.uint64(2)] = 0x08  # name_iid
-        out[position + np.uint64(3)] = LEVEL_IID
-        out[position + np.uint64(4)] = 0x88  # string_value_iid: (17 << 3) is 0x88
-        out[position + np.uint64(5)] = 0x01
-        out[position + np.uint64(6)] = level
-        position += np.uint64(7)
-        if is_of_thread:
+        if level:
+            out[position] = 0x22  # debug_annotations
+            out[position + _ONE] = 5
+            out[position + np.uint64(2)] = 0x08  # name_iid
+            out[position + np.uint64(3)] = LEVEL_IID
+            out[position + np.uint64(4)] = 0x88  # string_value_iid: (17 << 3) is 0x88
+            out[position + np.uint64(5)] = 0x01
+            out[position + np.uint64(6)] = level
+            position += np.uint64(7)
+        if level and is_of_thread:
             out[position] = 0xAA  # log_message: (21 << 3 | 2) is 0xAA
             out[position + _ONE] = 0x01
             body = position + np.uint64(3)

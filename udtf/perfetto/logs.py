@@ -1,6 +1,6 @@
-"""Lines of logs into instants on the tracks of their threads, each with its level.
+"""Lines of logs into instants on the tracks of their threads, each with its level, if it has one.
 
-Those of threads are rows of the viewer's table of logs as well.
+Those with a level, of threads, are rows of the viewer's table of logs as well.
 """
 
 from collections.abc import Iterator, Sequence

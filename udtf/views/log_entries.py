@@ -1,4 +1,4 @@
-"""View set `log_entries`: the lines of logs."""
+"""View set `log_entries`: the lines of logs, and instants, which have no level."""
 
 from collections.abc import Sequence
 
@@ -35,7 +35,7 @@ class LogEntries(MomentKind):
     columns = pa.schema(
         [
             ROW_FIELDS[0],
-            pa.field("level", TEXT, nullable=False),
+            pa.field("level", TEXT),
             SCOPE_FIELDS[2],
             pa.field("msg", TEXT, nullable=False),
             *THREAD_FIELDS,
@@ -47,10 +47,10 @@ class LogEntries(MomentKind):
 
     def check(self, events: Events, bounds: Int64s) -> None:
         levels = events.column("level")
-        is_wrong = (levels < 1) | (levels > len(LEVELS))
+        is_wrong = levels > len(LEVELS)
         if np.any(is_wrong):
             wrong = int(np.argmax(is_wrong))
-            raise InvalidEvent(wrong, f"column 'level' is {levels[wrong]}", f"1 (trace) to {len(LEVELS)} (fatal)")
+            raise InvalidEvent(wrong, f"column 'level' is {levels[wrong]}", f"0 (none) to {len(LEVELS)} (fatal)")
         check_text(events, "msg")
 
     def values(self, events: Events) -> list[pa.Array]:
@@ -60,7 +60,8 @@ class LogEntries(MomentKind):
         self, part: Part[Moments], streams: Sequence[StreamRow], row_streams: npt.NDArray[np.int32]
     ) -> pa.RecordBatch:
         rows = part.columns.rows
-        levels = pa.DictionaryArray.from_arrays(pa.compute.subtract(rows.column("level"), 1), _LEVEL_NAMES)
+        numbers = np.asarray(rows.column("level").to_numpy())
+        levels = pa.DictionaryArray.from_arrays(pa.array(numbers - 1, mask=numbers == 0), _LEVEL_NAMES)
         _, name, target, filename, line = scope_columns(part.scopes, part.columns.scopes)
         threads = thread_columns(streams, row_streams)
         return pa.record_batch(

@@ -15,11 +15,20 @@ import pyarrow.compute as pc
 from flightsrv.importers.chrome.async_spans import AsyncColumns
 from flightsrv.importers.chrome.document import ChromeTraceError, Document
 from flightsrv.importers.chrome.findings import Findings
-from flightsrv.importers.chrome.nesting import EventColumns
-from flightsrv.importers.chrome.spans import ProcessSpans, SpanReader, as_arrays
-from flightsrv.telemetry import DEFAULT_BLOCK_EVENTS, Block, Process, Stream, cut_blocks
+from flightsrv.importers.chrome.spans import MomentColumns, ProcessSpans, SpanReader, as_arrays
+from flightsrv.telemetry import (
+    DEFAULT_BLOCK_EVENTS,
+    AnyEvents,
+    Block,
+    LogLines,
+    Process,
+    Stream,
+    Values,
+    cut_blocks,
+)
 from udtf.lake import block_format, schemas
 from udtf.lake.block_format import MAX_PAYLOAD_BYTES, Events, scope_array
+from udtf.views.moments import MAX_TEXT_BYTES
 
 TICKS_PER_SECOND = 1_000_000_000
 _NAMESPACE = uuid.UUID("6d0a3c1e-5b0f-4b56-9f0e-2f4f3c8f7a11")
@@ -39,7 +48,7 @@ class ChromeTrace:
 
     processes: tuple[Process, ...]
     streams: tuple[Stream, ...]
-    events: tuple[Events, ...] = field(repr=False)
+    events: tuple[AnyEvents, ...] = field(repr=False)
     """Those of each stream, in the same order."""
     time_zero_ns: int
     findings: Findings
@@ -73,13 +82,17 @@ def read_chrome_trace(path: Path, time_zero_ns: int | None = None) -> ChromeTrac
 
 @dataclass(frozen=True)
 class _Lane:
-    """The events of one stream to be: of a thread, all or some of its spans, or the async ones of a process."""
+    """The events of one stream to be: of a thread, all or some of its spans or its instants; of a process the async
+    ones, its own instants, its counters. `thread` is the name of the stream of the thread that they are of, if it is
+    another one."""
 
     stream_name: str
     properties: dict[str, str]
     tag: str
-    columns: EventColumns
-    async_columns: AsyncColumns | None = None
+    events: AnyEvents
+    thread: str | None = None
+    is_needed: bool = False
+    """Even without events, as that of a thread whose instants name it."""
 
 
 class _Conversion:
@@ -87,16 +100,20 @@ class _Conversion:
         self._digest = digest
         self._reader = reader
         self._scope_table = scope_array(reader.scopes)
+        names = self._scope_table.field("name")
+        is_long = pc.greater(pc.binary_length(names), MAX_TEXT_BYTES)
+        self._messages = pc.if_else(is_long, pc.utf8_slice_codeunits(names, 0, MAX_TEXT_BYTES // 4), names)
 
     def trace(self, wanted_zero_ns: int | None, said_zero_ns: int) -> ChromeTrace:
         # What has a name but no events, as threads that did nothing, makes no process and no stream.
         lanes = {
             pid: found
             for pid, spans in self._reader.processes.items()
-            if (found := [lane for lane in self._lanes(spans) if lane.columns.ticks])
+            if (found := [lane for lane in self._lanes(spans) if lane.is_needed or len(lane.events)])
         }
-        every = [lane.columns.ticks for of_process in lanes.values() for lane in of_process]
-        first, last = min((ticks[0] for ticks in every), default=0), max((ticks[-1] for ticks in every), default=0)
+        every = [lane.events.ticks for of_process in lanes.values() for lane in of_process if len(lane.events)]
+        first = min((int(ticks[0]) for ticks in every), default=0)
+        last = max((int(ticks[-1]) for ticks in every), default=0)
         zero_ns = max(said_zero_ns, -first) if wanted_zero_ns is None else wanted_zero_ns
         if wanted_zero_ns is None:
             self._reader.findings.moved_ns = zero_ns - said_zero_ns
@@ -104,10 +121,10 @@ class _Conversion:
             raise ChromeTraceError("with this time for its 0, times in the file lie before the year 1678 or after 2262")
         processes: list[Process] = []
         streams: list[Stream] = []
-        events: list[Events] = []
+        events: list[AnyEvents] = []
         for pid, of_process in lanes.items():
             process_id = _id(str(_NAMESPACE), f"{self._digest}/{zero_ns}/{pid}")
-            first = min(lane.columns.ticks[0] for lane in of_process)
+            first = min(int(lane.events.ticks[0]) for lane in of_process if len(lane.events))
             spans = self._reader.processes[pid]
             processes.append(
                 Process(
@@ -120,8 +137,11 @@ class _Conversion:
                 )
             )
             for lane in of_process:
-                streams.append(Stream(_id(process_id, lane.stream_name), process_id, (lane.tag,), lane.properties))
-                events.append(self._events(lane))
+                properties = dict(lane.properties)
+                if lane.thread is not None:
+                    properties["thread-stream-id"] = _id(process_id, lane.thread)
+                streams.append(Stream(_id(process_id, lane.stream_name), process_id, (lane.tag,), properties))
+                events.append(lane.events)
         return ChromeTrace(tuple(processes), tuple(streams), tuple(events), zero_ns, self._reader.findings)
 
     def _lanes(self, spans: ProcessSpans) -> Iterator[_Lane]:
@@ -132,17 +152,35 @@ class _Conversion:
                     "thread-name": name if number == 1 else f"{name} (overlap {number})",
                     "thread-id": tid,
                 }
-                yield _Lane(f"thread/{number}/{tid}", properties, schemas.THREAD_TAG, columns)
-        yield _Lane("async", {}, schemas.ASYNC_TAG, spans.async_columns.events, spans.async_columns)
+                events = Events(*as_arrays(columns), self._scope_table)
+                is_needed = number == 1 and bool(thread.instants.ticks)
+                yield _Lane(f"thread/{number}/{tid}", properties, schemas.THREAD_TAG, events, is_needed=is_needed)
+            properties = {"thread-name": name, "thread-id": tid}
+            lines = self._instants(thread.instants)
+            yield _Lane(f"instants/{tid}", properties, schemas.LOG_TAG, lines, thread=f"thread/1/{tid}")
+        yield _Lane("async", {}, schemas.ASYNC_TAG, self._async_events(spans.async_columns))
+        yield _Lane("instants", {}, schemas.LOG_TAG, self._instants(spans.instants))
+        yield _Lane("counters", {}, schemas.MEASURE_TAG, self._counters(spans.counters))
 
-    def _events(self, lane: _Lane) -> Events:
-        columns = lane.async_columns
-        async_columns = None
-        if columns is not None:
-            async_columns = block_format.AsyncColumns(
-                np.asarray(columns.span_ids), np.asarray(columns.parent_span_ids), np.asarray(columns.depths, np.uint32)
-            )
-        return Events(*as_arrays(lane.columns), self._scope_table, async_columns)
+    def _async_events(self, columns: AsyncColumns) -> Events:
+        async_columns = block_format.AsyncColumns(
+            np.asarray(columns.span_ids), np.asarray(columns.parent_span_ids), np.asarray(columns.depths, np.uint32)
+        )
+        return Events(*as_arrays(columns.events), self._scope_table, async_columns)
+
+    def _instants(self, columns: MomentColumns) -> LogLines:
+        order = np.argsort(columns.ticks, kind="stable")
+        codes = np.asarray(columns.scopes, np.int32)[order]
+        messages = self._messages.take(pa.array(codes))
+        ticks = np.asarray(columns.ticks, np.int64)[order]
+        return LogLines(ticks, np.zeros(len(order), np.uint8), codes, self._scope_table, messages)
+
+    def _counters(self, columns: MomentColumns) -> Values:
+        order = np.argsort(columns.ticks, kind="stable")
+        ticks = np.asarray(columns.ticks, np.int64)[order]
+        codes = np.asarray(columns.scopes, np.int32)[order]
+        units = pa.array([""]).take(pa.array(np.zeros(len(order), np.int32)))
+        return Values(ticks, codes, self._scope_table, units, np.asarray(columns.values, np.float64)[order])
 
 
 def _base_time_ns(values: Mapping[str, Any], findings: Findings) -> int:

@@ -17,6 +17,8 @@ class Findings:
     """What reading a file found, as counts."""
 
     spans: int = 0
+    instants: int = 0
+    counter_values: int = 0
     unfinished: int = 0
     """Spans without an end."""
     ended_early: int = 0
@@ -30,7 +32,7 @@ class Findings:
     unusable: dict[str, LeftOut] = field(default_factory=dict)
     """Events left out because of what stands in them, by the reason."""
     other_kinds: Counter[str] = field(default_factory=Counter)
-    """Events left out because they are not spans, by what they are."""
+    """Events left out because there is no place for them, by what they are."""
     damages: int = 0
     """Places in the file where events are lost because the text there is not JSON."""
     first_damage: str = ""
@@ -48,7 +50,12 @@ class Findings:
 
     def describe(self) -> list[str]:
         """All of it, in lines."""
-        lines = [f"Imported {_count(self.spans, 'span')}."]
+        further = [
+            _count(number, noun)
+            for number, noun in ((self.instants, "instant"), (self.counter_values, "counter value"))
+            if number
+        ]
+        lines = [f"Imported {', '.join([_count(self.spans, 'span'), *further])}."]
         if self.unfinished:
             lines.append(f"{_count(self.unfinished, 'span')} without an end will show as unfinished.")
         if self.ended_early:
@@ -83,9 +90,9 @@ class Findings:
                 "all times are later by as much."
             )
         if self.with_arguments:
-            lines.append(f"Arguments of {_count(self.with_arguments, 'event')} left out: spans have none here.")
+            lines.append(f"Arguments of {_count(self.with_arguments, 'event')} left out: events have none here.")
         lines += (
-            f"{_count(number, f'{kind} event')} left out: only spans are imported."
+            f"{_count(number, f'{kind} event')} left out: only spans, instants and counters are imported."
             for kind, number in sorted(self.other_kinds.items())
         )
         return lines

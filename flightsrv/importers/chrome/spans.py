@@ -1,10 +1,13 @@
 """From the events of a Chrome trace to begin and end events per thread, and async events per process.
 
-Phases X, B and E make the spans of threads, b and e (and the older S and F) async spans, M names things. Others
-carry no span; they are counted. Times are microseconds in the file, nanoseconds from here on.
+Phases X, B and E make the spans of threads, b and e (and the older S and F) async spans, i (and the older I and R)
+instants, C values of counters, M names things. Others have no place; they are counted. Times are microseconds in the
+file, nanoseconds from here on.
 """
 
+import math
 import re
+from array import array
 from collections import defaultdict
 from collections.abc import Iterable
 from contextlib import suppress
@@ -33,8 +36,7 @@ _LINE_ARGS = ("line", "lineno", "src_line")
 _OTHER_KINDS = {
     phase: kind
     for kind, phases in {
-        "counter": "C",
-        "instant": "iIRn",
+        "async instant": "n",
         "async step": "Tp",
         "flow": "stf",
         "sample": "P",
@@ -52,22 +54,34 @@ class _UnusableError(Exception):
 
 
 @dataclass
+class MomentColumns:
+    """Instants, or values of counters, as they stand in the file; instants have no values."""
+
+    ticks: "array[int]" = field(default_factory=lambda: array("q"))
+    scopes: "array[int]" = field(default_factory=lambda: array("i"))
+    values: "array[float]" = field(default_factory=lambda: array("d"))
+
+
+@dataclass
 class ThreadSpans:
-    """What the file says of one thread: complete spans, and begins and ends as they stand in it."""
+    """What the file says of one thread: complete spans, begins and ends as they stand in it, and instants."""
 
     name: str | None = None
     complete: SpanColumns = field(default_factory=SpanColumns)
     marks: EventColumns = field(default_factory=EventColumns)
+    instants: MomentColumns = field(default_factory=MomentColumns)
 
 
 @dataclass
 class ProcessSpans:
-    """What the file says of one process; threads by their id as text."""
+    """What the file says of one process; threads by their id as text. `instants` are those of no thread."""
 
     name: str | None = None
     labels: str | None = None
     threads: dict[str, ThreadSpans] = field(default_factory=lambda: defaultdict(ThreadSpans))
     async_columns: AsyncColumns = field(default_factory=AsyncColumns)
+    instants: MomentColumns = field(default_factory=MomentColumns)
+    counters: MomentColumns = field(default_factory=MomentColumns)
 
 
 class SpanReader:
@@ -122,6 +136,10 @@ class SpanReader:
                 self._read_mark(event, BEGIN if phase == "B" else END)
             case "b" | "e" | "S" | "F":
                 self._read_async(event, phase)
+            case "i" | "I" | "R":
+                self._read_instant(event)
+            case "C":
+                self._read_counter(event)
             case "M":
                 self._read_metadata(event)
             case str():
@@ -156,6 +174,33 @@ class SpanReader:
         self.processes[pid]  # in the order of the file
         kind = BEGIN if phase in "bS" else END
         self._async_marks.append(ticks, kind, self._scope(event), _async_key(event, phase, pid), pid)
+
+    def _read_instant(self, event: dict[str, Any]) -> None:
+        ticks = _nanoseconds(_microseconds(event, "ts"))
+        # Of the process, or of everything, where it says so.
+        is_of_process = event.get("s") in ("p", "g")
+        columns = self.processes[_pid(event)].instants if is_of_process else self._thread(event).instants
+        columns.ticks.append(ticks)
+        columns.scopes.append(self._scope(event))
+        self.findings.instants += 1
+
+    def _read_counter(self, event: dict[str, Any]) -> None:
+        """Each argument that is a number is the value of a counter of its own."""
+        ticks = _nanoseconds(_microseconds(event, "ts"))
+        args = event.get("args")
+        if not isinstance(args, dict):
+            raise _UnusableError("it is a counter without values, 'args'")
+        columns = self.processes[_pid(event)].counters
+        name, category = text_of(event.get("name")), text_of(event.get("cat"))
+        for key, given in args.items():
+            value = _value(given)
+            if value is None:
+                self.findings.leave_out("the value of a counter is no number", fit(f"{name} {key}")[:60])
+                continue
+            columns.ticks.append(ticks)
+            columns.scopes.append(self._code_of((f"{name} {key}", category, None), ("", 0)))
+            columns.values.append(value)
+            self.findings.counter_values += 1
 
     def _read_metadata(self, event: dict[str, Any]) -> None:
         args = event.get("args")
@@ -192,9 +237,13 @@ class SpanReader:
         if args:
             self.findings.with_arguments += 1
             source = _source_of_args(args)
-        key = (name, category, source)
+        return self._code_of((name, category, source), source)
+
+    def _code_of(self, key: tuple[str, str, Any], source: tuple[str, int] | None) -> int:
+        """The code of a scope, by what is known of it; its source may be in its name."""
         code = self._seen_scopes.get(key)
         if code is None:
+            name, category, _ = key
             filename, line = source or _source_of_name(name)
             scope = Scope(self._fit(name), self._fit(category), self._fit(filename), line)
             code = self._scope_codes.setdefault(scope, len(self.scopes))
@@ -235,6 +284,17 @@ def _nanoseconds(microseconds: int | Decimal) -> int:
     if not _EARLIEST_NS < nanoseconds < _LATEST_NS:
         raise _UnusableError(_TOO_FAR)
     return nanoseconds
+
+
+def _value(given: Any) -> float | None:
+    """The value of a counter; a number as text is one, too."""
+    if isinstance(given, bool) or not isinstance(given, int | Decimal | float | str):
+        return None
+    try:
+        value = float(given)
+    except (ValueError, OverflowError):
+        return None
+    return value if math.isfinite(value) else None
 
 
 def _async_key(event: dict[str, Any], phase: str, pid: str) -> Key:

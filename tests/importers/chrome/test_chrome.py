@@ -202,7 +202,7 @@ def test_async_spans_nest_by_id(tmp_path):
         ("1", Span(11, -1, "disk"), 4, 0),
     ]
     assert trace.findings.unmatched_ends == 1
-    assert trace.findings.other_kinds == {"instant": 1}
+    assert trace.findings.other_kinds == {"async instant": 1}
 
 
 def test_an_async_end_closes_the_span_of_its_name(tmp_path):
@@ -357,20 +357,19 @@ def test_an_event_that_cannot_be_used_is_left_out_and_told(tmp_path, event, reas
 
 def test_every_kind_of_event_that_is_no_span_is_told_in_words(tmp_path):
     """With its number; names of threads and the like are used, or of no use, and not told."""
-    phases = "CCiIRnTpstfPNODvVc()Q"
+    phases = "iIRnTpstfPNODvVc()Q"
     trace = convert(tmp_path, [complete("a", 0, 1), *(mark(phase, "x", 1, id=1) for phase in phases)])
     assert trace.findings.describe() == [
-        "Imported 1 span.",
-        "2 async step events left out: only spans are imported.",
-        "1 clock event left out: only spans are imported.",
-        "2 context events left out: only spans are imported.",
-        "2 counter events left out: only spans are imported.",
-        "3 flow events left out: only spans are imported.",
-        "4 instant events left out: only spans are imported.",
-        "2 memory dump events left out: only spans are imported.",
-        "3 object events left out: only spans are imported.",
-        "1 sample event left out: only spans are imported.",
-        "1 unknown ('Q') event left out: only spans are imported.",
+        "Imported 1 span, 3 instants.",
+        "1 async instant event left out: only spans, instants and counters are imported.",
+        "2 async step events left out: only spans, instants and counters are imported.",
+        "1 clock event left out: only spans, instants and counters are imported.",
+        "2 context events left out: only spans, instants and counters are imported.",
+        "3 flow events left out: only spans, instants and counters are imported.",
+        "2 memory dump events left out: only spans, instants and counters are imported.",
+        "3 object events left out: only spans, instants and counters are imported.",
+        "1 sample event left out: only spans, instants and counters are imported.",
+        "1 unknown ('Q') event left out: only spans, instants and counters are imported.",
     ]
 
 
@@ -501,14 +500,14 @@ def test_long_streams_are_cut_into_blocks_that_follow_each_other(tmp_path):
 
 
 def test_a_file_without_spans_is_an_empty_trace(tmp_path):
-    """Counters and the like make no process; nor does an end alone."""
+    """A counter without values makes no process; nor does an end alone."""
     trace = convert(tmp_path, [mark("C", "memory", 1), mark("E", "", 1), None, 5, {}])
     assert (trace.processes, trace.streams, list(trace.blocks())) == ((), (), [])
     assert trace.findings.describe() == [
         "Imported 0 spans.",
         "1 end without a begin left out.",
+        "1 event left out: it is a counter without values, 'args' (first: event 0, 'memory').",
         "2 events left out: it is no object with a phase, 'ph' (first: event 2).",
-        "1 counter event left out: only spans are imported.",
     ]
 
 
