@@ -19,7 +19,7 @@ EVENTS = [
     {"ph": "X", "pid": 7, "tid": 8, "name": "inner", "ts": 1.002, "dur": 0.5},
     {"ph": "X", "pid": 7, "tid": 8, "name": "outer", "ts": 1, "dur": 2.001},
     {"ph": "b", "pid": 9, "tid": 9, "name": "request", "cat": "net", "id": 1, "ts": 5},
-    {"ph": "C", "pid": 9, "name": "memory", "ts": 6, "args": {"bytes": 5}},
+    {"ph": "C", "pid": 9, "name": "memory", "ts": 5, "args": {"bytes": 5}},
     {"ph": "s", "pid": 9, "name": "flow", "ts": 6},
 ]
 

@@ -122,7 +122,8 @@ def test_a_message_goes_out_once_the_interval_is_over() -> None:
     clock = Clock()
     told: list[dict[str, object]] = []
     progress = TraceProgress(told.append, clock)
-    progress.begin(1, 0)
+    progress.begin(1)
+    progress.begin_process(1, 0)
     progress.begin_thread(1, "main")
     steps: list[tuple[float, Callable[[], None]]] = [
         (0.05, lambda: progress.made(nb_spans=1)),
