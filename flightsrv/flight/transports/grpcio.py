@@ -199,7 +199,7 @@ class _Handlers:
     def _list_actions(self, rpc: _Rpc) -> Messages:
         yield from map(encode, self._service.list_actions())
 
-    # In both, requests are a stream to gRPC, so that none is read before it is known who calls.
+    # In both, requests are a stream to gRPC, so that none is read before the caller is authenticated.
 
     def _answering_once(
         self, answer: Callable[[Call, FlightDescriptor], Message]
