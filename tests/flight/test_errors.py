@@ -110,7 +110,7 @@ class Broken(TableFunction):
 @pytest.fixture
 def broken_server(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[RunningServer]:
     """A server whose functions are broken."""
-    functions = {name: Broken(name) for name in ("broken_plan", "broken_rows")}
+    functions = {name: [Broken(name)] for name in ("broken_plan", "broken_rows")}
     monkeypatch.setattr(lake_tables, "FUNCTIONS", functions)
     with running_server(str(tmp_path / "lake")) as server:
         yield server

@@ -212,6 +212,7 @@ def _wrong_arguments() -> dict[str, tuple[str, str]]:
         "instance is null": ("view_instance('thread_spans', NULL)", "instance"),
         "retire of no such view set": (f"retire_partitions('fiber_spans', 'P', {LIFE})", "fiber_spans"),
         "materialize without a range": ("materialize_partitions('thread_spans', 'P')", "materialize_partitions"),
+        "seconds are text": (f"materialize_partitions('thread_spans', {LIFE}, 'hour')", "materialize_partitions"),
         "list with an argument": ("list_partitions(1)", "list_partitions"),
     }
 

@@ -1,6 +1,7 @@
 """Partitions come when they are needed, are seen when they are finished, and change no answer."""
 
 import threading
+import time
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
@@ -47,7 +48,7 @@ def _nb_segments(lake: Lake, process: Process) -> int:
 
 def _call(reader: Reader, verb: str, instance: str, time_range: TimeRange = WHOLE_LIFE) -> list[Row]:
     return reader.rows(
-        f"SELECT * FROM {verb}_partitions('thread_spans', {text_literal(instance)}, "
+        f"SELECT nb_partitions FROM {verb}_partitions('thread_spans', {text_literal(instance)}, "
         f"{timestamp(time_range.begin_ns)}, {timestamp(time_range.end_ns)})"
     )
 
@@ -78,6 +79,29 @@ def test_materialize_makes_what_a_query_would(reader: Reader, place: Place, proc
     assert files
     assert _view(reader, process) == thread_span_rows(process, process.streams[0], _blocks(process))
     assert place.parquet_files() == files
+
+
+def test_partitions_of_all_processes_are_made_as_micromegas_asks_for_them(
+    lake: Lake, reader: Reader, process: Process
+) -> None:
+    """By view set, range and seconds; `time` and `msg` are what its client prints."""
+    other = examples.process(examples.thread(*calls(3)))
+    ingest_process(lake, other)
+    ingest_blocks(lake, cut(other.streams[0], [2]))
+    begin_time, end_time = "'2026-01-01T00:00:00+00:00'", "'2100-01-01T00:00:00+00:00'"
+    begin_ns = time.time_ns()
+    making = f"materialize_partitions('thread_spans', {begin_time}, {end_time}, 3600)"
+    (row,) = reader.rows(f"SELECT time, msg, nb_partitions FROM {making}")
+    made = len(_partitions(reader, process)) + len(_partitions(reader, other))
+    assert row["nb_partitions"] == made > len(_partitions(reader, process)) > 0
+    assert row["msg"] == f"{made} partitions of thread_spans made"
+    assert begin_ns <= int(str(row["time"])) <= time.time_ns()
+    (row,) = reader.rows(
+        f"SELECT time, msg FROM retire_partitions('thread_spans', '{other.streams[0].stream_id}', "
+        f"{begin_time}, {end_time})"
+    )
+    assert row["msg"] == "1 partitions of thread_spans retired"
+    assert _partitions(reader, other) == []
 
 
 def test_retire_drops_rows_and_files_and_loses_nothing(reader: Reader, place: Place, process: Process) -> None:

@@ -97,7 +97,7 @@ def test_a_time_range_is_registered_with_the_lake(
 @pytest.mark.parametrize(
     ("call", "message"),
     [
-        ("process_spans('{0}', 'threads')", "span_types must be 'thread', 'async', or 'both', given: 'threads'"),
+        ("process_spans('{0}', 'threads')", "span_types must be 'thread', 'async', 'both', or 'all', given"),
         ("process_spans('nobody', 'thread')", "process 'nobody' is unknown"),
         ("process_spans('{0}')", "process_spans takes 2 arguments"),
     ],

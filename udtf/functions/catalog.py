@@ -3,6 +3,7 @@
 from udtf.functions.partition_functions import (
     ListPartitions,
     ListViewSets,
+    MaterializeAllPartitions,
     MaterializePartitions,
     RetirePartitions,
 )
@@ -21,6 +22,7 @@ TABLE_FUNCTIONS: tuple[TableFunction, ...] = (
     ListViewSets(),
     ListPartitions(),
     MaterializePartitions(),
+    MaterializeAllPartitions(),
     RetirePartitions(),
     ServerMetrics(),
     QueryLogFunction(),

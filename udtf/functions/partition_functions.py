@@ -1,11 +1,14 @@
 """What is materialized, and the means to make or drop it: `list_view_sets()`, `list_partitions()`,
-`materialize_partitions(view_set, instance, begin, end)`, `retire_partitions(view_set, instance, begin, end)`."""
+`materialize_partitions(view_set, instance, begin, end)` or `(view_set, begin, end, seconds)`,
+`retire_partitions(view_set, instance, begin, end)`."""
 
-from collections.abc import Iterator, Mapping
+import time
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import pyarrow as pa
 
+from udtf.errors import NotFound
 from udtf.functions.parameter import Parameter
 from udtf.functions.table_function import Query, Rows, TableFunction, kind_chosen, rows_to_batch
 from udtf.lake import schemas
@@ -64,14 +67,18 @@ def _aliased(batch: pa.RecordBatch) -> pa.RecordBatch:
     return pa.record_batch(columns, schema=schema)
 
 
-COUNT_COLUMNS = pa.schema([pa.field("nb_partitions", pa.int64(), nullable=False)])
-
-_RANGE_OF_INSTANCE = (
-    Parameter("view_set", "text"),
-    Parameter("instance", "text"),
-    Parameter("begin", "time"),
-    Parameter("end", "time"),
+CHANGE_COLUMNS = pa.schema(
+    [
+        pa.field("nb_partitions", pa.int64(), nullable=False),
+        # The two that clients of micromegas ask for.
+        pa.field("time", schemas.TIMESTAMP, nullable=False),
+        pa.field("msg", pa.utf8(), nullable=False),
+    ]
 )
+
+_VIEW_SET = Parameter("view_set", "text")
+_INSTANCE = Parameter("instance", "text")
+_RANGE = (Parameter("begin", "time"), Parameter("end", "time"))
 
 
 class ListViewSets(TableFunction):
@@ -109,31 +116,38 @@ class ListPartitions(TableFunction):
 
 
 class _ChangePartitions(TableFunction):
-    """A function that does something when it runs, once, and tells for how many partitions."""
+    """A function that does something to partitions when it runs, once: a row with their number, when it was done, and
+    both in words."""
 
-    parameters = _RANGE_OF_INSTANCE
     is_for_administrators = True
+    done: str
 
     def schema(self, arguments: Mapping[str, Any]) -> pa.Schema:
         if "view_set" in arguments:
             kind_chosen(arguments["view_set"])
         if "begin" in arguments and "end" in arguments:
             TimeRange(arguments["begin"], arguments["end"])
-        return COUNT_COLUMNS
+        return CHANGE_COLUMNS
 
     def plan(self, query: Query, **arguments: Any) -> Rows:
         schema = self.schema(arguments)
         kind = kind_chosen(arguments["view_set"])
-        instance: str = arguments["instance"]
         time_range = TimeRange(arguments["begin"], arguments["end"])
-        process_id = query.lake.process_of(kind, instance)
+        process_ids = self.process_ids(query, kind, **arguments)
 
         def batches() -> Iterator[pa.RecordBatch]:
-            yield pa.record_batch([[self.change(query, kind, process_id, time_range)]], schema=schema)
+            count = sum(self.change(query, kind, process_id, time_range) for process_id in process_ids)
+            words = f"{count} partitions of {kind.name} {self.done}"
+            yield pa.record_batch([[count], [time.time_ns()], [words]], schema=schema)
 
         return Rows(schema, batches)
 
+    def process_ids(self, query: Query, kind: Kind, **arguments: Any) -> Sequence[str]:
+        """The processes that the function is about."""
+        return [query.lake.process_of(kind, arguments["instance"])]
+
     def change(self, query: Query, kind: Kind, process_id: str, time_range: TimeRange) -> int:
+        """Do it for one of them; the number of partitions."""
         raise NotImplementedError
 
 
@@ -142,9 +156,30 @@ class MaterializePartitions(_ChangePartitions):
     that were not there."""
 
     name = "materialize_partitions"
+    parameters = (_VIEW_SET, _INSTANCE, *_RANGE)
+    done = "made"
 
     def change(self, query: Query, kind: Kind, process_id: str, time_range: TimeRange) -> int:
         return query.view(kind, query.lake.telemetry_of(process_id), time_range).materialize()
+
+
+class MaterializeAllPartitions(MaterializePartitions):
+    """The same for all processes, as micromegas has it.
+
+    There a partition has the telemetry of some seconds, which are the last argument. Here it has a number of events, and
+    the argument changes nothing.
+    """
+
+    parameters = (_VIEW_SET, *_RANGE, Parameter("seconds", "integer"))
+
+    def process_ids(self, query: Query, kind: Kind, **arguments: Any) -> Sequence[str]:
+        return query.lake.metadata.process_ids()
+
+    def change(self, query: Query, kind: Kind, process_id: str, time_range: TimeRange) -> int:
+        try:
+            return super().change(query, kind, process_id, time_range)
+        except NotFound:  # it has been removed meanwhile
+            return 0
 
 
 class RetirePartitions(_ChangePartitions):
@@ -152,6 +187,8 @@ class RetirePartitions(_ChangePartitions):
     counts them."""
 
     name = "retire_partitions"
+    parameters = (_VIEW_SET, _INSTANCE, *_RANGE)
+    done = "retired"
 
     def change(self, query: Query, kind: Kind, process_id: str, time_range: TimeRange) -> int:
         return query.lake.retire(kind, process_id, time_range)

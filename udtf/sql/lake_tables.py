@@ -1,6 +1,6 @@
 """The tables of a lake, for one statement: what is planned, and what its rows are."""
 
-from collections.abc import Generator, Iterator, Mapping
+from collections.abc import Generator, Iterator, Mapping, Sequence
 from threading import Lock
 
 import pyarrow as pa
@@ -20,14 +20,18 @@ from udtf.sql.tables import Catalog, PlannedTable, TableKey, TableScan
 MAX_PROCESSES = 500
 """Most processes that are named to the database one by one."""
 
-FUNCTIONS: Mapping[str, TableFunction] = {function.name: function for function in TABLE_FUNCTIONS}
+FUNCTIONS: Mapping[str, Sequence[TableFunction]] = {
+    name: [function for function in TABLE_FUNCTIONS if function.name == name]
+    for name in dict.fromkeys(function.name for function in TABLE_FUNCTIONS)
+}
+"""By name, the forms that each is called in."""
 
 
 def catalog_of(lake: Lake) -> Catalog:
     """The tables and the table functions of a lake."""
     return Catalog(
         {name: rows.schema for name, rows in telemetry_tables(lake).items()},
-        {name: function.parameters for name, function in FUNCTIONS.items()},
+        {name: [form.parameters for form in forms] for name, forms in FUNCTIONS.items()},
     )
 
 
@@ -126,11 +130,11 @@ class LakeTables:
 
 def _function(name: str, values: Mapping[str, Value]) -> TableFunction:
     """Raises InvalidArgument where there is none that takes these values."""
-    function = FUNCTIONS.get(name)
-    kinds = {} if function is None else {parameter.name: parameter.kind for parameter in function.parameters}
-    if function is None or any(type(value) is not PYTHON_TYPES.get(kinds.get(key)) for key, value in values.items()):
-        raise InvalidArgument(f"there is no table function {name!r} of such arguments")
-    return function
+    for function in FUNCTIONS.get(name, ()):
+        kinds = {parameter.name: parameter.kind for parameter in function.parameters}
+        if all(type(value) is PYTHON_TYPES.get(kinds.get(key)) for key, value in values.items()):
+            return function
+    raise InvalidArgument(f"there is no table function {name!r} of such arguments")
 
 
 def _filtered(batch: pa.RecordBatch, condition: pc.Expression) -> pa.Table:

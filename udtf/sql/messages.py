@@ -162,7 +162,8 @@ def _greeting(given: Any, parts: Sequence[pa.Buffer]) -> Greeting:
     catalog = given["catalog"]
     tables = {name: _trusted_schema(parts[number]) for name, number in catalog["tables"].items()}
     functions = {
-        name: [Parameter(**parameter) for parameter in parameters] for name, parameters in catalog["functions"].items()
+        name: [[Parameter(**parameter) for parameter in parameters] for parameters in forms]
+        for name, forms in catalog["functions"].items()
     }
     return Greeting(Catalog(tables, functions), SessionLimits(**given["limits"]))
 

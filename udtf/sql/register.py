@@ -43,17 +43,17 @@ def register(context: datafusion.SessionContext, lake: Lake, time_range: TimeRan
         context.register_table(name, _table(PlannedTable(name, schema), tables()))
     for function in SCALAR_FUNCTIONS:
         context.register_udf(function)
-    for name, parameters in catalog.functions.items():
-        context.register_udtf(datafusion.udtf(_callable(name, parameters, tables), name))
+    for name, forms in catalog.functions.items():
+        context.register_udtf(datafusion.udtf(_callable(name, forms, tables), name))
 
 
 def _callable(
-    name: str, parameters: Sequence[Parameter], tables: Callable[[], LakeTables]
+    name: str, forms: Sequence[Sequence[Parameter]], tables: Callable[[], LakeTables]
 ) -> Callable[..., datafusion.Table]:
     def plan(*expressions: datafusion.Expr) -> datafusion.Table:
         # Tables of their own: what is planned here is forgotten with the statement.
         own = tables()
-        return _table(own.plan(name, bind_arguments(name, parameters, expressions)), own)
+        return _table(own.plan(name, bind_arguments(name, forms, expressions).values), own)
 
     return plan
 

@@ -25,10 +25,11 @@ def with_table_of_columns(schema: pa.Schema, table: str) -> pa.Schema:
 
 @dataclass(frozen=True)
 class Catalog:
-    """All tables that there are, with their columns, and all table functions, with their parameters."""
+    """All tables that there are, with their columns, and all table functions, each with its forms: parameters in one
+    order or another."""
 
     tables: Mapping[str, pa.Schema]
-    functions: Mapping[str, Sequence[Parameter]]
+    functions: Mapping[str, Sequence[Sequence[Parameter]]]
 
 
 @dataclass(frozen=True)

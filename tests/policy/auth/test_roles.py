@@ -41,6 +41,7 @@ STATEMENTS = {
     "SELECT * FROM list_partitions()": "reader",
     "SELECT * FROM list_view_sets()": "reader",
     "SELECT * FROM materialize_partitions('thread_spans', '{stream_id}', " + RANGE + ")": "admin",
+    "SELECT * FROM materialize_partitions('thread_spans', " + RANGE + ", 60)": "admin",
     "SELECT * FROM retire_partitions('thread_spans', '{stream_id}', " + RANGE + ")": "admin",
     "SELECT * FROM server_metrics()": "admin",
     "SELECT * FROM query_log()": "admin",

@@ -1,6 +1,7 @@
 """The arguments of a table function, from what DataFusion's planner folds them to."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import pyarrow as pa
@@ -16,14 +17,37 @@ _TYPES = {"text": pa.utf8(), "time": TIMESTAMP, "integer": pa.int64(), "boolean"
 _TEXTS = (pa.StringScalar, pa.StringViewScalar, pa.LargeStringScalar)
 
 
-def bind_arguments(function: str, parameters: Sequence[Parameter], given: Sequence[Expr]) -> dict[str, Value]:
-    """Values by parameter name: times as nanoseconds since the Unix epoch, others as Python has them.
+@dataclass(frozen=True)
+class Arguments:
+    """What a table function is called with.
 
-    A placeholder of a statement that is only being prepared is left out; what is not given has its default.
+    Attributes:
+        values: by parameter name: times as nanoseconds since the Unix epoch, others as Python has them. A placeholder of
+            a statement that is only being prepared is left out; what is not given has its default.
+        placeholders: their types, by placeholder (`$1`).
+    """
+
+    values: dict[str, Value]
+    placeholders: dict[str, pa.DataType]
+
+
+def bind_arguments(function: str, forms: Sequence[Sequence[Parameter]], given: Sequence[Expr]) -> Arguments:
+    """The arguments in the first form of the function that they fit.
 
     Raises:
-        InvalidArgument: too many or too few, not a constant, null, or of the wrong type.
+        InvalidArgument: they fit none: too many or too few, not a constant, null, or of the wrong type. The message is
+            about the first form.
     """
+    reasons = []
+    for parameters in forms:
+        try:
+            return _bound(function, parameters, given)
+        except InvalidArgument as reason:
+            reasons.append(reason)
+    raise reasons[0]
+
+
+def _bound(function: str, parameters: Sequence[Parameter], given: Sequence[Expr]) -> Arguments:
     nb_required = sum(parameter.default is None for parameter in parameters)
     if not nb_required <= len(given) <= len(parameters):
         names = ", ".join(parameter.name for parameter in parameters)
@@ -32,19 +56,13 @@ def bind_arguments(function: str, parameters: Sequence[Parameter], given: Sequen
     values: dict[str, Value] = {
         parameter.name: parameter.default for parameter in parameters[len(given) :] if parameter.default is not None
     }
+    placeholders: dict[str, pa.DataType] = {}
     for parameter, expression in zip(parameters, given, strict=False):
-        if expression.variant_name() != "Placeholder":
+        if expression.variant_name() == "Placeholder":
+            placeholders[expression.to_variant().id()] = _TYPES[parameter.kind]
+        else:
             values[parameter.name] = _value(function, parameter, expression)
-    return values
-
-
-def placeholder_types(parameters: Sequence[Parameter], given: Sequence[Expr]) -> dict[str, pa.DataType]:
-    """Types of the placeholders among arguments, by placeholder (`$1`)."""
-    return {
-        expression.to_variant().id(): _TYPES[parameter.kind]
-        for parameter, expression in zip(parameters, given, strict=False)
-        if expression.variant_name() == "Placeholder"
-    }
+    return Arguments(values, placeholders)
 
 
 def _value(function: str, parameter: Parameter, expression: Expr) -> Value:

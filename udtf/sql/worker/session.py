@@ -22,7 +22,7 @@ from udtf.sql.messages import Plan, Planned
 from udtf.sql.panics import EnginePanic, panics_as_errors
 from udtf.sql.tables import Catalog, SessionLimits, Tables, TableScan, with_table_of_columns
 from udtf.sql.worker import placeholders, substrait
-from udtf.sql.worker.arguments import bind_arguments, placeholder_types
+from udtf.sql.worker.arguments import bind_arguments
 from udtf.sql.worker.dialect import (
     ENGINE_FUNCTIONS,
     check_distinct_from,
@@ -72,8 +72,8 @@ class Session:
         for function in SCALAR_FUNCTIONS:
             self._context.register_udf(function)
         self._functions = (*ENGINE_FUNCTIONS, *catalog.functions)
-        for name, parameters in catalog.functions.items():
-            self._context.register_udtf(datafusion.udtf(self._callable(name, parameters), name))
+        for name, forms in catalog.functions.items():
+            self._context.register_udtf(datafusion.udtf(self._callable(name, forms), name))
         if db_schema != DEFAULT_SCHEMA:
             self._context.sql(f"SET datafusion.catalog.default_schema = '{db_schema}'")
 
@@ -182,14 +182,14 @@ class Session:
             return InvalidArgument(message)
         return EnginePanic(message)
 
-    def _callable(self, name: str, parameters: Sequence[Parameter]) -> Callable[..., ServerTable]:
+    def _callable(self, name: str, forms: Sequence[Sequence[Parameter]]) -> Callable[..., ServerTable]:
         session = weakref.proxy(self)
 
         def plan(*expressions: datafusion.Expr) -> ServerTable:
             try:
-                values = bind_arguments(name, parameters, expressions)
-                session._argument_types.update(placeholder_types(parameters, expressions))
-                planned = session._tables.plan(name, values)
+                arguments = bind_arguments(name, forms, expressions)
+                session._argument_types.update(arguments.placeholders)
+                planned = session._tables.plan(name, arguments.values)
             except Exception as error:
                 # On its way through DataFusion it becomes text.
                 session._error = error
