@@ -166,8 +166,8 @@ class MaterializePartitions(_ChangePartitions):
 class MaterializeAllPartitions(MaterializePartitions):
     """The same for all processes, as micromegas has it.
 
-    There a partition has the telemetry of some seconds, which are the last argument. Here it has a number of events, and
-    the argument changes nothing.
+    There a partition has the telemetry of some seconds, which are the last argument. Here it has a number of events,
+    and the argument changes nothing.
     """
 
     parameters = (_VIEW_SET, *_RANGE, Parameter("seconds", "integer"))

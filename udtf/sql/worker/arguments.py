@@ -22,8 +22,8 @@ class Arguments:
     """What a table function is called with.
 
     Attributes:
-        values: by parameter name: times as nanoseconds since the Unix epoch, others as Python has them. A placeholder of
-            a statement that is only being prepared is left out; what is not given has its default.
+        values: by parameter name: times as nanoseconds since the Unix epoch, others as Python has them. A placeholder
+            of a statement that is only being prepared is left out; what is not given has its default.
         placeholders: their types, by placeholder (`$1`).
     """
 
