@@ -6,7 +6,7 @@ import subprocess
 import sys
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,6 +20,7 @@ from flightsrv.policy.connections import ConnectionLimits, FewerRepeats, Use, ex
 from flightsrv.server.lifecycle import RunningServer, ServerSettings, running_server
 from tests.server.raw import RawClient, raw_client
 from tests.support import http2
+from tests.support.waiting import wait_until
 
 TIMEOUT_S = 60.0
 
@@ -64,13 +65,6 @@ def test_what_is_left_is_within_limits(connections: list[Made], limits: Connecti
 def test_peers_are_known_by_the_names_of_grpc(name: str, peer: Peer) -> None:
     """As the system knows them."""
     assert peer_of(name) == peer
-
-
-def wait_until(holds: Callable[[], bool]) -> None:
-    end_s = time.monotonic() + TIMEOUT_S
-    while not holds():
-        assert time.monotonic() < end_s
-        time.sleep(0.02)
 
 
 @contextmanager

@@ -2,7 +2,7 @@
 
 import socket
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import ExitStack
 
 import pytest
@@ -12,6 +12,7 @@ from flightsrv.gateway.lifecycle import GatewaySettings, RunningGateway, running
 from flightsrv.policy.connections import ConnectionLimits
 from tests.gateway.http import ask
 from tests.support.http2 import is_open
+from tests.support.waiting import wait_until
 
 TIMEOUT_S = 60.0
 HEAD = b"GET /health HTTP/1.1\r\nHost: localhost\r\n"
@@ -24,13 +25,6 @@ def gateway() -> Iterator[RunningGateway]:
     settings = GatewaySettings(port=0, drain_s=1, connections=ConnectionLimits(40, 10))
     with running_gateway("grpc://127.0.0.1:1", settings) as running:
         yield running
-
-
-def wait_until(holds: Callable[[], bool]) -> None:
-    end_s = time.monotonic() + TIMEOUT_S
-    while not holds():
-        assert time.monotonic() < end_s
-        time.sleep(0.02)
 
 
 def connected(stack: ExitStack, gateway: RunningGateway, said: bytes = b"") -> socket.socket:

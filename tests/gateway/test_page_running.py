@@ -13,6 +13,7 @@ from tests.gateway.browser import Browse, drag, expect_range, open_process
 from tests.gateway.conftest import Slowed
 from tests.gateway.recorded import START_NS, Job, Program, job_events, record
 from tests.gateway.test_generate import progress
+from tests.support.waiting import wait_until
 
 pytestmark = pytest.mark.browser
 
@@ -78,6 +79,28 @@ def test_following_shows_what_comes(gateway: RunningGateway, client: QueryClient
         expect(page.get_by_label("End, UTC")).to_have_value("2026-01-01 10:05:50")
         follow.click()
         expect(follow).to_have_attribute("aria-pressed", "false")
+
+    browse(steps)
+
+
+def test_following_shows_what_comes_late(
+    gateway: RunningGateway, client: QueryClient, running: str, browse: Browse
+) -> None:
+    """Data of before the end as it was known is there within half a minute."""
+
+    def steps(page: Page) -> None:
+        open_process(page, gateway, running)
+        page.clock.install()
+        page.get_by_role("button", name="Follow").click()
+        go_on(client, running, "late", [Job(1_000, 20_000), Job(30_000, 40_000)])
+        facts = page.locator(".rows li", has_text="late").locator(".spoken")
+        expect(facts).to_contain_text("0 events")
+
+        def is_shown() -> bool:
+            page.clock.run_for(2_000)
+            return "8 events" in (facts.text_content() or "")
+
+        wait_until(is_shown)
 
     browse(steps)
 

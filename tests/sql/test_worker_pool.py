@@ -7,8 +7,7 @@ import subprocess
 import sys
 import tempfile
 import threading
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import closing, suppress
 from pathlib import Path
 
@@ -16,6 +15,7 @@ import psutil
 import pyarrow as pa
 import pytest
 
+from tests.support.waiting import wait_until
 from udtf.errors import InvalidArgument, LimitExceeded, Overloaded
 from udtf.execution.cancellation import QueryCancelled
 from udtf.execution.memory import resident_bytes
@@ -56,14 +56,6 @@ def zygotes() -> list[psutil.Process]:
 def worker_pids() -> set[int]:
     """The processes that were forked from them."""
     return {worker.pid for each in zygotes() for worker in each.children()}
-
-
-def wait_until(holds: Callable[[], bool]) -> None:
-    """Dead processes are buried a little later."""
-    end_s = time.monotonic() + TIMEOUT_S
-    while not holds():
-        assert time.monotonic() < end_s
-        time.sleep(0.01)
 
 
 def has_ended(process: psutil.Process) -> bool:

@@ -6,6 +6,13 @@ import { parseTime, rfc3339 } from "./times.js";
 
 const MOST_RANGES = 300n;
 
+/** The threads of a process and the range of its life, null if it has no events. Throws Problem. */
+export async function threadsAndLife(path, signal) {
+  const { begin, end, threads } = await getJson(`${path}/threads`, {}, signal);
+  const life = begin === null ? null : { begin: parseTime(begin), end: parseTime(end) };
+  return { threads: withRanges(threads), life };
+}
+
 /**
  * The threads of a process and the range of its life, with what came after its end as it was known. Throws Problem.
  * Nothing else is asked for: a long history costs no more than a short one.

@@ -3,7 +3,7 @@
 import { rewrite } from "./address.js";
 import { getJson, Problem, rangeParameters, readRange } from "./api.js";
 import { debounced, element, focusBySlash, isolated, isTyping } from "./dom.js";
-import { withNews } from "./following.js";
+import { threadsAndLife, withNews } from "./following.js";
 import { processAddress } from "./process.js";
 import { ThreadFilter } from "./thread_filter.js";
 import { endingAt, Timeline, withRanges } from "./timeline.js";
@@ -12,6 +12,8 @@ import { TracePanel } from "./trace_panel.js";
 
 const SETTLED_MS = 200;
 const FOLLOW_EVERY_MS = 2000;
+// Now and then a look is at all there is: data may come late, before the end as it is known.
+const ALL_EVERY_LOOKS = 15;
 const LAST = { "Last 10 s": 10_000_000_000n, "Last minute": 60_000_000_000n };
 const NARROW_SHARE = 1 / 20;
 
@@ -22,7 +24,7 @@ export async function showProcess(view, processId, parameters, setCrumb, signal)
   try {
     const [process, threads, settings] = await Promise.all([
       getJson(path, {}, signal),
-      getJson(`${path}/threads`, {}, signal),
+      threadsAndLife(path, signal),
       getJson("api/settings", {}, signal),
     ]);
     setCrumb(process.program);
@@ -40,13 +42,13 @@ export async function showProcess(view, processId, parameters, setCrumb, signal)
 }
 
 class ProcessView {
-  constructor(view, process, { threads, begin, end }, settings, signal) {
+  constructor(view, process, { threads, life }, settings, signal) {
     this.view = view;
     this.process = process;
     this.path = `api/processes/${encodeURIComponent(process.process_id)}`;
-    this.threads = withRanges(threads);
+    this.threads = threads;
     this.signal = signal;
-    this.life = begin === null ? null : { begin: parseTime(begin), end: parseTime(end) };
+    this.life = life;
     this.range = null;
     this.isUnreadable = false;
     this.info = null;
@@ -232,17 +234,18 @@ class ProcessView {
   /** Begins to show new data as it comes, or stops that. */
   async follow() {
     this.followButton.setAttribute("aria-pressed", !this.isFollowing);
-    while (this.isFollowing && !this.signal.aborted) {
-      if (!document.hidden && !this.panel.isBusy) await this.showNews();
+    for (let looks = 1; this.isFollowing && !this.signal.aborted; looks += 1) {
+      if (!document.hidden && !this.panel.isBusy) await this.showNews(looks % ALL_EVERY_LOOKS === 0);
       await new Promise((resolve) => setTimeout(resolve, FOLLOW_EVERY_MS));
     }
   }
 
-  async showNews() {
+  async showNews(isAll) {
     try {
       const known = this.life;
-      const { threads, life } = await withNews(this.path, this, this.signal);
-      if (this.panel.isBusy || (life.end === known.end && threads.length === this.threads.length)) return;
+      const { threads, life } = await (isAll ? threadsAndLife(this.path, this.signal) : withNews(this.path, this, this.signal));
+      const hasNone = !isAll && life.end === known.end && threads.length === this.threads.length;
+      if (this.panel.isBusy || life === null || hasNone) return;
       [this.threads, this.life] = [threads, life];
       this.timeline.extend(life);
       this.arrange();
