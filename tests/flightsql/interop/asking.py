@@ -19,7 +19,7 @@ import pyarrow as pa
 
 import flightsrv.client
 from flightsrv.flightsql.parameters import parse_statement
-from tests.flightsql.interop.packages import NODE, maven_jar, node_packages, python_packages
+from tests.flightsql.interop.packages import NODE, go_program, maven_jar, node_packages, python_packages
 from tests.server.clients import PyarrowClient, Refused
 
 PROGRAMS = Path(__file__).with_name("programs")
@@ -252,6 +252,13 @@ class FlightSqlClient(_NodeClient):
     package, program = "@lakehouse-rs/flight-sql-client@0.0.10", "flight_sql_client"
 
 
+class ArrowGo(Program):
+    """The client of arrow-go. Parameters that stand for times are text."""
+
+    def __init__(self, url: str, cache: Path) -> None:
+        super().__init__([str(go_program(cache / "arrow-go", PROGRAMS / "arrow_go")), _port(url)], {})
+
+
 class Jdbc(Program):
     """The JDBC driver of Arrow, as DBeaver and DataGrip have it. It prepares whatever it runs, and binds milliseconds
     where a statement expects nanoseconds: so times are written out."""
@@ -280,6 +287,7 @@ CLIENTS: tuple[type[Client], ...] = (
     SqlalchemyOverFlightsqlDbapi,
     GizmosqlClient,
     FlightSqlClient,
+    ArrowGo,
     Jdbc,
 )
 

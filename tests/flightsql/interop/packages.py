@@ -51,6 +51,20 @@ def maven_jar(folder: Path, artifact: str) -> Path:
     return jar
 
 
+def go_program(folder: Path, sources: Path) -> Path:
+    """A program in Go, compiled: two minutes of one core, so only where TEST_EFFORT is above 1, and kept from then."""
+    program = folder / sources.name
+    if not program.exists():
+        compiler = shutil.which("go")
+        if compiler is None:
+            pytest.skip("needs Go, which is not there")
+        if int(os.environ.get("TEST_EFFORT", "1")) == 1:
+            pytest.skip("takes minutes to compile: set TEST_EFFORT=2 once")
+        folder.mkdir(parents=True, exist_ok=True)
+        subprocess.run([compiler, "build", "-o", str(program), "."], check=True, cwd=sources)
+    return program
+
+
 def _install(command: Sequence[str], folder: Path, packages: Sequence[str]) -> None:
     """Run the command, unless it went well before; skip the running test if it does not."""
     done = folder / "installed"
