@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 from urllib.parse import urlsplit
 
 from flightsrv import __version__
+from flightsrv.tracing.descriptors import closing, descriptor_of
 from flightsrv.tracing.sinks import RefusedError
 
 if TYPE_CHECKING:
@@ -89,7 +90,7 @@ class HttpSink:
         self._address: _Address | None = None
 
     def send(self, uploads: bytes) -> None:
-        with self._connect() as connection:
+        with closing(self._connect()) as connection:
             # The answer may have come before the server has read everything.
             with suppress(BrokenPipeError, ConnectionResetError):
                 connection.sendall(self._receiver.request(uploads))
@@ -113,13 +114,15 @@ class HttpSink:
         failure: OSError | None = None
         for family, address in addresses:
             connection = socket.socket(family, socket.SOCK_STREAM)
+            descriptor = descriptor_of(connection)
             try:
                 connection.settimeout(TIMEOUT_S)
                 connection.connect(address)
                 if self._receiver.tls is not None:
                     connection = self._receiver.tls.wrap_socket(connection, server_hostname=self._receiver.host)
             except OSError as error:
-                connection.close()
+                connection.detach()
+                descriptor.close()
                 failure = error
             else:
                 self._address = (family, address)

@@ -13,6 +13,8 @@ import stat
 from collections.abc import Iterator
 from contextlib import suppress
 
+from flightsrv.tracing.descriptors import Descriptor, opened
+
 try:
     from fcntl import LOCK_EX, LOCK_NB, flock
 except ImportError:  # where there is no `flock`, there is no spool
@@ -22,6 +24,7 @@ SPOOL_VARIABLE = "FLIGHTSRV_SPOOL"
 """Environment variable that names the folder of all spools."""
 
 _LOCK = "lock"
+_PIECE_BYTES = 1 << 20
 _UNFINISHED = "."
 """What begins so is not there yet."""
 
@@ -143,12 +146,10 @@ class Abandoned:
 
 
 class _Lock:
-    """A file that is locked. Its descriptor is used only while it is still the same file: programs that become daemons
-    close all descriptors, and their numbers are given to other files."""
+    """A file that is locked."""
 
     def __init__(self, descriptor: int) -> None:
-        self._descriptor = descriptor
-        self._file = _identity(descriptor)
+        self._descriptor = Descriptor(descriptor)
 
     @classmethod
     def take(cls, path: str, flags: int = 0) -> "_Lock | None":
@@ -165,14 +166,7 @@ class _Lock:
         return cls(descriptor)
 
     def release(self) -> None:
-        with suppress(OSError):
-            if _identity(self._descriptor) == self._file:
-                os.close(self._descriptor)
-
-
-def _identity(descriptor: int) -> tuple[int, int]:
-    status = os.fstat(descriptor)
-    return status.st_dev, status.st_ino
+        self._descriptor.close()
 
 
 def _make_private(path: str) -> None:
@@ -187,8 +181,10 @@ def _make_private(path: str) -> None:
 def _write_whole(folder: str, name: str, data: bytes) -> None:
     unfinished = os.path.join(folder, _UNFINISHED + name)
     try:
-        with open(unfinished, "wb") as file:
-            file.write(data)
+        with opened(unfinished, os.O_WRONLY | os.O_CREAT | os.O_TRUNC) as file:
+            remaining = memoryview(data)
+            while remaining:
+                remaining = remaining[os.write(file, remaining) :]
         os.rename(unfinished, os.path.join(folder, name))
     except OSError:
         with suppress(OSError):
@@ -198,8 +194,11 @@ def _write_whole(folder: str, name: str, data: bytes) -> None:
 
 def _read(path: str) -> bytes:
     try:
-        with open(path, "rb") as file:
-            return file.read()
+        with opened(path, os.O_RDONLY) as file:
+            pieces = []
+            while piece := os.read(file, _PIECE_BYTES):
+                pieces.append(piece)
+            return b"".join(pieces)
     except FileNotFoundError:
         return b""
 

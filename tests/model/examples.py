@@ -47,9 +47,9 @@ def tasks(*events: Event) -> Stream:
     return Stream(str(uuid.uuid4()), True, "async", next(_thread_ids), events)
 
 
-def process(*streams: Stream, tsc_frequency: int = 10**9) -> Process:
+def process(*streams: Stream, tsc_frequency: int = 10**9, exe: str = "model") -> Process:
     """A process whose ticks count from its start."""
-    return Process(str(uuid.uuid4()), tsc_frequency, START_TIME_NS, 0, tuple(streams))
+    return Process(str(uuid.uuid4()), tsc_frequency, START_TIME_NS, 0, tuple(streams), exe)
 
 
 def at(ticks: int) -> int:

@@ -45,7 +45,7 @@ def process_batch(process: Process) -> pa.RecordBatch:
                 "tsc_frequency": process.tsc_frequency,
                 "start_time": process.start_time_ns,
                 "start_ticks": process.start_ticks,
-                "exe": "model",
+                "exe": process.exe,
                 "properties": [("pid", "4242")],
             }
         ],

@@ -102,6 +102,7 @@ class Process:
     start_time_ns: int
     start_ticks: int
     streams: tuple[Stream, ...]
+    exe: str = "model"
 
     def time_ns(self, ticks: int) -> int:
         """Floors, before the start of the process too."""

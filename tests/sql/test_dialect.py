@@ -57,7 +57,7 @@ def test_names_of_functions_are_folded_as_other_names(sql: str, known: str) -> N
         "SELECT count(*) AS n FROM RANGE(3)",
         'SELECT count(*) AS n FROM "range"(3)',
         "SELECT count(*) AS n FROM Generate_Series(1, 3)",
-        "WITH Spans AS (SELECT * FROM List_View_Sets()) SELECT COUNT(*) + 1 AS N FROM SPANS",
+        "WITH Spans AS (SELECT * FROM List_View_Sets()) SELECT least(COUNT(*), 3) AS N FROM SPANS",
     ],
 )
 def test_functions_are_found_however_their_names_are_written(engine: QueryEngine, sql: str) -> None:

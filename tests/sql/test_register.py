@@ -58,6 +58,7 @@ def test_all_tables_and_functions_are_there(context: datafusion.SessionContext, 
     called = {
         "perfetto_trace_chunks": f"{process}, 'both', {minute}",
         "view_instance": f"'thread_spans', {stream}",
+        "spans": "'both'",
         "process_spans": f"{process}, 'thread'",
         "materialize_partitions": f"'thread_spans', {stream}, {minute}",
         "retire_partitions": f"'thread_spans', {stream}, {minute}",

@@ -11,6 +11,7 @@ from udtf.functions.perfetto_trace_chunks import PerfettoTraceChunks
 from udtf.functions.process_spans import ProcessSpans
 from udtf.functions.query_log import QueryLogFunction
 from udtf.functions.server_metrics import ServerMetrics
+from udtf.functions.spans import Spans
 from udtf.functions.table_function import TableFunction
 from udtf.functions.telemetry_tables import telemetry_tables
 from udtf.functions.view_instance import ViewInstance
@@ -18,6 +19,7 @@ from udtf.functions.view_instance import ViewInstance
 TABLE_FUNCTIONS: tuple[TableFunction, ...] = (
     ViewInstance(),
     ProcessSpans(),
+    Spans(),
     PerfettoTraceChunks(),
     ListViewSets(),
     ListPartitions(),

@@ -12,6 +12,8 @@ from udtf.functions.losses import tell_failures, tell_losses
 from udtf.functions.parameter import Parameter
 from udtf.functions.table_function import Query, Rows, TableFunction, choose
 from udtf.functions.view_instance import parts_of, row_streams
+from udtf.lake.time_range import TimeRange
+from udtf.lake.view import Telemetry
 from udtf.views.catalog import SPAN_TYPES, kinds_of_spans
 from udtf.views.spans import SPAN_COLUMNS, TEXT, span_batch
 
@@ -38,13 +40,18 @@ class ProcessSpans(TableFunction):
     def plan(self, query: Query, **arguments: Any) -> Rows:
         schema = self.schema(arguments)
         query.lake.metadata.process(arguments["process_id"])
-        return Rows(schema, lambda: _batches(query, arguments["process_id"], arguments["span_types"]))
+        process_id: str = arguments["process_id"]
+        span_types: str = arguments["span_types"]
+        return Rows(schema, lambda: batches_of(query, query.lake.telemetry_of(process_id), span_types))
 
 
-def _batches(query: Query, process_id: str, span_types: str) -> Iterator[pa.RecordBatch]:
-    telemetry = query.lake.telemetry_of(process_id)
+def batches_of(
+    query: Query, telemetry: Telemetry, span_types: str, time_range: TimeRange | None = None
+) -> Iterator[pa.RecordBatch]:
+    """The spans of a process; by default, of the time range of the query. An empty batch says that there is nothing new
+    yet."""
     for kind in kinds_of_spans(span_types):
-        view = query.view(kind, telemetry)
+        view = query.view(kind, telemetry, time_range)
         stream_ids = pa.array([stream.stream_id for stream in view.streams], pa.utf8())
         thread_names = pa.array([stream.thread_name for stream in view.streams], pa.utf8())
         for part in parts_of(view):

@@ -23,6 +23,19 @@ from udtf.views.kind import Kind
 
 
 @dataclass(frozen=True)
+class OfProcesses:
+    """A table whose rows are each of one process, so that a condition on processes saves the reading of others.
+
+    Attributes:
+        known: what is known of each process before any row is read, in columns of the table: its `process_id` at least.
+        rows: the same table of the processes with these ids alone.
+    """
+
+    known: Callable[[], pa.Table]
+    rows: Callable[[Collection[str]], "Rows"]
+
+
+@dataclass(frozen=True)
 class Rows:
     """A table as planned: nothing is read before `batches` is called and iterated. Batches carry the schema.
 
@@ -32,6 +45,7 @@ class Rows:
     schema: pa.Schema
     batches: Callable[[], Iterator[pa.RecordBatch]]
     with_columns: Callable[[Collection[str]], Iterator[pa.RecordBatch]] | None = None
+    of_processes: OfProcesses | None = None
 
 
 @dataclass(frozen=True)

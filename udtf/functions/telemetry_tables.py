@@ -1,18 +1,40 @@
 """Tables `processes`, `streams` and `blocks`: what the metadata database holds, as Arrow."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
+from dataclasses import replace
+from functools import partial
 
 import pyarrow as pa
 
 from udtf.functions.blocks_table import blocks_table
-from udtf.functions.table_function import Rows, rows_to_batch, shown_streams
+from udtf.functions.table_function import OfProcesses, Rows, rows_to_batch, shown_streams
 from udtf.lake import schemas
 from udtf.lake.lake import Lake
 from udtf.lake.metadata import HistoryRow, ProcessRow, StreamRow
 
+MAX_PROCESSES = 500
+"""Most processes that are named to the database one by one."""
+
 
 def telemetry_tables(lake: Lake) -> dict[str, Rows]:
     """The three tables by name."""
+
+    def known() -> pa.Table:
+        return pa.table({"process_id": pa.array(lake.metadata.process_ids(), pa.utf8())})
+
+    def of_processes(name: str, process_ids: Collection[str]) -> Rows:
+        # Each is named to the database, which has a limit.
+        return (
+            rows[name] if len(process_ids) > MAX_PROCESSES else _tables(lake.limited_to(frozenset(process_ids)))[name]
+        )
+
+    rows = _tables(lake)
+    return {
+        name: replace(each, of_processes=OfProcesses(known, partial(of_processes, name))) for name, each in rows.items()
+    }
+
+
+def _tables(lake: Lake) -> dict[str, Rows]:
     return {
         "processes": Rows(schemas.PROCESSES, lambda: map(_processes, lake.metadata.scan_processes())),
         "streams": Rows(schemas.STREAMS, lambda: map(_streams, lake.metadata.scan_streams())),

@@ -28,6 +28,11 @@ class TimeRange:
             begin, end = (np.datetime64(time_ns, "ns") for time_ns in (self.begin_ns, self.end_ns))
             raise InvalidArgument(f"time range ends before it begins: begin {begin}Z, end {end}Z")
 
+    def within(self, other: "TimeRange") -> "TimeRange | None":
+        """What both have in common; None if that is nothing."""
+        begin_ns, end_ns = max(self.begin_ns, other.begin_ns), min(self.end_ns, other.end_ns)
+        return TimeRange(begin_ns, end_ns) if begin_ns <= end_ns else None
+
 
 WHOLE_LIFE = TimeRange(MIN_TIME_NS, MAX_TIME_NS)
 """Every span, whenever it was."""

@@ -17,9 +17,6 @@ from udtf.lake.lake import Lake
 from udtf.sql.process_filter import processes_left
 from udtf.sql.tables import Catalog, PlannedTable, TableKey, TableScan
 
-MAX_PROCESSES = 500
-"""Most processes that are named to the database one by one."""
-
 FUNCTIONS: Mapping[str, Sequence[TableFunction]] = {
     name: [function for function in TABLE_FUNCTIONS if function.name == name]
     for name in dict.fromkeys(function.name for function in TABLE_FUNCTIONS)
@@ -90,8 +87,9 @@ class LakeTables:
         columns = list(scan.columns)
         condition = None if scan.filter is None else scan.filter.expression()
         try:
-            if condition is not None and isinstance(scan.key, str):
-                rows = self._rows_of_processes(scan.key, rows, condition)
+            if condition is not None and rows.of_processes is not None:
+                left = processes_left(condition, rows.schema, rows.of_processes.known)
+                rows = rows if left is None else rows.of_processes.rows(left)
             # What a filter looks at is not known, so it gets all columns.
             is_narrow = rows.with_columns is not None and condition is None
             for batch in rows.with_columns(columns) if is_narrow else rows.batches():  # type: ignore[misc]
@@ -112,13 +110,6 @@ class LakeTables:
     def worker_used(self, size_bytes: int) -> None:
         """Note what a worker took for the statement."""
         self._query.tally.worker_used(size_bytes)
-
-    def _rows_of_processes(self, table: str, rows: Rows, condition: pc.Expression) -> Rows:
-        """The rows of a table of the lake, of processes of which rows may pass a condition."""
-        left = processes_left(condition, rows.schema, self._lake.metadata.process_ids())
-        if left is None or len(left) > MAX_PROCESSES:
-            return rows
-        return telemetry_tables(self._lake.limited_to(left))[table]
 
     def _rows_of(self, function: TableFunction, values: Mapping[str, Value]) -> Rows:
         if function.is_for_administrators and not self._context.may_administer:

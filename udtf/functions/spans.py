@@ -1,0 +1,102 @@
+"""`spans(span_types[, begin, end])`: the spans of all processes that have telemetry in a time range, in the columns of
+`process_spans` after `process_id` and `exe`.
+
+Processes come in the order in which they started. The database says which of them have telemetry in the range, and
+where the statement has conditions on `process_id` or `exe`, nothing is built or read of the others.
+"""
+
+from collections import deque
+from collections.abc import Callable, Collection, Iterator, Mapping
+from itertools import chain
+from typing import Any
+
+import pyarrow as pa
+
+from udtf.errors import NotFound
+from udtf.functions.parameter import Parameter
+from udtf.functions.process_spans import COLUMNS as SPAN_COLUMNS
+from udtf.functions.process_spans import batches_of
+from udtf.functions.table_function import OfProcesses, Query, Rows, TableFunction, choose
+from udtf.lake.metadata import ProcessRow
+from udtf.lake.time_range import MAX_TIME_NS, MIN_TIME_NS, TimeRange
+from udtf.views.catalog import SPAN_TYPES
+
+# As plain text: DataFusion hands a table no filter with a list of dictionary values.
+_OF_PROCESS = [pa.field("process_id", pa.utf8(), nullable=False), pa.field("exe", pa.utf8(), nullable=False)]
+COLUMNS = pa.schema([*_OF_PROCESS, *SPAN_COLUMNS])
+
+READ_AHEAD = 2
+"""Processes that are begun before the one that is read has ended: their partitions are built and read meanwhile."""
+
+_Batches = Iterator[pa.RecordBatch]
+
+
+class Spans(TableFunction):
+    """See the module. Without a range it is that of the statement."""
+
+    name = "spans"
+    parameters = (
+        Parameter("span_types", "text"),
+        Parameter("begin", "time", MIN_TIME_NS),
+        Parameter("end", "time", MAX_TIME_NS),
+    )
+
+    def schema(self, arguments: Mapping[str, Any]) -> pa.Schema:
+        if "span_types" in arguments:
+            choose("span_types", arguments["span_types"], SPAN_TYPES)
+        if "begin" in arguments and "end" in arguments:
+            TimeRange(arguments["begin"], arguments["end"])
+        return COLUMNS
+
+    def plan(self, query: Query, **arguments: Any) -> Rows:
+        schema = self.schema(arguments)
+        time_range = TimeRange(arguments["begin"], arguments["end"]).within(query.context.range)
+        span_types: str = arguments["span_types"]
+
+        def known() -> pa.Table:
+            processes = list(_processes(query, time_range))
+            columns = [[each.process_id for each in processes], [each.exe for each in processes]]
+            return pa.table([pa.array(column, pa.utf8()) for column in columns], ["process_id", "exe"])
+
+        def rows(wanted: Collection[str] | None = None) -> Rows:
+            return Rows(schema, lambda: _all(query, span_types, time_range, wanted))
+
+        return Rows(schema, rows().batches, of_processes=OfProcesses(known, rows))
+
+
+def _processes(query: Query, time_range: TimeRange | None) -> Iterator[ProcessRow]:
+    """Those with telemetry in the range, as their histories tell."""
+    if time_range is None:
+        return
+    for process, history in chain.from_iterable(query.lake.metadata.scan_processes()):
+        has_begun = process.start_time <= time_range.end_ns
+        if has_begun and history.last_end_time is not None and history.last_end_time >= time_range.begin_ns:
+            yield process
+
+
+def _all(query: Query, span_types: str, time_range: TimeRange | None, wanted: Collection[str] | None) -> _Batches:
+    def begin(process: ProcessRow) -> Callable[[], _Batches]:
+        """Begin a process: its first batch is empty unless its rows are there already."""
+        batches = _of_process(query, process, span_types, time_range)
+        begun = next(batches, None)
+        return lambda: batches if begun is None else chain([begun], batches)
+
+    waiting: deque[Callable[[], _Batches]] = deque()
+    for process in _processes(query, time_range):
+        if wanted is not None and process.process_id not in wanted:
+            continue
+        waiting.append(begin(process))
+        if len(waiting) > READ_AHEAD:
+            yield from waiting.popleft()()
+    while waiting:
+        yield from waiting.popleft()()
+
+
+def _of_process(query: Query, process: ProcessRow, span_types: str, time_range: TimeRange | None) -> _Batches:
+    try:
+        telemetry = query.lake.telemetry_of(process.process_id)
+    except NotFound:
+        return  # It has been removed since its row was read.
+    for batch in batches_of(query, telemetry, span_types, time_range):
+        names = [pa.repeat(text, batch.num_rows) for text in (process.process_id, process.exe)]
+        yield pa.record_batch([*names, *batch.columns], schema=COLUMNS)
