@@ -1,5 +1,6 @@
 """Every table and table function that SQL sees."""
 
+from udtf.functions.latency_histogram import LatencyHistogram
 from udtf.functions.partition_functions import (
     ListPartitions,
     ListViewSets,
@@ -9,6 +10,7 @@ from udtf.functions.partition_functions import (
 )
 from udtf.functions.perfetto_trace_chunks import PerfettoTraceChunks
 from udtf.functions.process_spans import ProcessSpans
+from udtf.functions.profile import Flamegraph, SelfTime
 from udtf.functions.query_log import QueryLogFunction
 from udtf.functions.server_metrics import ServerMetrics
 from udtf.functions.spans import Spans
@@ -20,6 +22,9 @@ TABLE_FUNCTIONS: tuple[TableFunction, ...] = (
     ViewInstance(),
     ProcessSpans(),
     Spans(),
+    SelfTime(),
+    Flamegraph(),
+    LatencyHistogram(),
     PerfettoTraceChunks(),
     ListViewSets(),
     ListPartitions(),

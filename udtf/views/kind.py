@@ -102,8 +102,9 @@ def in_order(parts: Sequence[Part[C]]) -> list[Part[C]]:
     if places == sorted(places):
         return list(parts)
     pieces = []
-    for number, group in groupby(sorted(places), lambda place: place[1]):
-        positions = [i for _, _, i in group]
+    # Runs that are side by side in their part are in one piece: their positions grow as their order does.
+    for (number, _), group in groupby(enumerate(sorted(places)), lambda item: (item[1][1], item[1][2] - item[0])):
+        positions = [i for _, (_, _, i) in group]
         pieces.append(parts[number].of_runs(positions[0], positions[-1] + 1))
     return pieces
 
