@@ -1,6 +1,21 @@
 """`python -m flightsrv`, the same as the command `flightsrv`."""
 
-from flightsrv.cli import main
+import sys
+
+from flightsrv.extras import install_advice
+
+
+def main() -> None:
+    """Run the command line, or say what to install for it."""
+    try:
+        from flightsrv.cli import main as run
+    except ModuleNotFoundError as error:
+        if error.name is None or error.name.partition(".")[0] in ("flightsrv", "udtf"):
+            raise
+        command = next((argument for argument in sys.argv[1:] if not argument.startswith("-")), None)
+        sys.exit(f"Error: {install_advice(command, error.name)}")
+    run()
+
 
 if __name__ == "__main__":
     main()

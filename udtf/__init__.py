@@ -7,6 +7,8 @@ Nothing in here knows who is asking: no Flight, no gRPC, no HTTP. `flightsrv` im
 
 from typing import TYPE_CHECKING, Any
 
+from udtf import kernel_cache
+
 if TYPE_CHECKING:
     from udtf.sql.register import register
 
@@ -20,3 +22,6 @@ def __getattr__(name: str) -> Any:
     from udtf.sql.register import register
 
     return register
+
+
+kernel_cache.choose_folder()

@@ -16,6 +16,7 @@ from flightsrv.cli.removal import delete, gc
 from flightsrv.cli.serve import serve
 from flightsrv.cli.token import token
 from flightsrv.cli.trace import trace
+from flightsrv.cli.warm_up import warm_up
 
 
 @click.group(
@@ -49,3 +50,4 @@ main.add_command(import_chrome)
 main.add_command(gc)
 main.add_command(delete)
 main.add_command(demo)
+main.add_command(warm_up)

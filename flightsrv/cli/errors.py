@@ -9,9 +9,12 @@ from typing import Any
 import click
 
 from flightsrv.cli.text import printable
+from flightsrv.extras import install_advice
 
 INTERRUPTED = 130
 """Exit code after Ctrl-C, as shells expect it."""
+
+_OUR_PACKAGES = frozenset({"flightsrv", "udtf"})
 
 
 class CommandGroup(click.Group):
@@ -61,8 +64,21 @@ def _drop_unwritable_output() -> None:
 
 
 def _message(error: Exception) -> str:
+    missing = _missing_module(error)
+    if missing is not None:
+        context = click.get_current_context(silent=True)
+        return install_advice(context.invoked_subcommand if context else None, missing)
     if isinstance(error, OSError) and error.strerror:
         return f"{error.filename}: {error.strerror}" if error.filename else error.strerror
     # Our own errors are written for users; others need their name to make sense.
-    is_ours = type(error).__module__.partition(".")[0] in {"flightsrv", "udtf"}
+    is_ours = type(error).__module__.partition(".")[0] in _OUR_PACKAGES
     return str(error) if is_ours and str(error) else f"{type(error).__name__}: {error}"
+
+
+def _missing_module(error: BaseException | None) -> str | None:
+    """The module of another package that was not found, where that is why something failed."""
+    while error is not None:
+        if isinstance(error, ModuleNotFoundError) and error.name and error.name.partition(".")[0] not in _OUR_PACKAGES:
+            return error.name
+        error = error.__cause__
+    return None

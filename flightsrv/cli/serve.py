@@ -83,11 +83,14 @@ def serve(
     Prints one line, "listening on grpc://HOST:PORT", when ready. The log, one line per query, goes to standard error.
     On an address that other machines can reach, --tokens, --tls-client-ca or --insecure is required.
     """
+    from udtf import kernel_cache
+
+    logging.basicConfig(format="%(asctime)s %(levelname)s %(message)s", level=logging.INFO)
+    kernel_cache.report_compilation(logging.getLogger(__name__).info)
     from flightsrv.policy.connections import fitting
     from flightsrv.server import lifecycle
     from flightsrv.server.retention import Retention
 
-    logging.basicConfig(format="%(asctime)s %(levelname)s %(message)s", level=logging.INFO)
     if verbose:
         logging.getLogger("flightsrv").setLevel(logging.DEBUG)
         logging.getLogger("udtf").setLevel(logging.DEBUG)

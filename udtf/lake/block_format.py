@@ -36,6 +36,8 @@ MAX_PAYLOAD_BYTES = 64 << 20
 MAX_DECODED_BYTES = 35 * MAX_EVENTS + MAX_PAYLOAD_BYTES
 """Most that a payload may take without compression. An event has 33 bytes, and less than two for validity and padding;
 the scopes may take as much as a payload that is not compressed."""
+MAX_TEXT_BYTES = (1 << 14) - 1
+"""Longest text of an event: with as many events as a partition may have, the texts fit into one Arrow column."""
 
 THREAD_EVENTS = pa.schema(list(schemas.THREAD_EVENT))
 ASYNC_EVENTS = pa.schema(list(schemas.ASYNC_EVENT))

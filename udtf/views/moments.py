@@ -13,6 +13,7 @@ import pyarrow as pa
 
 from udtf.errors import CorruptData
 from udtf.lake import schemas
+from udtf.lake.block_format import MAX_TEXT_BYTES
 from udtf.lake.clock import Clock
 from udtf.lake.events import Events
 from udtf.lake.index import Index
@@ -27,9 +28,6 @@ ROW_FIELDS = [pa.field("time", schemas.TIMESTAMP, nullable=False), pa.field("sco
 
 THREAD_FIELDS = [pa.field("stream_id", TEXT), pa.field("thread_name", TEXT)]
 """In SQL: the thread that an event is of; null if it is of the process as a whole."""
-
-MAX_TEXT_BYTES = (1 << 14) - 1
-"""Longest text of an event: with as many events as a partition may have, the texts fit into one Arrow column."""
 
 
 @dataclass(frozen=True)

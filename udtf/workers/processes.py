@@ -28,7 +28,10 @@ FAILED = 1
 _CRASHES = frozenset({signal.SIGSEGV, signal.SIGABRT, signal.SIGBUS, signal.SIGILL, signal.SIGFPE})
 """Signals by which a process ends for what it does itself."""
 
-_INHERITED = ("PATH", "LANG", "LC_ALL", "LC_CTYPE", "TZ", "TMPDIR", "LD_LIBRARY_PATH", "VIRTUAL_ENV")
+_INHERITED = (
+    *("PATH", "LANG", "LC_ALL", "LC_CTYPE", "TZ", "TMPDIR", "LD_LIBRARY_PATH", "VIRTUAL_ENV"),
+    "NUMBA_CACHE_DIR",  # where this process has found its kernels compiled
+)
 """All that a worker has of the environment of this process, which may hold keys and passwords."""
 
 _ENVIRONMENT = {

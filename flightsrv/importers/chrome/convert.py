@@ -27,8 +27,7 @@ from flightsrv.telemetry import (
     cut_blocks,
 )
 from udtf.lake import block_format, schemas
-from udtf.lake.block_format import MAX_PAYLOAD_BYTES, Events, scope_array
-from udtf.views.moments import MAX_TEXT_BYTES
+from udtf.lake.block_format import MAX_PAYLOAD_BYTES, MAX_TEXT_BYTES, Events, scope_array
 
 TICKS_PER_SECOND = 1_000_000_000
 _NAMESPACE = uuid.UUID("6d0a3c1e-5b0f-4b56-9f0e-2f4f3c8f7a11")

@@ -46,8 +46,9 @@ class Authentication:
         """The headers by which the answer to a handshake says what to send with other calls.
 
         Raises:
-            Unauthenticated: nothing was sent that could be of use there.
+            Unauthenticated: as `principal` does, so that a wrong password is told at the handshake by any transport.
         """
+        self.principal(headers)
         token = "anybody" if self._tokens is None else _credentials(headers)[1]
         return {AUTHORIZATION: f"Bearer {token}"}
 

@@ -2,9 +2,11 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import cast, get_args
 
 import pytest
 
+from flightsrv.flight.transports.transport import TransportName
 from flightsrv.policy.auth.principal import Principal, Role
 from flightsrv.policy.auth.settings import SecuritySettings
 from flightsrv.policy.auth.tokens import Tokens
@@ -40,8 +42,14 @@ def make_tokens(principals: list[Principal]) -> tuple[Tokens, dict[str, str]]:
     return tokens, made
 
 
+@pytest.fixture(scope="session", params=get_args(TransportName))
+def transport(request: pytest.FixtureRequest) -> TransportName:
+    """Each in turn."""
+    return cast(TransportName, request.param)
+
+
 @pytest.fixture(scope="session")
-def guarded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Guarded]:
+def guarded(transport: TransportName, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Guarded]:
     """See `Guarded`."""
     folder = tmp_path_factory.mktemp("guarded") / "lake"
     mine, others = Recording(), Recording()
@@ -60,6 +68,6 @@ def guarded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Guarded]:
             Principal("writer of mine", frozenset({Role.WRITER}), visible),
         ]
     )
-    settings = ServerSettings(security=SecuritySettings(tokens))
+    settings = ServerSettings(transport=transport, security=SecuritySettings(tokens))
     with running_server(str(folder), settings=settings) as server:
         yield Guarded(server, made, mine, others)

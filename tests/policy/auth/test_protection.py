@@ -12,6 +12,7 @@ from cryptography.hazmat.primitives import serialization
 import flightsrv.client
 from flightsrv import tracing
 from flightsrv.client import InvalidRequest, Tls, Unauthenticated, Unavailable
+from flightsrv.flight.transports.transport import TransportName
 from flightsrv.gateway.lifecycle import GatewaySettings, running_gateway
 from flightsrv.policy.auth.principal import Principal, Role
 from flightsrv.policy.auth.settings import SecuritySettings, read_tls
@@ -50,23 +51,26 @@ def certificate(authority: Authority) -> Pair:
 
 
 @pytest.fixture(scope="module")
-def encrypted(certificate: Pair, tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[RunningServer, str]]:
+def encrypted(
+    transport: TransportName, certificate: Pair, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[tuple[RunningServer, str]]:
     """A server with TLS that asks for tokens, and the token of an administrator."""
     tokens, made = make_tokens([Principal("admin", frozenset({Role.ADMIN}))])
     security = SecuritySettings(tokens, read_tls(certificate.certificate, certificate.key, None))
     lake = tmp_path_factory.mktemp("encrypted") / "lake"
-    with running_server(str(lake), settings=ServerSettings(security=security)) as server:
+    settings = ServerSettings(transport=transport, security=security)
+    with running_server(str(lake), settings=settings) as server:
         yield server, made["admin"]
 
 
 @pytest.fixture(scope="module")
 def mutual(
-    certificate: Pair, authority: Authority, tmp_path_factory: pytest.TempPathFactory
+    transport: TransportName, certificate: Pair, authority: Authority, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[RunningServer]:
     """A server that asks for certificates, and for nothing else."""
     tls = read_tls(certificate.certificate, certificate.key, authority.pair.certificate)
     lake = tmp_path_factory.mktemp("mutual") / "lake"
-    settings = ServerSettings(security=SecuritySettings(tls=tls))
+    settings = ServerSettings(transport=transport, security=SecuritySettings(tls=tls))
     with running_server(str(lake), host="0.0.0.0", settings=settings) as server:
         yield server
 
