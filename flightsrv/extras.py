@@ -6,6 +6,7 @@ _BY_COMMAND = {
     "delete": "server",
     "demo": "server",
     "warm-up": "server",
+    "run": "server",
     "gateway": "gateway",
 }
 """The extra that a command needs, if that is not `client`."""

@@ -98,6 +98,23 @@ def test_a_program_records_without_any_extra(bare: Path, tmp_path: Path) -> None
 
 
 @pytest.mark.slow
+def test_a_program_is_run_without_any_extra(bare: Path, tmp_path: Path) -> None:
+    """As far as it is sent to a server."""
+    (tmp_path / "program.py").write_text("import os, sys\nprint(os.environ['FLIGHTSRV_PROCESS_ID'], *sys.argv[1:])")
+    with tracing_server(str(tmp_path / "lake")) as server:
+        command = [bare / "flightsrv", "run", "--to", server.http_url, tmp_path / "program.py", "--to", "here"]
+        done = run_bare(*command)
+        process_id, *rest = done.stdout.split()
+        assert (rest, done.stderr) == (["--to", "here"], "")
+        with connect(server.url) as client:
+            spans = client.query("SELECT name FROM process_spans($1, 'thread')", [process_id])
+            assert spans["name"].to_pylist() == ["<module>"]
+    done = run_bare(bare / "flightsrv", "run", tmp_path / "program.py")
+    assert (done.returncode, done.stdout) == (1, "")
+    assert re.fullmatch(r"Error: `flightsrv run` needs .* pip install 'flightsrv\[server\]'\n", done.stderr)
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("command", "extra"), [("serve", "server"), ("warm-up", "server"), ("gateway", "gateway"), ("trace", "client")]
 )

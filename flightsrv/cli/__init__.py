@@ -13,6 +13,7 @@ from flightsrv.cli.import_chrome import import_chrome
 from flightsrv.cli.processes import processes
 from flightsrv.cli.query import query
 from flightsrv.cli.removal import delete, gc
+from flightsrv.cli.run import run
 from flightsrv.cli.serve import serve
 from flightsrv.cli.token import token
 from flightsrv.cli.trace import trace
@@ -50,4 +51,5 @@ main.add_command(import_chrome)
 main.add_command(gc)
 main.add_command(delete)
 main.add_command(demo)
+main.add_command(run)
 main.add_command(warm_up)

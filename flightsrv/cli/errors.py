@@ -51,7 +51,7 @@ def _one_line() -> Iterator[None]:
     except (click.ClickException, click.exceptions.Exit, click.Abort, BrokenPipeError):
         raise
     except Exception as error:
-        raise click.ClickException(printable(" ".join(_message(error).split()))) from error
+        raise click.ClickException(message_of(error)) from error
 
 
 def _drop_unwritable_output() -> None:
@@ -61,6 +61,11 @@ def _drop_unwritable_output() -> None:
             sys.stdout.flush()
     except OSError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+def message_of(error: Exception) -> str:
+    """What a user is told of an error, in one line."""
+    return printable(" ".join(_message(error).split()))
 
 
 def _message(error: Exception) -> str:

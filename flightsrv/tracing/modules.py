@@ -115,7 +115,8 @@ class _Profiling(ModuleTracing):
 if sys.version_info >= (3, 12):
 
     class _Monitoring(ModuleTracing):
-        """By the monitoring interface of Python 3.12 and later: all threads, at no cost for other modules."""
+        """By the monitoring interface of Python 3.12 and later: all threads. The events of other modules are switched
+        off at the first call of each function, except those of exceptions."""
 
         _tool_id: int | None = None
 
@@ -134,7 +135,7 @@ if sys.version_info >= (3, 12):
                 events.PY_THROW: self._on_throw,
                 events.PY_RETURN: self._on_end,
                 events.PY_YIELD: self._on_end,
-                events.PY_UNWIND: self._on_end,
+                events.PY_UNWIND: self._on_unwind,
             }
             for event, callback in callbacks.items():
                 monitoring.register_callback(self._tool_id, event, callback)
@@ -166,11 +167,22 @@ if sys.version_info >= (3, 12):
                 if span is not None:
                     span.__enter__()
 
-        def _on_end(self, code: CodeType, offset: int, value: object) -> None:
-            if active() is not None:
-                span = self._known_span_of(code)
-                if span is not None:
-                    span.__exit__(None, None, None)
+        def _on_end(self, code: CodeType, offset: int, value: object) -> Any:
+            if active() is None:
+                return None
+            known = self._spans.get(id(code))
+            if known is None:
+                # It has been running since before this began. Its next call may be one to trace.
+                return None
+            span = known[1]
+            if span is None:
+                return sys.monitoring.DISABLE
+            span.__exit__(None, None, None)
+            return None
+
+        def _on_unwind(self, code: CodeType, offset: int, error: BaseException) -> None:
+            # This event cannot be switched off by code object.
+            self._on_end(code, offset, error)
 
     _Mechanism = _Monitoring
 else:
