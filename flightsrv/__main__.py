@@ -3,6 +3,7 @@
 import sys
 
 from flightsrv.extras import install_advice
+from udtf.execution.imports import without_pandas
 
 
 def main() -> None:
@@ -13,6 +14,7 @@ def main() -> None:
             from flightsrv.run.command import main as run
 
             run(sys.argv[2:])
+        without_pandas()
         from flightsrv.cli import main as run_command
 
         run_command()

@@ -23,6 +23,7 @@ import traceback
 from collections.abc import Callable
 from pathlib import Path
 
+from udtf.execution.imports import without_pandas
 from udtf.workers.channel import Channel
 from udtf.workers.processes import FAILED, NO_PROCESS, NUMBER
 
@@ -33,6 +34,7 @@ _PR_SET_PDEATHSIG = 1
 
 def main() -> None:
     """See the module."""
+    without_pandas()
     # Whoever stops the server from a terminal, or as a service, means the server. It stops us when it is done.
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, signal.SIG_IGN)
