@@ -111,6 +111,10 @@ class MessageGuard:
             )
 
 
+ON_THIS_THREAD = pa.ipc.IpcReadOptions(use_threads=False)
+"""To wait for Arrow's threads, each time, takes longer than to decompress small batches."""
+
+
 def open_stream(data: bytes | pa.Buffer, guard: MessageGuard) -> pa.RecordBatchReader:
     """A reader of the bytes of a stream, whose messages are all checked.
 
@@ -120,7 +124,7 @@ def open_stream(data: bytes | pa.Buffer, guard: MessageGuard) -> pa.RecordBatchR
     """
     for message in pa.ipc.MessageReader.open_stream(data):
         guard.check(message.metadata, message.body)
-    return pa.ipc.open_stream(data)
+    return pa.ipc.open_stream(data, options=ON_THIS_THREAD)
 
 
 def check_names(schema: pa.Schema) -> None:

@@ -15,6 +15,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from udtf.arrow.messages import ON_THIS_THREAD
 from udtf.lake.events import Events, concatenate
 from udtf.lake.ranges import ranges
 from udtf.lake.schemas import SCOPE
@@ -215,5 +216,5 @@ def encode_lists(columns: dict[str, pa.Array], compression: str | None = "lz4") 
 
 def decode_lists(data: bytes | memoryview) -> dict[str, pa.Array]:
     """The inverse of `encode_lists`."""
-    batch = pa.ipc.open_stream(data).read_next_batch()
+    batch = pa.ipc.open_stream(data, options=ON_THIS_THREAD).read_next_batch()
     return {name: batch.column(name).flatten() for name in batch.schema.names}
