@@ -62,7 +62,7 @@ def test_workers_know_nothing_of_sql() -> None:
         ("datafusion", ["udtf.sql"]),
         ("fsspec", ["udtf.lake.objects"]),
         ("s3fs", ["udtf.lake.objects"]),
-        ("sqlalchemy", ["udtf.lake.metadata"]),
+        ("sqlalchemy", ["udtf.lake.metadata", "flightsrv.tracing.integrations.sqlalchemy"]),
         ("grpc", ["flightsrv.flight.transports"]),
         ("pyarrow.flight", ["flightsrv.client", "flightsrv.flight.transports"]),
     ],

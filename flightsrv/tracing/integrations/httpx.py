@@ -1,0 +1,41 @@
+"""A span for each request that `httpx` sends, until the headers of its answer have come: `GET example.com`."""
+
+import httpx
+
+from flightsrv.tracing.async_spans import async_span
+from flightsrv.tracing.integrations.names import Names
+from flightsrv.tracing.recorder import span
+
+_names = Names()
+
+
+class TracingTransport(httpx.BaseTransport):
+    """For `httpx.Client(transport=TracingTransport())`: a span of the thread; `transport` does the work."""
+
+    def __init__(self, transport: httpx.BaseTransport | None = None) -> None:
+        self._transport = transport or httpx.HTTPTransport()
+
+    def handle_request(self, request: httpx.Request) -> httpx.Response:
+        with span(_name(request)):
+            return self._transport.handle_request(request)
+
+    def close(self) -> None:
+        self._transport.close()
+
+
+class AsyncTracingTransport(httpx.AsyncBaseTransport):
+    """For `httpx.AsyncClient(transport=AsyncTracingTransport())`: an async span, of the task."""
+
+    def __init__(self, transport: httpx.AsyncBaseTransport | None = None) -> None:
+        self._transport = transport or httpx.AsyncHTTPTransport()
+
+    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        async with async_span(_name(request)):
+            return await self._transport.handle_async_request(request)
+
+    async def aclose(self) -> None:
+        await self._transport.aclose()
+
+
+def _name(request: httpx.Request) -> str:
+    return _names.bounded(f"{request.method} {request.url.netloc.decode('ascii')}", request.method)

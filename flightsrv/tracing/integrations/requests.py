@@ -1,0 +1,30 @@
+"""A span for each request that `requests` makes."""
+
+from typing import Any
+
+import requests
+from requests.adapters import HTTPAdapter
+
+from flightsrv.tracing.integrations.names import Names
+from flightsrv.tracing.recorder import span
+
+_names = Names()
+
+
+class TracingAdapter(HTTPAdapter):
+    """An adapter that makes spans, of whatever options `HTTPAdapter` takes.
+
+    Such a span, `GET example.com`, is of the thread, and lasts until the headers of the answer have come, or with
+    `stream=False` the answer.
+    """
+
+    def send(self, request: requests.PreparedRequest, *arguments: Any, **options: Any) -> requests.Response:
+        method, host = str(request.method), str(request.url).partition("://")[2].partition("/")[0].rpartition("@")[2]
+        with span(_names.bounded(f"{method} {host}", method)):
+            return super().send(request, *arguments, **options)
+
+
+def trace_session(session: requests.Session) -> None:
+    """Have all requests of a session traced, by adapters in place of its own."""
+    for prefix in ("https://", "http://"):
+        session.mount(prefix, TracingAdapter())

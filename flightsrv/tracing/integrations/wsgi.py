@@ -1,0 +1,60 @@
+"""Spans for each request of a WSGI application (Flask, Django, ...)."""
+
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import AbstractContextManager
+from typing import Any
+
+from flightsrv.tracing.integrations.names import Names, without_numbers
+from flightsrv.tracing.recorder import span
+
+Application = Callable[[dict[str, Any], Callable[..., Any]], Iterable[bytes]]
+
+
+class TracingMiddleware:
+    """WSGI middleware: `app.wsgi_app = TracingMiddleware(app.wsgi_app)`.
+
+    The call of the application is a span of its thread, such as `GET /users/*`. Where the body is made piece by piece,
+    each piece is a span as well (`GET /users/*, body`), because the server sends between two of them.
+    """
+
+    def __init__(self, app: Application) -> None:
+        self._app = app
+        self._names = Names()
+
+    def __call__(self, environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
+        method = environ["REQUEST_METHOD"]
+        path = without_numbers(environ.get("SCRIPT_NAME", "") + environ.get("PATH_INFO", ""))
+        name = self._names.bounded(f"{method} {path}", method)
+        with span(name):
+            body = self._app(environ, start_response)
+        wrapper = environ.get("wsgi.file_wrapper")
+        # A server looks at these itself: it sends a file, or a length.
+        is_for_server = isinstance(body, (list, tuple)) or (isinstance(wrapper, type) and isinstance(body, wrapper))
+        return body if is_for_server else _TracedBody(body, f"{name}, body")
+
+
+class _TracedBody:
+    """The pieces of a body, each asked for within a span."""
+
+    def __init__(self, body: Iterable[bytes], name: str) -> None:
+        self._body = body
+        self._pieces: Iterator[bytes] | None = None
+        self._name = name
+
+    def __iter__(self) -> Iterator[bytes]:
+        return self
+
+    def __next__(self) -> bytes:
+        with self._span():
+            if self._pieces is None:
+                self._pieces = iter(self._body)
+            return next(self._pieces)
+
+    def close(self) -> None:
+        close = getattr(self._body, "close", None)
+        if close is not None:
+            with self._span():
+                close()
+
+    def _span(self) -> AbstractContextManager[None]:
+        return span(self._name)
