@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TypeVar
 
-from udtf.lake.objects import Backend, PassingFailure
+from udtf.lake.objects import Backend, TransientError
 
 T = TypeVar("T")
 
@@ -68,13 +68,13 @@ class UnreliableNetwork:
         try:
             time.sleep(self._trouble.latency_s)
             if fate < self._trouble.throttled_share:
-                raise PassingFailure("503 Slow Down")
+                raise TransientError("503 Slow Down")
             failed = fate < self._trouble.throttled_share + self._trouble.failed_share
             if failed and not answer_lost:
-                raise PassingFailure("connection reset before the request arrived")
+                raise TransientError("connection reset before the request arrived")
             answer = carry_out()
             if failed:
-                raise PassingFailure("connection reset before the answer arrived")
+                raise TransientError("connection reset before the answer arrived")
             return answer
         finally:
             with self._lock:

@@ -1,6 +1,6 @@
 """What SQL sees and the lake under it.
 
-Nothing in here knows who is asking: no Flight, no gRPC, no HTTP. `flightsrv` imports `udtf`, never the reverse.
+Nothing in here knows how callers reach it: no Flight, no gRPC, no HTTP. `flightsrv` imports `udtf`, never the reverse.
 
 `udtf.register(context, lake)` puts the tables and functions of a lake into any DataFusion session, without a server.
 """

@@ -42,7 +42,7 @@ def _write_table(schema: pa.Schema, batches: Iterable[pa.RecordBatch]) -> None:
     for row in rows:
         table.add_row(*map(Text, row))
     if not console.is_terminal:
-        # Whoever reads it then has no window: nothing should be folded.
+        # It goes to a file or a pipe, which has no width: nothing should be folded.
         console = Console(
             width=max(80, console.measure(table, options=console.options.update(max_width=1 << 20)).maximum)
         )

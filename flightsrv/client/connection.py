@@ -50,7 +50,7 @@ Parameters: TypeAlias = Sequence[Any] | pa.RecordBatch
 """Values for $1, $2 and so on (Python values or pyarrow scalars), or a batch of one row."""
 
 PLAN_TIMEOUT_S = 90.0
-"""A trace may take as long as it likes, but not what comes before it: a server makes nobody wait longer for a place."""
+"""A trace may take as long as it likes, but not what comes before it: no caller waits longer for admission."""
 
 CLOSE_TIMEOUT_S = 5.0
 """A prepared statement that could not be closed by then is left to the server, which forgets it in time."""
@@ -68,7 +68,7 @@ def connect(
     `tls` says which servers to believe in, and shows a certificate to those that ask for one.
 
     Raises:
-        Unavailable: nobody answers there within the timeout.
+        Unavailable: no server answers there within the timeout.
         Unauthenticated: the server wants another token.
         InvalidRequest: the address cannot be understood, or a file of `tls` cannot be read.
     """
@@ -107,7 +107,7 @@ class QueryClient:
             self._flight = flight.connect(url, **(tls or Tls()).options())
 
     def for_caller(self, authorization: str) -> "QueryClient":
-        """This connection for somebody else, who shows this header `authorization`; it ends when this one is closed."""
+        """This connection with another header `authorization`; it ends when this one is closed."""
         client = copy.copy(self)
         client._headers = [(b"authorization", authorization.encode())]
         return client
@@ -122,7 +122,7 @@ class QueryClient:
             with translated_errors():
                 self._flight.get_flight_info(command, self._options([], timeout_seconds))
         except Unavailable as error:
-            # What a server that expects TLS does with a caller who does not know it.
+            # What a server that expects TLS does with a caller without it.
             hint = "; if it speaks TLS, its address begins with grpc+tls://" if "Socket closed" in str(error) else ""
             raise Unavailable(f"no server answers at {self._url}: {error}{hint}") from error
         except InvalidRequest:

@@ -6,7 +6,7 @@
     ├── NotFound            the server has no such thing
     ├── Unauthenticated     the server does not know the token
     │   └── PermissionDenied    it does, and does not let its owner do this
-    ├── Unavailable         nobody listens there, the server stops, or it did not answer in time
+    ├── Unavailable         no server listens there, it stops, or it did not answer in time
     ├── Cancelled           the work was stopped, by the caller or by the server
     └── ServerFailed        the server could not do what was asked; not the caller's fault
 

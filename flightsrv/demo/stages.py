@@ -15,7 +15,7 @@ class _End:
 
 
 class Failure:
-    """The first thing that went wrong in any thread; after it, items are thrown away and nobody waits for ever."""
+    """The first thing that went wrong in any thread; after it, items are thrown away, and no thread waits for ever."""
 
     def __init__(self) -> None:
         self.error: BaseException | None = None

@@ -99,7 +99,7 @@ class Call:
         self._finished = False
 
     def is_cancelled(self) -> bool:
-        """Whether nobody waits for the answer any more, or the server cannot."""
+        """Whether the caller has left, or the server cannot wait."""
         with self._lock:
             return self._finished or self._cancelled or self._is_late() or self._is_stopping() or self._is_left()
 

@@ -1,4 +1,4 @@
-"""What happens around every call: who makes it, the gate, its headers, its end, and a status if it failed."""
+"""What happens around every call: its caller, admission, its headers, its end, and a status if it failed."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager

@@ -14,7 +14,7 @@ from udtf.arrow.messages import MessageGuard
 from udtf.errors import InvalidArgument
 
 MAX_ROWS = 1 << 20
-"""Most rows of a record batch. Whoever takes them wants far fewer, and says so."""
+"""Most rows of a record batch. Ingestion takes far fewer, and says so."""
 
 
 class Upload(Protocol):

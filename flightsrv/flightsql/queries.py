@@ -1,7 +1,7 @@
 """Commands that are answered with rows: statements, prepared statements, tickets.
 
 GetSchema, GetFlightInfo and DoGet of a command share one function, which plans and hands back an `Answer`; rows are
-made when somebody iterates over its batches.
+made when its batches are iterated over.
 """
 
 from collections.abc import Callable
@@ -151,7 +151,7 @@ def plan_open(call: Call, statement: Statement, context: QueryContext) -> OpenSt
     prepared = call.services.engine.prepare(statement.numbered(), context)
     types = prepared.parameter_types
     untyped = frozenset(statement.parameter_names()) - types.keys()
-    # A client must be able to set a parameter whose type nobody knows, and text takes every value.
+    # A client must be able to set a parameter whose type is not known, and text takes every value.
     parameters = pa.schema([pa.field(name, types.get(name, pa.utf8())) for name in statement.parameter_names()])
     if untyped:
         with suppress(InvalidArgument):

@@ -25,7 +25,7 @@ def make_ticket(
     """The ticket of a statement as a caller asked for it.
 
     Args:
-        query_id: names the query to whoever wants to cancel it.
+        query_id: names the query where it is cancelled.
         parameters: bound parameters, one row for each run.
         prepared_statement_handle: where to find the parameters once they are bound.
         substrait_plan: what to run in place of a statement.

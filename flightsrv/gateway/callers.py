@@ -1,4 +1,4 @@
-"""Who asks: the caller's own credentials go on to the server, which knows what they are good for."""
+"""The caller: its own credentials go on to the server, which knows what they are good for."""
 
 from typing import Annotated
 

@@ -9,7 +9,7 @@ from starlette.middleware.gzip import GZipMiddleware
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 _FAST = 1
-"""Level of either compressor: traces are large, and somebody waits."""
+"""Level of either compressor: traces are large, and the user waits."""
 
 
 class Compressor(Protocol):

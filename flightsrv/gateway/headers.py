@@ -5,13 +5,13 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 _DEFAULTS = {
     "Cache-Control": "no-store",
-    # What is shown by itself, such as JSON in a tab, runs nothing and is in nobody's frame.
+    # What is shown by itself, such as JSON in a tab, runs nothing and is in no frame of another page.
     "Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'",
     "Cross-Origin-Resource-Policy": "same-origin",
     "Referrer-Policy": "no-referrer",
     "X-Content-Type-Options": "nosniff",
 }
-"""Telemetry is for whoever asked: no cache keeps it, no page of another site gets it, no browser runs it."""
+"""Telemetry is for the caller alone: no cache keeps it, no page of another site gets it, no browser runs it."""
 
 
 class AddHeaders:

@@ -1,4 +1,4 @@
-"""`/health`, `/ready`, `/metrics`: for whoever looks after the gateway."""
+"""`/health`, `/ready`, `/metrics`: for operators and their tools."""
 
 from contextlib import suppress
 from typing import Literal
@@ -31,7 +31,7 @@ def health_router(client: QueryClient, metrics: GatewayMetrics) -> APIRouter:
 
     @router.get("/ready", responses=problems())
     def ready() -> Health:
-        """The server answers, too, if only by asking who calls."""
+        """The server answers, too, if only by asking for a token."""
         with suppress(Unauthenticated):
             client.check(_READY_WITHIN_SECONDS)
         return Health()

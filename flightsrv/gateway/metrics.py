@@ -66,7 +66,7 @@ class MeasuredTrace:
 
 class MeasureRequests:
     """Middleware that counts what passes. A request that no route takes counts as of route `unknown`, and so does a
-    method that nobody has heard of: whoever asks must not be able to make up labels."""
+    method that does not exist: callers must not be able to make up labels."""
 
     def __init__(self, app: ASGIApp, metrics: GatewayMetrics) -> None:
         self._app = app

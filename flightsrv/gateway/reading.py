@@ -24,7 +24,7 @@ class ReaderLeft(Cancelled):
 
 @dataclass(frozen=True)
 class TraceRequest:
-    """Who wants which trace; as `QueryClient.trace_chunks` takes it."""
+    """The caller and the trace that is wanted, as `QueryClient.trace_chunks` takes it."""
 
     client: QueryClient
     process_id: str

@@ -84,7 +84,7 @@ class TraceResponse(Response):
         """The pieces of the body; it raises where the answer must not look complete."""
 
     def last_words(self, error: FlightsrvError) -> bytes:
-        """What makes the answer complete after a failure, where nobody can take it for a trace; else nothing."""
+        """What makes the answer complete after a failure, where it cannot be taken for a trace; else nothing."""
         return b""
 
 

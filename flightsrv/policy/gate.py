@@ -1,4 +1,4 @@
-"""Who is in: the number of calls in flight, as many as may be, and the door that closes when the server stops."""
+"""Admission of calls: how many are in flight, at most how many, and none once the server stops."""
 
 from threading import Condition
 

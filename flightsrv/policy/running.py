@@ -14,7 +14,7 @@ _QUERY_ID = re.compile(r"[0-9a-f]{16}")
 
 
 def new_query_id() -> str:
-    """An id that nobody can guess."""
+    """An id that cannot be guessed."""
     return uuid.uuid4().hex[:16]
 
 

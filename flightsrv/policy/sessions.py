@@ -35,7 +35,7 @@ class Sessions(ExpiringMap[str, SessionOptions]):
 
 
 def new_session_id() -> str:
-    """An id that nobody can guess."""
+    """An id that cannot be guessed."""
     return uuid.uuid4().hex
 
 

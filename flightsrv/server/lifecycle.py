@@ -38,7 +38,7 @@ class ServerSettings:
         transport: the library that speaks Flight.
         drain_s: seconds that streams in flight may go on after the server was told to stop.
         grace_s: seconds that they may take to end after that, once they are cancelled.
-        security: who may call, and who may read along.
+        security: tokens, and TLS.
         connections: limits of the connections to the port of the service.
         calls: limits of queries, as far as the caller's side goes.
         queries: limits and sizes of queries.

@@ -96,7 +96,7 @@ class _Profiling(ModuleTracing):
 
     def _on_event(self, frame: FrameType, event: str, argument: Any) -> None:
         if self._is_stopped:
-            # Another thread has stopped it; nobody but this thread can take it away here.
+            # Another thread has stopped it; only this thread can take it away here.
             sys.setprofile(None)
             return
         recorder = active()

@@ -38,7 +38,7 @@ class ScopeTable:
         if len(self._codes) >= MAX_SCOPES:
             return OVERFLOW_CODE
         new = next(self._next_code)
-        # Before anybody can learn the code, so that whoever reads an event finds its scope.
+        # Before any thread can learn the code, so that a reader of an event finds its scope.
         self._scopes[new] = scope
         return self._codes.setdefault(scope, new)
 

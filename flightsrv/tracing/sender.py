@@ -126,7 +126,7 @@ class Sender:
             self._answer_late_requests()
 
     def _await_request(self) -> None:
-        """Wait for a request, for the next attempt that somebody waits for, or for the ordinary interval."""
+        """Wait for a request, for the next attempt that a caller waits for, or for the ordinary interval."""
         until = max(self._next_attempt, 0.0 if self._waiting else self._next_sending)
         timeout_s = max(0.0, until - time.monotonic())
         if self._keep_every_s is not None:

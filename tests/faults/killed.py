@@ -14,7 +14,7 @@ from typing import Any
 from sqlalchemy import Engine, event
 
 from tests.model.lake import Reader, ingest_blocks
-from tests.model.strategies import WHOLE_LIFE
+from tests.model.strategies import ALL_TIME
 from tests.model.telemetry import Block
 from udtf.lake.lake import Lake
 
@@ -74,7 +74,7 @@ def _ingest_together(lake: Lake, uploads: Sequence[Sequence[Block]], tell: Tell)
 
 def _trace(lake: Lake, process_ids: Sequence[str], tell: Tell) -> None:
     for number, process_id in enumerate(process_ids):
-        Reader.of(lake).trace_bytes(process_id, "both", WHOLE_LIFE)
+        Reader.of(lake).trace_bytes(process_id, "both", ALL_TIME)
         tell(number)
 
 

@@ -19,7 +19,7 @@ from tests.model.lake import (
     timestamp,
 )
 from tests.model.places import Place, local_place
-from tests.model.strategies import WHOLE_LIFE
+from tests.model.strategies import ALL_TIME
 from tests.model.telemetry import Block, Process, cut
 from tests.model.trace_reader import read_trace
 
@@ -58,7 +58,7 @@ def _announce(server: ServerProcess, process: Process) -> None:
 def _trace_sql(process: Process, columns: str = "chunk_id, chunk_data") -> str:
     return (
         f"SELECT {columns} FROM perfetto_trace_chunks('{process.process_id}', 'both', "
-        f"{timestamp(WHOLE_LIFE.begin_ns)}, {timestamp(WHOLE_LIFE.end_ns)})"
+        f"{timestamp(ALL_TIME.begin_ns)}, {timestamp(ALL_TIME.end_ns)})"
     )
 
 
@@ -113,11 +113,11 @@ def test_a_server_killed_while_it_ingests_loses_nothing_acknowledged(
         assert {block.block_id for block in acknowledged} <= stored
         stored_blocks = [block for block in blocks if block.block_id in stored]
         trace = read_trace(_trace(again, process))
-        assert_trace_is_model(trace, process, stored_blocks, "both", WHOLE_LIFE)
+        assert_trace_is_model(trace, process, stored_blocks, "both", ALL_TIME)
         _announce(again, process)
         again.ingest("blocks", block_batch(blocks))
         assert again.query("SELECT count(*) AS n FROM blocks").to_pylist() == [{"n": len(blocks)}]
-        assert_trace_is_model(read_trace(_trace(again, process)), process, blocks, "both", WHOLE_LIFE)
+        assert_trace_is_model(read_trace(_trace(again, process)), process, blocks, "both", ALL_TIME)
 
 
 @pytest.mark.postgresql
@@ -139,7 +139,7 @@ def test_two_servers_asked_for_the_same_cold_trace_give_the_same_bytes(
         with ThreadPoolExecutor(4) as pool:
             traces = list(pool.map(ask, servers * 2))
         assert len(set(traces)) == 1
-        assert_trace_is_model(read_trace(traces[0]), process, blocks, "both", WHOLE_LIFE)
+        assert_trace_is_model(read_trace(traces[0]), process, blocks, "both", ALL_TIME)
         _assert_partitions_are_sound(servers[0], place)
 
 

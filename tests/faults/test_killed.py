@@ -21,7 +21,7 @@ from tests.model.examples import at, begin, calls, task_begin, task_end
 from tests.model.judge import assert_trace_is_model
 from tests.model.lake import Reader, ingest_blocks, ingest_process
 from tests.model.places import Place, local_place
-from tests.model.strategies import WHOLE_LIFE
+from tests.model.strategies import ALL_TIME
 from tests.model.telemetry import Block, Process, cut
 from tests.model.trace_reader import read_trace
 from udtf.lake.lake import Lake
@@ -102,8 +102,8 @@ def _stored(lake: Lake) -> list[object]:
 
 
 def _assert_whole(lake: Lake, process: Process, blocks: Sequence[Block]) -> bytes:
-    data = Reader.of(lake).trace_bytes(process.process_id, "both", WHOLE_LIFE)
-    assert_trace_is_model(read_trace(data), process, blocks, "both", WHOLE_LIFE)
+    data = Reader.of(lake).trace_bytes(process.process_id, "both", ALL_TIME)
+    assert_trace_is_model(read_trace(data), process, blocks, "both", ALL_TIME)
     return data
 
 
@@ -154,7 +154,7 @@ def test_a_reader_that_is_killed_leaves_nothing_that_is_believed(place: Place) -
     for process in processes:
         blocks = [block for stream in process.streams for block in cut(stream, [])]
         data = _assert_whole(lake, process, blocks)
-        assert Reader.of(lake).trace_bytes(process.process_id, "both", WHOLE_LIFE) == data
+        assert Reader.of(lake).trace_bytes(process.process_id, "both", ALL_TIME) == data
     paths = [row["path"] for row in Reader.of(lake).rows("SELECT path FROM list_partitions()")]
     assert len(set(paths)) == len(paths) > 0
     assert set(map(str, paths)) <= set(place.parquet_files())

@@ -10,12 +10,12 @@ from flightsrv.policy.headers import CallOptions
 from flightsrv.wire.codec import MalformedMessage, encode, pack
 from flightsrv.wire.commands import CommandStatementQuery, QueryTicket, TicketStatementQuery
 from udtf.errors import InvalidArgument
-from udtf.lake.time_range import WHOLE_LIFE, TimeRange
+from udtf.lake.time_range import ALL_TIME, TimeRange
 
 PARAMETERS = pa.table({"0": [1, 2]})
 
 
-@pytest.mark.parametrize("time_range", [None, TimeRange(-5, 7), WHOLE_LIFE])
+@pytest.mark.parametrize("time_range", [None, TimeRange(-5, 7), ALL_TIME])
 def test_ticket_holds_all_that_is_needed_to_run(time_range: TimeRange | None) -> None:
     """Another process can run what this one planned."""
     options = CallOptions(time_range=time_range, strict=True, preserve_dictionary=True)

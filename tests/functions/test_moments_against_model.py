@@ -15,7 +15,7 @@ from tests.model.examples import at, calls
 from tests.model.judge import assert_threads_are_model
 from tests.model.lake import Reader, block_batch, deliver, ingest_process, partitioned_like
 from tests.model.spans import TimeRange, lost_events, stored_blocks, stream_spans
-from tests.model.strategies import WHOLE_LIFE, Delivery, deliveries, effort, processes, times_around
+from tests.model.strategies import ALL_TIME, Delivery, deliveries, effort, processes, times_around
 from tests.model.telemetry import LEVELS, Block, LogLine, Moment, MomentStream, Process, Scope, Stream, Value, cut
 from tests.model.trace_reader import Slice, Trace, read_trace
 from tests.support.trace_processor import LoadedTrace, TraceProcessor
@@ -153,7 +153,7 @@ def test_views_and_traces_show_what_was_recorded(
     with partitioned_like(delivery):
         deliver(lake, delivery)
         for _ in ("cold", "warm"):
-            time_range = data.draw(st.just(WHOLE_LIFE) | times_around(times))
+            time_range = data.draw(st.just(ALL_TIME) | times_around(times))
             _assert_views_are_model(reader, delivery, time_range)
             first, again = (reader.trace_bytes(process.process_id, "all", time_range) for _ in range(2))
             assert first == again
@@ -170,7 +170,7 @@ def test_what_is_lost_is_told(lake: Lake, reader: Reader, delivery: Delivery) ->
     process = delivery.process
     with partitioned_like(delivery):
         deliver(lake, delivery)
-        trace = reader.trace(process.process_id, "all", WHOLE_LIFE)
+        trace = reader.trace(process.process_id, "all", ALL_TIME)
     told: Counter[object] = Counter()
     for message in reader.messages:
         if message["type"] == "events_lost":
@@ -219,7 +219,7 @@ def _spans_of_no_time(process: Process, blocks: Iterable[Block]) -> Counter[Row]
 
 def _assert_loaded_is_model(loaded: LoadedTrace, delivery: Delivery) -> None:
     process, blocks = delivery.process, delivery.blocks
-    logs = list(_logs(process, blocks, WHOLE_LIFE))
+    logs = list(_logs(process, blocks, ALL_TIME))
     assert loaded.errors() == []
     assert Counter(
         (row["ts"], row["name"] or "", row["category"] or "", row["tid"], row["level"])
@@ -237,7 +237,7 @@ def _assert_loaded_is_model(loaded: LoadedTrace, delivery: Delivery) -> None:
         for row in loaded.query(_COUNTERS)
     ) == Counter(
         (time_ns, v.value, v.scope.name, v.unit, _thread_id(stream), None if stream.thread else 4242)
-        for stream, time_ns, v in _values(process, blocks, WHOLE_LIFE)
+        for stream, time_ns, v in _values(process, blocks, ALL_TIME)
     )
 
 
@@ -256,7 +256,7 @@ def test_the_trace_processor_sees_logs_and_counters(
     assume("\0" not in "".join(texts))  # The trace processor's answers cannot hold it.
     with partitioned_like(delivery):
         deliver(lake, delivery)
-        trace = reader.trace_bytes(delivery.process.process_id, "all", WHOLE_LIFE)
+        trace = reader.trace_bytes(delivery.process.process_id, "all", ALL_TIME)
     _assert_loaded_is_model(trace_processor.load(trace), delivery)
 
 
@@ -267,8 +267,8 @@ def test_where_there_are_none_everything_is_all_spans(lake: Lake, reader: Reader
     with partitioned_like(delivery):
         deliver(lake, delivery)
         process_id = delivery.process.process_id
-        spans = reader.trace_bytes(process_id, "both", WHOLE_LIFE)
-        assert reader.trace_bytes(process_id, "all", WHOLE_LIFE) == spans
+        spans = reader.trace_bytes(process_id, "both", ALL_TIME)
+        assert reader.trace_bytes(process_id, "all", ALL_TIME) == spans
 
 
 def _process_of(*moments: Moment, kind: str, thread: Stream | None = None) -> Process:
@@ -309,7 +309,7 @@ def test_what_is_of_an_unknown_thread_is_on_the_track_of_the_process(lake: Lake,
     stream = MomentStream(str(uuid.uuid4()), False, "gone", 1, (LogLine(5, _HERE, 3, "hello"),), "log", thread)
     process = examples.process(stream)
     deliver(lake, Delivery(process, (cut(stream, []),)))
-    trace = reader.trace(process.process_id, "all", WHOLE_LIFE)
+    trace = reader.trace(process.process_id, "all", ALL_TIME)
     assert [
         (t.thread_id, mark.begin_ns, mark.name, mark.log) for t in trace.tracks.values() for mark in t.instants
     ] == [(None, at(5), "hello", None)]
@@ -329,6 +329,6 @@ def test_messages_are_interned_anew_before_memory_grows(lake: Lake, reader: Read
     )
     with partitioned_like(delivery), patch.object(interning, "_MAX_MESSAGES", 30):
         deliver(lake, delivery)
-        _assert_trace_is_model(reader.trace(process.process_id, "all", WHOLE_LIFE), delivery, WHOLE_LIFE)
-        definitions = reader.trace_bytes(process.process_id, "all", WHOLE_LIFE).count(b"line 7")
+        _assert_trace_is_model(reader.trace(process.process_id, "all", ALL_TIME), delivery, ALL_TIME)
+        definitions = reader.trace_bytes(process.process_id, "all", ALL_TIME).count(b"line 7")
     assert definitions > 2

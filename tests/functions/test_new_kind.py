@@ -14,7 +14,7 @@ from tests.model import examples
 from tests.model.examples import at, calls
 from tests.model.lake import Reader, ingest_blocks, ingest_process
 from tests.model.spans import TimeRange
-from tests.model.strategies import WHOLE_LIFE
+from tests.model.strategies import ALL_TIME
 from tests.model.telemetry import Process, cut
 from udtf.errors import InvalidTelemetry
 from udtf.lake import history, schemas, view
@@ -227,5 +227,5 @@ def test_a_new_kind_is_checked_and_named(lake: Lake, reader: Reader, process: Pr
     )
     spans = reader.rows(f"SELECT DISTINCT thread_name FROM process_spans('{process.process_id}', 'both')")
     assert spans == [{"thread_name": "main"}]
-    reader.trace(process.process_id, "all", WHOLE_LIFE)
+    reader.trace(process.process_id, "all", ALL_TIME)
     assert reader.messages == []

@@ -11,7 +11,7 @@ from tests.model import examples
 from tests.model.examples import calls, task_begin, task_end
 from tests.model.lake import Reader, ingest_blocks, ingest_process, timestamp
 from tests.model.places import Place
-from tests.model.strategies import WHOLE_LIFE
+from tests.model.strategies import ALL_TIME
 from tests.model.telemetry import Process, cut
 from udtf.functions.progress import TraceProgress
 from udtf.lake.lake import Lake
@@ -43,7 +43,7 @@ def test_numbers_rise_and_are_exact_in_the_end(reader: Reader, process: Process,
     """Threads, spans, bytes; the same cold and warm."""
     spans = reader.rows(f"SELECT count(*) AS n FROM process_spans('{process.process_id}', '{span_types}')")[0]["n"]
     for _ in ("cold", "warm"):
-        trace = reader.trace_bytes(process.process_id, span_types, WHOLE_LIFE)
+        trace = reader.trace_bytes(process.process_id, span_types, ALL_TIME)
         told = reader.progress
         for name in ("threads_done", "nb_spans", "size_bytes"):
             numbers: list[Any] = [message[name] for message in told]
@@ -76,8 +76,8 @@ def test_a_query_gives_empty_batches_while_a_trace_is_silent(
     reader = Reader.of(other_lake)
     sql = (
         "SELECT chunk_id, chunk_data FROM "
-        f"perfetto_trace_chunks('{process.process_id}', 'thread', {timestamp(WHOLE_LIFE.begin_ns)}, "
-        f"{timestamp(WHOLE_LIFE.end_ns)}) {order}"
+        f"perfetto_trace_chunks('{process.process_id}', 'thread', {timestamp(ALL_TIME.begin_ns)}, "
+        f"{timestamp(ALL_TIME.end_ns)}) {order}"
     )
     rows = 0
     with closing(reader.plan(sql).batches()) as batches:
@@ -92,11 +92,11 @@ def test_a_query_gives_empty_batches_while_a_trace_is_silent(
 
 def test_the_first_message_names_a_thread(reader: Reader, process: Process) -> None:
     """By its number and its name: whichever begins first, of those that begin at once."""
-    reader.trace_bytes(process.process_id, "thread", WHOLE_LIFE)
+    reader.trace_bytes(process.process_id, "thread", ALL_TIME)
     assert reader.progress[0]["message"] in [
         f"Processing thread {place}" for place in ("1/3: t30", "2/3: t20", "3/3: t10")
     ]
-    reader.trace_bytes(process.process_id, "async", WHOLE_LIFE)
+    reader.trace_bytes(process.process_id, "async", ALL_TIME)
     assert reader.progress[0]["message"] == "Fetching async spans..."
 
 

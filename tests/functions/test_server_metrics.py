@@ -9,11 +9,11 @@ from tests.model import examples
 from tests.model.examples import calls
 from tests.model.lake import Reader, ingest_blocks, ingest_process
 from tests.model.places import FarFolder, Place
-from tests.model.strategies import WHOLE_LIFE
+from tests.model.strategies import ALL_TIME
 from tests.model.telemetry import Process, cut
 from udtf.lake.lake import Lake
 from udtf.lake.metadata import MetadataStore
-from udtf.lake.objects import ObjectStore, PassingFailure
+from udtf.lake.objects import ObjectStore, TransientError
 from udtf.lake.settings import StoreSettings
 from udtf.observability.metrics import Metrics, timed
 from udtf.sql.engine import QueryContext, QueryEngine
@@ -49,7 +49,7 @@ def test_a_trace_is_counted_where_it_went(own_lake: Lake, process: Process) -> N
     """Cold it builds a partition of all threads from each of two segments; then it reads those from the cache of files,
     and then from that of rows."""
     reader = Reader.of(own_lake)
-    reader.trace_bytes(process.process_id, "both", WHOLE_LIFE)
+    reader.trace_bytes(process.process_id, "both", ALL_TIME)
     cold = counts(reader)
     assert cold["flightsrv_trace_seconds_count",] == 1
     assert cold["flightsrv_view_seconds_count", "thread_spans"] == 1
@@ -58,14 +58,14 @@ def test_a_trace_is_counted_where_it_went(own_lake: Lake, process: Process) -> N
     assert cold["flightsrv_cache_hits_total", "file"] == 0
     assert cold["flightsrv_cache_misses_total", "file"] == 0
     assert cold["flightsrv_builds_under_way",] == 0
-    reader.trace_bytes(process.process_id, "both", WHOLE_LIFE)
+    reader.trace_bytes(process.process_id, "both", ALL_TIME)
     warm = counts(reader)
     assert warm["flightsrv_trace_seconds_count",] == 2
     assert warm["flightsrv_partition_build_seconds_count", "thread_spans"] == 2
     assert warm["flightsrv_store_read_bytes_total",] == cold["flightsrv_store_read_bytes_total",] > 0
     assert warm["flightsrv_cache_hits_total", "rows"] == 0
     assert warm["flightsrv_cache_hits_total", "file"] == 2
-    reader.trace_bytes(process.process_id, "both", WHOLE_LIFE)
+    reader.trace_bytes(process.process_id, "both", ALL_TIME)
     assert counts(reader)["flightsrv_cache_hits_total", "rows"] == 2
     assert counts(reader)["flightsrv_cache_hits_total", "file"] == 2
 
@@ -73,10 +73,10 @@ def test_a_trace_is_counted_where_it_went(own_lake: Lake, process: Process) -> N
 def test_files_that_are_not_in_the_cache_are_misses(own_lake: Lake, process: Process) -> None:
     """And are read from the store."""
     reader = Reader.of(own_lake)
-    reader.trace_bytes(process.process_id, "both", WHOLE_LIFE)
+    reader.trace_bytes(process.process_id, "both", ALL_TIME)
     other_lake = Lake(own_lake.objects, own_lake.metadata)
     reader = Reader.of(other_lake)
-    reader.trace_bytes(process.process_id, "both", WHOLE_LIFE)
+    reader.trace_bytes(process.process_id, "both", ALL_TIME)
     after = counts(reader)
     for name in (("flightsrv_cache_misses_total", "file"), ("flightsrv_store_read_seconds_count",)):
         assert after[name] == 2
@@ -92,13 +92,13 @@ class Throttling(FarFolder):
     def read(self, key: str) -> bytes:
         if key not in self._asked:
             self._asked.add(key)
-            raise PassingFailure("slow down")
+            raise TransientError("slow down")
         return super().read(key)
 
     def read_range(self, key: str, begin: int, end: int) -> bytes:
         if key not in self._asked:
             self._asked.add(key)
-            raise PassingFailure("slow down")
+            raise TransientError("slow down")
         return super().read_range(key, begin, end)
 
 
@@ -115,9 +115,9 @@ def test_requests_that_are_tried_again_are_counted(place: Place, own_lake: Lake,
 
 def test_lakes_share_no_counts(own_lake: Lake, process: Process, lake: Lake) -> None:
     """Two of them in one process are two servers."""
-    Reader.of(own_lake).trace_bytes(process.process_id, "both", WHOLE_LIFE)
+    Reader.of(own_lake).trace_bytes(process.process_id, "both", ALL_TIME)
     traces = lake.metrics.registry.get_sample_value("flightsrv_trace_seconds_count")
-    Reader.of(own_lake).trace_bytes(process.process_id, "both", WHOLE_LIFE)
+    Reader.of(own_lake).trace_bytes(process.process_id, "both", ALL_TIME)
     assert lake.metrics.registry.get_sample_value("flightsrv_trace_seconds_count") == traces
 
 
@@ -125,7 +125,7 @@ def test_the_table_can_be_asked_for_a_rate(own_lake: Lake, process: Process) -> 
     """Labels are a map, kinds are those of Prometheus, and every metric explains itself."""
     reader = Reader.of(own_lake)
     for _ in ("cold", "warm"):
-        reader.trace_bytes(process.process_id, "both", WHOLE_LIFE)
+        reader.trace_bytes(process.process_id, "both", ALL_TIME)
     [row] = reader.rows(
         "SELECT sum(value) FILTER (WHERE name = 'flightsrv_cache_hits_total') / sum(value) AS rate "
         "FROM server_metrics() WHERE labels['cache'] = 'file' AND kind = 'counter'"

@@ -10,7 +10,7 @@ from tests.model import examples
 from tests.model.examples import calls
 from tests.model.judge import assert_trace_is_model
 from tests.model.lake import Reader, deliver, ingest_process, partitioned_like
-from tests.model.strategies import WHOLE_LIFE, Delivery, deliveries, effort
+from tests.model.strategies import ALL_TIME, Delivery, deliveries, effort
 from tests.model.telemetry import cut
 from tests.model.trace_reader import Trace, Track, read_trace
 from tests.support.trace_processor import TraceProcessor
@@ -39,14 +39,14 @@ def test_each_process_is_shown_as_alone(
             deliver(lake, delivery)
         ids = [delivery.process.process_id for delivery in several]
         span_types = data.draw(st.sampled_from(["all", "thread", "async"]))
-        together = reader.trace_bytes(",".join(ids), span_types, WHOLE_LIFE)
+        together = reader.trace_bytes(",".join(ids), span_types, ALL_TIME)
         progress = reader.progress
-        alone = [reader.trace_bytes(process_id, span_types, WHOLE_LIFE) for process_id in ids]
+        alone = [reader.trace_bytes(process_id, span_types, ALL_TIME) for process_id in ids]
     traces = _by_process(read_trace(together))
     assert len(traces) == len(several)
     for trace, delivery in zip(traces, several, strict=True):
         shown = "both" if span_types == "all" else span_types
-        assert_trace_is_model(trace, delivery.process, delivery.blocks, shown, WHOLE_LIFE)
+        assert_trace_is_model(trace, delivery.process, delivery.blocks, shown, ALL_TIME)
     pids = [{track.process_id for track in trace.tracks.values()} - {None} for trace in traces]
     assert all(len(of_process) == 1 for of_process in pids)
     assert len(set.union(*pids)) == len(several)
@@ -68,7 +68,7 @@ def test_the_trace_processor_sees_several_processes(
         deliver(lake, Delivery(process, (cut(thread, [5]),)))
         several.append(process.process_id)
     text = f" {several[1]} , {several[0]},{several[1]}"
-    loaded = trace_processor.load(reader.trace_bytes(text, "all", WHOLE_LIFE))
+    loaded = trace_processor.load(reader.trace_bytes(text, "all", ALL_TIME))
     assert loaded.errors() == []
     rows = loaded.query(
         "SELECT process.pid, thread.name, count(*) AS n, min(slice.ts) AS begin FROM slice "
@@ -88,11 +88,11 @@ def test_an_empty_id_is_refused(text: str, lake: Lake, reader: Reader) -> None:
     given = text.format(*[process.process_id] * 2)
     message = f"process_id must be an id, or several with a comma between them, given: {given!r}"
     with pytest.raises(InvalidArgument, match=re.escape(message)):
-        reader.trace_bytes(given, "all", WHOLE_LIFE)
+        reader.trace_bytes(given, "all", ALL_TIME)
 
 
 def test_one_that_is_unknown_fails_the_statement(lake: Lake, reader: Reader) -> None:
     process = examples.process()
     ingest_process(lake, process)
     with pytest.raises(NotFound, match="process 'nobody' is unknown"):
-        reader.trace_bytes(f"{process.process_id},nobody", "all", WHOLE_LIFE)
+        reader.trace_bytes(f"{process.process_id},nobody", "all", ALL_TIME)

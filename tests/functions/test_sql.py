@@ -10,12 +10,12 @@ from tests.model.examples import at, begin, calls, end, task_begin, task_end
 from tests.model.lake import Reader, ingest_blocks, ingest_process, timestamp
 from tests.model.rows import Row, process_span_rows, thread_span_rows, without
 from tests.model.spans import TimeRange
-from tests.model.strategies import WHOLE_LIFE
+from tests.model.strategies import ALL_TIME
 from tests.model.telemetry import Block, Process, cut
 from udtf.errors import InvalidArgument, NotFound
 from udtf.lake.lake import Lake
 
-LIFE = f"{timestamp(WHOLE_LIFE.begin_ns)}, {timestamp(WHOLE_LIFE.end_ns)}"
+LIFE = f"{timestamp(ALL_TIME.begin_ns)}, {timestamp(ALL_TIME.end_ns)}"
 
 
 @pytest.fixture(scope="module")
@@ -149,7 +149,7 @@ def test_process_spans_takes_its_range_from_the_query(
 
 def test_chunks_are_filtered_ordered_and_counted(reader: Reader, process: Process) -> None:
     """A chunk is a row."""
-    chunks = reader.chunks(process.process_id, "both", WHOLE_LIFE)
+    chunks = reader.chunks(process.process_id, "both", ALL_TIME)
     table = f"perfetto_trace_chunks('{process.process_id}', 'both', {LIFE})"
     assert len(chunks) >= 2
     assert reader.rows(f"SELECT count(*) AS n FROM {table}") == [{"n": len(chunks)}]

@@ -11,7 +11,7 @@ from tests.model.examples import at, task_begin, task_end
 from tests.model.judge import assert_trace_is_model
 from tests.model.lake import Reader, deliver, ingest_blocks, ingest_process, partitioned_like, timestamp
 from tests.model.spans import Span, TimeRange, stream_spans
-from tests.model.strategies import WHOLE_LIFE, Delivery, deliveries, effort, processes, time_ranges
+from tests.model.strategies import ALL_TIME, Delivery, deliveries, effort, processes, time_ranges
 from tests.model.telemetry import cut
 from tests.model.trace_reader import read_trace
 from udtf.lake.lake import Lake
@@ -36,7 +36,7 @@ def test_a_trace_shows_the_slices_of_the_model(
     with partitioned_like(delivery):
         deliver(lake, delivery)
         process = delivery.process
-        time_range = data.draw(st.just(WHOLE_LIFE) | time_ranges(_all_spans(delivery)))
+        time_range = data.draw(st.just(ALL_TIME) | time_ranges(_all_spans(delivery)))
         trace = reader.trace(process.process_id, span_types, time_range)
         assert_trace_is_model(trace, process, delivery.blocks, span_types, time_range)
 
@@ -62,8 +62,8 @@ def test_lanes_are_true_to_begin_end_and_parent(lake: Lake, reader: Reader, deli
     """Tasks that overlap are on lanes of their own; only a parent has slices below it."""
     with partitioned_like(delivery):
         deliver(lake, delivery)
-        trace = reader.trace(delivery.process.process_id, "async", WHOLE_LIFE)
-        assert_trace_is_model(trace, delivery.process, delivery.blocks, "async", WHOLE_LIFE)
+        trace = reader.trace(delivery.process.process_id, "async", ALL_TIME)
+        assert_trace_is_model(trace, delivery.process, delivery.blocks, "async", ALL_TIME)
 
 
 @effort(25)
@@ -76,7 +76,7 @@ def test_the_same_lake_gives_the_same_bytes_whatever_is_materialized(
         deliver(lake, delivery)
         process = delivery.process
         spans = _all_spans(delivery)
-        time_range = data.draw(st.just(WHOLE_LIFE) | time_ranges(spans))
+        time_range = data.draw(st.just(ALL_TIME) | time_ranges(spans))
         first = reader.trace_bytes(process.process_id, "both", time_range)
         for _ in range(data.draw(st.integers(1, 3))):
             _stir(reader, delivery, spans, data)
@@ -89,7 +89,7 @@ def _stir(reader: Reader, delivery: Delivery, spans: list[Span], data: st.DataOb
     instances = [("thread_spans", stream.stream_id) for stream in process.of_kind("thread")]
     instances.append(("async_events", process.process_id))
     view_set, instance = data.draw(st.sampled_from(instances))
-    bounds = data.draw(st.just(WHOLE_LIFE) | time_ranges(spans))
+    bounds = data.draw(st.just(ALL_TIME) | time_ranges(spans))
     match data.draw(st.sampled_from(["materialize", "retire", "retire", "query"])):
         case "query":
             reader.rows(f"SELECT * FROM view_instance('{view_set}', '{instance}')", bounds)
@@ -116,7 +116,7 @@ def test_the_next_query_sees_blocks_that_came_meanwhile(
             stored += batch
             if data.draw(st.booleans()):
                 _stir(reader, delivery, spans, data)
-            time_range = data.draw(st.just(WHOLE_LIFE) | time_ranges(spans))
+            time_range = data.draw(st.just(ALL_TIME) | time_ranges(spans))
             trace = reader.trace(process.process_id, "both", time_range)
             assert_trace_is_model(trace, process, stored, "both", time_range)
 
@@ -128,7 +128,7 @@ def test_losses_are_counted_as_the_model_counts_them(lake: Lake, reader: Reader,
     process, blocks = delivery.process, delivery.blocks
     with partitioned_like(delivery):
         deliver(lake, delivery)
-        reader.trace_bytes(process.process_id, "both", WHOLE_LIFE)
+        reader.trace_bytes(process.process_id, "both", ALL_TIME)
     told: Counter[object] = Counter()
     for message in reader.messages:
         told[message["type"], message["stream_id"]] += int(str(message["nb_events"]))
@@ -146,7 +146,7 @@ def test_every_prefix_of_the_chunks_is_a_trace(lake: Lake, reader: Reader, deliv
     """Chunks hold whole packets, so a viewer can open what has arrived so far."""
     with partitioned_like(delivery):
         deliver(lake, delivery)
-        chunks = reader.chunks(delivery.process.process_id, "both", WHOLE_LIFE)
+        chunks = reader.chunks(delivery.process.process_id, "both", ALL_TIME)
         assert chunks
         nb_slices = [
             sum(len(track.slices) for track in read_trace(b"".join(chunks[:end])).tracks.values())

@@ -10,7 +10,7 @@ from tests.model.examples import begin, calls, end, task_begin, task_end
 from tests.model.judge import assert_trace_is_model
 from tests.model.lake import Reader, deliver, ingest_blocks, ingest_process, partitioned_like
 from tests.model.spans import stream_spans
-from tests.model.strategies import WHOLE_LIFE, Delivery, deliveries, effort, processes
+from tests.model.strategies import ALL_TIME, Delivery, deliveries, effort, processes
 from tests.model.telemetry import Block, Process, cut
 from tests.model.trace_reader import Slice, Trace, read_trace
 from tests.support.trace_processor import TraceProcessor
@@ -61,10 +61,10 @@ def _processed(trace_processor: TraceProcessor, data: bytes) -> Counter[SliceRow
 
 
 def _assert_all_agree(trace_processor: TraceProcessor, reader: Reader, process: Process, delivery: Delivery) -> None:
-    data = reader.trace_bytes(process.process_id, "both", WHOLE_LIFE)
+    data = reader.trace_bytes(process.process_id, "both", ALL_TIME)
     trace = read_trace(data)
     assert _processed(trace_processor, data) == _read(trace)
-    assert_trace_is_model(trace, process, delivery.blocks, "both", WHOLE_LIFE)
+    assert_trace_is_model(trace, process, delivery.blocks, "both", ALL_TIME)
 
 
 @effort(10)
@@ -127,7 +127,7 @@ def test_the_trace_processor_agrees_about_a_trace_of_many_chunks(lake: Lake, tra
     blocks = tuple(block for stream in process.streams for block in cut(stream, range(1_700, 6_000, 1_700)))
     ingest_process(lake, process)
     ingest_blocks(lake, blocks)
-    assert len(reader.chunks(process.process_id, "both", WHOLE_LIFE)) > 3
+    assert len(reader.chunks(process.process_id, "both", ALL_TIME)) > 3
     _assert_all_agree(trace_processor, reader, process, Delivery(process, (blocks,)))
 
 
@@ -151,7 +151,7 @@ def test_a_stack_deeper_than_the_viewer_takes_keeps_its_times(
     ingest_process(lake, process)
     blocks = blocks or list(cut(stream, [depth]))
     ingest_blocks(lake, blocks)
-    loaded = trace_processor.load(reader.trace_bytes(process.process_id, "both", WHOLE_LIFE))
+    loaded = trace_processor.load(reader.trace_bytes(process.process_id, "both", ALL_TIME))
     assert loaded.errors() == []
     spans = stream_spans(process, stream, blocks).spans
     assert {(s.begin_ns, s.duration_ns, s.name) for s in loaded.slices() if "lost" not in str(s.name)} == {

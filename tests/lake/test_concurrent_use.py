@@ -10,12 +10,12 @@ from tests.model.judge import assert_trace_is_model
 from tests.model.lake import Reader, ingest_blocks, ingest_process, timestamp
 from tests.model.places import Place
 from tests.model.rows import thread_span_rows, without
-from tests.model.strategies import WHOLE_LIFE
+from tests.model.strategies import ALL_TIME
 from tests.model.telemetry import Block, Process, Stream, cut
 from udtf.lake.lake import Lake
 
 NB_ROUNDS = 12
-LIFE = f"{timestamp(WHOLE_LIFE.begin_ns)}, {timestamp(WHOLE_LIFE.end_ns)}"
+LIFE = f"{timestamp(ALL_TIME.begin_ns)}, {timestamp(ALL_TIME.end_ns)}"
 
 
 @dataclass
@@ -75,8 +75,8 @@ def test_every_answer_is_true_of_some_moment(place: Place, lake: Lake) -> None:
     finally:
         other_lake.close()
     assert progress.answers == 2 * NB_ROUNDS
-    trace = reader.trace(process.process_id, "both", WHOLE_LIFE)
-    assert_trace_is_model(trace, process, progress.blocks, "both", WHOLE_LIFE)
+    trace = reader.trace(process.process_id, "both", ALL_TIME)
+    assert_trace_is_model(trace, process, progress.blocks, "both", ALL_TIME)
     rows = reader.rows(f"SELECT * FROM list_partitions() WHERE process_id = '{process.process_id}'")
     assert len({(row["nb_segments"], row["first_segment"]) for row in rows}) == len(rows)
 
@@ -86,7 +86,7 @@ def test_traces_while_partitions_are_retired_are_the_same_bytes(place: Place, la
     process = examples.process(*(examples.thread(*calls(20), name=f"worker {i}") for i in range(6)))
     ingest_process(lake, process)
     ingest_blocks(lake, [block for stream in process.streams for block in cut(stream, [30])])
-    expected = Reader.of(lake).trace_bytes(process.process_id, "both", WHOLE_LIFE)
+    expected = Reader.of(lake).trace_bytes(process.process_id, "both", ALL_TIME)
     other_lake = place.open()
 
     def retire() -> None:
@@ -98,7 +98,7 @@ def test_traces_while_partitions_are_retired_are_the_same_bytes(place: Place, la
     def trace() -> None:
         reader = Reader.of(lake)
         for _ in range(NB_ROUNDS):
-            assert reader.trace_bytes(process.process_id, "both", WHOLE_LIFE) == expected
+            assert reader.trace_bytes(process.process_id, "both", ALL_TIME) == expected
             assert [m["type"] for m in reader.messages] == []
 
     try:

@@ -10,7 +10,7 @@ from tests.model import examples
 from tests.model.examples import calls
 from tests.model.lake import Reader, ingest_blocks, ingest_process
 from tests.model.places import local_place
-from tests.model.strategies import WHOLE_LIFE
+from tests.model.strategies import ALL_TIME
 from tests.model.telemetry import Process, cut
 from tests.support.postgresql import ConnectionWatch
 from udtf.errors import StoreUnavailable
@@ -45,7 +45,7 @@ def test_slow_readers_of_tables_leave_connections_to_others(
             with suppress(StoreUnavailable):
                 began += len(next(pieces)) > 0
         assert began == 2
-        assert Reader.of(lake).trace_bytes(process.process_id, "both", WHOLE_LIFE)
+        assert Reader.of(lake).trace_bytes(process.process_id, "both", ALL_TIME)
         _ingest(lake)
         for pieces in readers:
             pieces.close()
@@ -63,14 +63,14 @@ def test_many_queries_share_few_connections(postgresql_url: str, tmp_path: Path)
         processes = [_ingest(lake) for _ in range(8)]
         reader = Reader.of(lake)
         first = {
-            process.process_id: reader.trace_bytes(process.process_id, "both", WHOLE_LIFE) for process in processes[:2]
+            process.process_id: reader.trace_bytes(process.process_id, "both", ALL_TIME) for process in processes[:2]
         }
 
         def query(number: int) -> bool:
             process_id = processes[number % len(processes)].process_id
             if number % 4 == 0:
                 return len(Reader(reader.engine).rows("SELECT * FROM processes")) == len(processes)
-            trace = Reader(reader.engine).trace_bytes(process_id, "both", WHOLE_LIFE)
+            trace = Reader(reader.engine).trace_bytes(process_id, "both", ALL_TIME)
             return trace == first.get(process_id, trace)
 
         with watch.watching(), ThreadPoolExecutor(NB_QUERIES) as pool:
@@ -95,7 +95,7 @@ def test_who_gets_no_connection_is_told(request: pytest.FixtureRequest, tmp_path
         with pytest.raises(StoreUnavailable, match=r"1 scans of metadata tables are running, .* none ended for 0\.1 s"):
             reader.rows("SELECT * FROM processes")
         with pytest.raises(StoreUnavailable, match=r"all 1 connections .* were in use for 0\.1 s"):
-            reader.trace_bytes(process.process_id, "both", WHOLE_LIFE)
+            reader.trace_bytes(process.process_id, "both", ALL_TIME)
         pieces.close()
         assert len(reader.rows("SELECT * FROM processes")) == 1
     finally:

@@ -10,7 +10,7 @@ from tests.model.examples import calls
 from tests.model.judge import assert_threads_are_model
 from tests.model.lake import Reader, ingest_blocks, ingest_process
 from tests.model.places import Place, local_place
-from tests.model.strategies import WHOLE_LIFE
+from tests.model.strategies import ALL_TIME
 from tests.model.telemetry import Block, Process, cut
 from tests.model.trace_reader import read_trace
 from udtf.errors import CorruptData
@@ -50,12 +50,12 @@ def test_a_corrupt_segment_leaves_the_other_threads_whole(lake: Lake, spoiled: t
     """The trace goes on; the failure is told beside it, with the stream's id."""
     process, blocks = spoiled
     reader = Reader.of(lake)
-    data = reader.trace_bytes(process.process_id, "both", WHOLE_LIFE)
+    data = reader.trace_bytes(process.process_id, "both", ALL_TIME)
     others = [block for block in blocks if block.stream != process.streams[1]]
     trace = read_trace(data)
     failed = process.streams[1]
     trace.tracks = {u: t for u, t in trace.tracks.items() if t.thread_id != failed.thread_id}
-    assert_threads_are_model(trace, process, others, "thread", WHOLE_LIFE)
+    assert_threads_are_model(trace, process, others, "thread", ALL_TIME)
     told = [m for m in reader.messages if m.get("stream_id") == failed.stream_id]
     assert [m["type"] for m in told] == ["thread_failed"]
 
@@ -63,7 +63,7 @@ def test_a_corrupt_segment_leaves_the_other_threads_whole(lake: Lake, spoiled: t
 def test_a_corrupt_segment_shows_on_its_threads_track(lake: Lake, spoiled: tuple[Process, list[Block]]) -> None:
     """Who opens the file sees that something is missing there."""
     process, _ = spoiled
-    trace = Reader.of(lake).trace(process.process_id, "both", WHOLE_LIFE)
+    trace = Reader.of(lake).trace(process.process_id, "both", ALL_TIME)
     [track] = [t for t in trace.thread_tracks if t.thread_id == process.streams[1].thread_id]
     assert track.instants or track.slices
 

@@ -18,7 +18,7 @@ import pytest
 from tests.model import examples
 from tests.model.examples import calls, task_begin, task_end
 from tests.model.lake import Reader, ingest_blocks, ingest_process
-from tests.model.strategies import WHOLE_LIFE
+from tests.model.strategies import ALL_TIME
 from tests.model.telemetry import Process, cut
 from udtf.errors import UdtfError
 from udtf.functions.perfetto_trace_chunks import PerfettoTraceChunks
@@ -47,7 +47,7 @@ def make_lake(folder: Path) -> Process:
     cuts = [cut(stream, range(0, len(stream.events), len(stream.events) // 10)) for stream in process.streams]
     for upload in zip(*cuts, strict=True):
         ingest_blocks(lake, upload)
-    Reader.of(lake).trace_bytes(process.process_id, "both", WHOLE_LIFE)
+    Reader.of(lake).trace_bytes(process.process_id, "both", ALL_TIME)
     lake.close()
     with closing(sqlite3.connect(folder / "metadata.db")) as connection:
         connection.execute("PRAGMA journal_mode=DELETE")
@@ -58,7 +58,7 @@ def _answers(folder: Path, process: Process) -> tuple[list[bytes], list[str]]:
     """All that can be asked, and what was told beside it. Whatever is an error of ours is an answer that says so."""
     answers: list[bytes] = []
     told: list[dict[str, object]] = []
-    life = {"begin": WHOLE_LIFE.begin_ns, "end": WHOLE_LIFE.end_ns}
+    life = {"begin": ALL_TIME.begin_ns, "end": ALL_TIME.end_ns}
     try:
         lake = Lake.open(str(folder))
     except UdtfError as error:

@@ -10,7 +10,7 @@ from tests.model.examples import begin, calls, end
 from tests.model.judge import assert_trace_is_model
 from tests.model.lake import Reader, ingest_blocks, ingest_process
 from tests.model.places import Place, local_place
-from tests.model.strategies import WHOLE_LIFE
+from tests.model.strategies import ALL_TIME
 from tests.model.telemetry import Process, cut
 from udtf.errors import CorruptData, StoreFull, StoreRefused, StoreUnavailable
 from udtf.lake import history
@@ -58,14 +58,14 @@ def test_a_partition_without_rows_is_built_again(lake: Lake, place: Place, monke
     blocks = cut(process.streams[0], [2])
     for block in blocks:
         ingest_blocks(lake, [block])
-    Reader.of(lake).trace_bytes(process.process_id, "both", WHOLE_LIFE)
+    Reader.of(lake).trace_bytes(process.process_id, "both", ALL_TIME)
     assert len(place.parquet_files()) == 2
     for path in place.parquet_files():
         (Path(place.uri) / path).unlink()
     again = place.open()
-    trace = Reader.of(again).trace(process.process_id, "both", WHOLE_LIFE)
+    trace = Reader.of(again).trace(process.process_id, "both", ALL_TIME)
     again.close()
-    assert_trace_is_model(trace, process, blocks, "both", WHOLE_LIFE)
+    assert_trace_is_model(trace, process, blocks, "both", ALL_TIME)
     assert len(place.parquet_files()) == 2
 
 
@@ -74,7 +74,7 @@ def test_files_that_cannot_be_removed_fail_no_query(lake: Lake, place: Place, mo
     process = examples.process(examples.thread(*calls(10)))
     _ingest(lake, process)
     reader = Reader.of(lake)
-    before = reader.trace_bytes(process.process_id, "both", WHOLE_LIFE)
+    before = reader.trace_bytes(process.process_id, "both", ALL_TIME)
 
     def refuse(key: str) -> None:
         raise StoreUnavailable("the store lets nothing be removed")
@@ -84,7 +84,7 @@ def test_files_that_cannot_be_removed_fail_no_query(lake: Lake, place: Place, mo
     with monkeypatch.context() as patched:
         patched.setattr(lake.objects, "delete", refuse)
         assert reader.rows(retire) == [{"nb_partitions": 1}]
-        assert reader.trace_bytes(process.process_id, "both", WHOLE_LIFE) == before
+        assert reader.trace_bytes(process.process_id, "both", ALL_TIME) == before
         assert reader.messages == []
     assert len(place.parquet_files()) == 2
     assert lake.removal.collect_garbage() == 1
@@ -106,9 +106,9 @@ def test_a_partition_that_cannot_be_stored_is_used_all_the_same(
 
     with monkeypatch.context() as patched:
         patched.setattr(*((lake.objects, "put") if what == "file" else (lake.metadata, "commit_partitions")), refuse)
-        traces = {reader.trace_bytes(process.process_id, "both", WHOLE_LIFE) for _ in range(2)}
+        traces = {reader.trace_bytes(process.process_id, "both", ALL_TIME) for _ in range(2)}
         assert reader.messages == []
     assert place.parquet_files() == []
-    traces.add(reader.trace_bytes(process.process_id, "both", WHOLE_LIFE))
+    traces.add(reader.trace_bytes(process.process_id, "both", ALL_TIME))
     assert len(traces) == 1
     assert len(place.parquet_files()) == 1

@@ -7,7 +7,7 @@ from tests.model import examples
 from tests.model.examples import at, begin, calls, end, task_begin, task_end
 from tests.model.lake import STREAM_BATCH, Reader, ingest_blocks, ingest_process, stream_batch
 from tests.model.spans import TimeRange
-from tests.model.strategies import WHOLE_LIFE
+from tests.model.strategies import ALL_TIME
 from tests.model.telemetry import Process, cut
 from udtf.lake import schemas
 from udtf.lake.lake import Lake
@@ -23,7 +23,7 @@ def test_lost_events_are_counted_and_shown_on_their_thread(lost: int, lake: Lake
     ingest_process(lake, process)
     ingest_blocks(lake, [*cut(whole, []), *(block for i, block in enumerate(blocks) if i != lost)])
     for _ in ("cold", "warm"):
-        trace = reader.trace(process.process_id, "both", WHOLE_LIFE)
+        trace = reader.trace(process.process_id, "both", ALL_TIME)
         told = [message for message in reader.messages if message["type"] == "events_lost"]
         assert [(message["stream_id"], message["nb_events"]) for message in told] == [(holed.stream_id, 20)]
         [track] = [track for track in trace.thread_tracks if track.thread_id == holed.thread_id]
@@ -67,7 +67,7 @@ def test_views_tell_of_losses_as_traces_do(lake: Lake, reader: Reader) -> None:
     process = examples.process(stream)
     ingest_process(lake, process)
     ingest_blocks(lake, [block for index, block in enumerate(cut(stream, [20, 40])) if index != 1])
-    reader.trace(process.process_id, "thread", WHOLE_LIFE)
+    reader.trace(process.process_id, "thread", ALL_TIME)
     told = reader.messages
     assert [message["type"] for message in told] == ["events_lost", "orphan_ends"]
     for table in (
@@ -106,7 +106,7 @@ def test_nothing_is_told_when_nothing_is_lost(lake: Lake, reader: Reader) -> Non
     process = examples.process(stream)
     ingest_process(lake, process)
     ingest_blocks(lake, cut(stream, [7]))
-    for time_range in (WHOLE_LIFE, TimeRange(at(50), at(60))):
+    for time_range in (ALL_TIME, TimeRange(at(50), at(60))):
         reader.trace(process.process_id, "both", time_range)
         assert reader.messages == []
 
@@ -121,7 +121,7 @@ def test_ends_of_tasks_without_a_begin_are_counted(lake: Lake, reader: Reader) -
     blocks = cut(stream, [2, 3])
     ingest_blocks(lake, [blocks[0], blocks[2]])
     for _ in ("cold", "warm"):
-        reader.trace(process.process_id, "both", WHOLE_LIFE)
+        reader.trace(process.process_id, "both", ALL_TIME)
         told = [message for message in reader.messages if message["type"] == "orphan_ends"]
         assert [(message["stream_id"], message["nb_events"]) for message in told] == [(stream.stream_id, 2)]
     reader.trace(process.process_id, "both", TimeRange(at(0), at(4)))
@@ -136,6 +136,6 @@ def test_ends_without_a_begin_are_counted(lake: Lake, reader: Reader) -> None:
     blocks = cut(stream, [4, 6])
     ingest_blocks(lake, [blocks[0], blocks[2]])
     for _ in ("cold", "warm"):
-        reader.trace(process.process_id, "both", WHOLE_LIFE)
+        reader.trace(process.process_id, "both", ALL_TIME)
         told = [message for message in reader.messages if message["type"] == "orphan_ends"]
         assert [(message["stream_id"], message["nb_events"]) for message in told] == [(stream.stream_id, 5)]

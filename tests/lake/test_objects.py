@@ -10,7 +10,7 @@ import pytest
 from benchmarks.latency import Trouble, UnreliableNetwork
 from tests.support.scripted_s3 import ScriptedS3
 from udtf.errors import CorruptData, StoreUnavailable
-from udtf.lake.objects import LocalFolder, ObjectMissing, ObjectStore, PassingFailure, StoreRefused
+from udtf.lake.objects import LocalFolder, ObjectMissing, ObjectStore, StoreRefused, TransientError
 from udtf.lake.settings import StoreSettings
 
 HASTY = StoreSettings(max_tries=3, first_pause_s=0.001, max_pause_s=0.01)
@@ -113,7 +113,7 @@ class OneBusyObject(LocalFolder):
     def read(self, key: str) -> bytes:
         if key == "busy":
             self.asked.set()
-            raise PassingFailure("503 Slow Down")
+            raise TransientError("503 Slow Down")
         return super().read(key)
 
 

@@ -13,7 +13,7 @@ from tests.model.lake import Reader, ingest_blocks, ingest_process, text_literal
 from tests.model.places import Place, StatementCounter
 from tests.model.rows import Row, thread_span_rows, without
 from tests.model.spans import TimeRange
-from tests.model.strategies import WHOLE_LIFE
+from tests.model.strategies import ALL_TIME
 from tests.model.telemetry import Block, Process, cut
 from udtf.errors import NotFound
 from udtf.lake.lake import Lake
@@ -46,7 +46,7 @@ def _nb_segments(lake: Lake, process: Process) -> int:
     return lake.metadata.history(process.process_id).nb_segments
 
 
-def _call(reader: Reader, verb: str, instance: str, time_range: TimeRange = WHOLE_LIFE) -> list[Row]:
+def _call(reader: Reader, verb: str, instance: str, time_range: TimeRange = ALL_TIME) -> list[Row]:
     return reader.rows(
         f"SELECT nb_partitions FROM {verb}_partitions('thread_spans', {text_literal(instance)}, "
         f"{timestamp(time_range.begin_ns)}, {timestamp(time_range.end_ns)})"
@@ -184,7 +184,7 @@ def test_two_servers_that_build_at_once_end_with_one_partition_each(place: Place
     def trace(one: Lake) -> bytes:
         reader = Reader.of(one)
         barrier.wait()
-        return reader.trace_bytes(process.process_id, "both", WHOLE_LIFE)
+        return reader.trace_bytes(process.process_id, "both", ALL_TIME)
 
     try:
         with ThreadPoolExecutor(4) as pool:
@@ -195,7 +195,7 @@ def test_two_servers_that_build_at_once_end_with_one_partition_each(place: Place
     assert len(set(traces)) == 1
     reader = Reader.of(lake)
     assert_trace_is_model(
-        reader.trace(process.process_id, "both", WHOLE_LIFE), process, _blocks(process), "both", WHOLE_LIFE
+        reader.trace(process.process_id, "both", ALL_TIME), process, _blocks(process), "both", ALL_TIME
     )
     rows = _partitions(reader, process)
     assert len({(row["view_set"], row["first_segment"]) for row in rows}) == len(rows)
@@ -247,9 +247,9 @@ def test_the_number_of_database_reads_does_not_grow_with_threads(warm: bool, lak
         ingest_process(lake, process)
         ingest_blocks(lake, [block for stream in process.streams for block in cut(stream, [10])])
         if warm:
-            reader.trace_bytes(process.process_id, "both", WHOLE_LIFE)
+            reader.trace_bytes(process.process_id, "both", ALL_TIME)
         with StatementCounter() as counter:
-            reader.trace_bytes(process.process_id, "both", WHOLE_LIFE)
+            reader.trace_bytes(process.process_id, "both", ALL_TIME)
         return sum(statement.startswith("SELECT") for statement in counter.statements)
 
     assert reads(2) == reads(12)
@@ -257,8 +257,8 @@ def test_the_number_of_database_reads_does_not_grow_with_threads(warm: bool, lak
 
 def test_partition_writes_of_a_warm_trace_are_none(lake: Lake, reader: Reader, process: Process) -> None:
     """A trace of what is materialized only reads."""
-    reader.trace_bytes(process.process_id, "both", WHOLE_LIFE)
+    reader.trace_bytes(process.process_id, "both", ALL_TIME)
     with StatementCounter() as counter:
-        reader.trace_bytes(process.process_id, "both", WHOLE_LIFE)
+        reader.trace_bytes(process.process_id, "both", ALL_TIME)
     verbs = {statement.split(None, 1)[0].upper() for statement in counter.statements}
     assert verbs.isdisjoint({"INSERT", "UPDATE", "DELETE"})

@@ -11,14 +11,14 @@ from benchmarks.latency import Trouble, UnreliableNetwork
 from tests.model import examples
 from tests.model.examples import calls, task_begin, task_end
 from tests.model.lake import Reader, ingest_blocks, ingest_process, timestamp
-from tests.model.strategies import WHOLE_LIFE
+from tests.model.strategies import ALL_TIME
 from tests.model.telemetry import Process, cut
 from udtf.errors import StoreUnavailable
 from udtf.lake.lake import Lake
 from udtf.lake.metadata import MetadataStore
 from udtf.lake.objects import Backend, LocalFolder, ObjectStore, RemoteFolder
 from udtf.lake.settings import CacheSettings, LakeSettings, StoreSettings
-from udtf.lake.time_range import WHOLE_LIFE as ALWAYS
+from udtf.lake.time_range import ALL_TIME as ALWAYS
 from udtf.views.catalog import KINDS
 
 NB_TRACES = 100
@@ -40,7 +40,7 @@ def _fill(lake: Lake, processes: list[Process]) -> None:
 
 def _trace(lake: Lake, process: Process) -> bytes:
     """A thread that fails makes the query fail."""
-    life = f"{timestamp(WHOLE_LIFE.begin_ns)}, {timestamp(WHOLE_LIFE.end_ns)}"
+    life = f"{timestamp(ALL_TIME.begin_ns)}, {timestamp(ALL_TIME.end_ns)}"
     sql = f"SELECT chunk_data FROM perfetto_trace_chunks('{process.process_id}', 'both', {life})"
     return b"".join(Reader.of(lake).query(sql, strict=True).column(0).to_pylist())
 
@@ -119,7 +119,7 @@ def test_a_store_that_never_answers_fails_a_strict_trace(tmp_path: Path) -> None
         with pytest.raises(StoreUnavailable, match="503 Slow Down"):
             _trace(lake, process)
         reader = Reader.of(lake)
-        trace = reader.trace(process.process_id, "thread", WHOLE_LIFE)
+        trace = reader.trace(process.process_id, "thread", ALL_TIME)
         assert [len(track.instants) for track in trace.thread_tracks] == [1] * 4
         assert sum(message["type"] == "thread_failed" for message in reader.messages) == 4
     finally:

@@ -8,7 +8,7 @@ from tests.model import examples
 from tests.model.examples import calls
 from tests.model.lake import Reader, ingest_blocks, ingest_process
 from tests.model.places import FarFolder, Place
-from tests.model.strategies import WHOLE_LIFE
+from tests.model.strategies import ALL_TIME
 from tests.model.telemetry import Process, cut
 from udtf.lake.lake import Lake
 from udtf.lake.metadata import MetadataStore
@@ -36,7 +36,7 @@ def _ingested(lake: Lake) -> Process:
 
 
 def _trace(lake: Lake, process: Process) -> bytes:
-    return Reader.of(lake).trace_bytes(process.process_id, "both", WHOLE_LIFE)
+    return Reader.of(lake).trace_bytes(process.process_id, "both", ALL_TIME)
 
 
 def _sample(lake: Lake, name: str, cache: str) -> float | None:

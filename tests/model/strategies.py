@@ -291,7 +291,7 @@ def times_around(draw: st.DrawFn, times: Iterable[int]) -> TimeRange:
     return TimeRange(begin_ns, end_ns)
 
 
-WHOLE_LIFE = TimeRange(0, 2**63 - 1)
+ALL_TIME = TimeRange(0, 2**63 - 1)
 
 
 def effort(max_examples: int) -> settings:

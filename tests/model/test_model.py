@@ -7,11 +7,11 @@ from tests.model import examples
 from tests.model.examples import at, begin, end, task_begin, task_end
 from tests.model.slices import Slice, thread_slices
 from tests.model.spans import TimeRange, async_events, async_spans, thread_spans
-from tests.model.strategies import WHOLE_LIFE
+from tests.model.strategies import ALL_TIME
 from tests.model.telemetry import Block, Process, Stream, cut
 from tests.model.trace_reader import TraceError, read_trace
 
-LIFE = WHOLE_LIFE
+LIFE = ALL_TIME
 
 
 def _tree(process: Process, stream: Stream, blocks: tuple[Block, ...]) -> str:

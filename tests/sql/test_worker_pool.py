@@ -59,7 +59,7 @@ def worker_pids() -> set[int]:
 
 
 def has_ended(process: psutil.Process) -> bool:
-    """Whether it is gone, and all of its threads, but for its burial."""
+    """Whether it is gone, and all of its threads, but for its exit code, which is yet to be read."""
     return process.status() == psutil.STATUS_ZOMBIE and process.num_threads() == 1
 
 

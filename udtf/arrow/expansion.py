@@ -18,7 +18,7 @@ def expanded_bytes(array: pa.Array) -> int:
     """What a valid array takes without dictionaries and views; offsets and validity are not counted.
 
     Raises:
-        InvalidArgument: it has a type that nobody sends.
+        InvalidArgument: it has a type that is not accepted.
     """
     if isinstance(array, pa.ExtensionArray):
         return expanded_bytes(array.storage)

@@ -1,4 +1,4 @@
-"""Reads flatbuffers that nobody vouches for. What is wrong in one raises an error, and does nothing else.
+"""Reads flatbuffers that cannot be trusted. What is wrong in one raises an error, and does nothing else.
 
 Each block of telemetry is looked at in this way. With the library for flatbuffers that takes 80 microseconds, a tenth
 of the time of a trace of which nothing is materialized; here it is a third of that.

@@ -14,7 +14,7 @@ class Admission:
     """Lets in at most `max_inside` at once, in the order in which they come. Safe to use from many threads.
 
     Args:
-        what: what those do who are in, for the message to those who wait in vain: "queries are under way".
+        what: what is admitted, for the message to a caller that waited in vain: "queries are under way".
         max_wait_s: how long one waits before it is sent away.
     """
 
@@ -27,7 +27,7 @@ class Admission:
         self._queue: deque[object] = deque()
 
     def enter(self, is_cancelled: Callable[[], bool]) -> None:
-        """Come in, if need be after a wait. Who came in must `leave`.
+        """Come in, if need be after a wait. A caller that came in must `leave`.
 
         Raises:
             Overloaded: there was no room for too long.

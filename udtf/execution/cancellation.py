@@ -1,12 +1,12 @@
-"""How a statement finds out, while it runs, that nobody waits for it any more."""
+"""How a statement finds out, while it runs, that it has been cancelled."""
 
 from collections.abc import Callable
 
 POLL_SECONDS = 0.05
-"""How soon one who waits looks whether to go on."""
+"""How soon a waiting thread looks whether to go on."""
 
 MAX_POLL_SECONDS = 0.4
-"""How often one looks who has waited for longer."""
+"""How often one that has waited for longer looks."""
 
 
 class QueryCancelled(Exception):
@@ -14,7 +14,7 @@ class QueryCancelled(Exception):
 
 
 class Cancellation:
-    """Carried by a statement from planning on; who runs the statement says whom to ask."""
+    """Carried by a statement from planning on; the caller of the statement sets what it asks."""
 
     def __init__(self) -> None:
         self.is_cancelled: Callable[[], bool] = lambda: False

@@ -119,7 +119,7 @@ class _ChangePartitions(TableFunction):
     """A function that does something to partitions when it runs, once: a row with their number, when it was done, and
     both in words."""
 
-    is_for_administrators = True
+    requires_admin = True
     done: str
 
     def schema(self, arguments: Mapping[str, Any]) -> pa.Schema:

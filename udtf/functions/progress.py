@@ -4,7 +4,7 @@ import threading
 from collections.abc import Callable
 
 INTERVAL_SECONDS = 0.1
-"""Least time between two messages, but for the last: more than ten a second nobody can read."""
+"""Least time between two messages, but for the last: more than ten a second cannot be read."""
 
 
 class TraceProgress:

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from udtf.functions.namespace import DEFAULT_SCHEMA
-from udtf.lake.time_range import WHOLE_LIFE, TimeRange
+from udtf.lake.time_range import ALL_TIME, TimeRange
 from udtf.observability.metrics import QueryTally
 from udtf.observability.query_log import QueryLog
 
@@ -31,7 +31,7 @@ class QueryContext:
         visible_processes: ids of the processes that the caller may see; for the statement there are no others. None is
             all of them.
         may_administer: whether the caller may call the functions that are for administrators.
-        is_cancelled: whether nobody waits for the plan any more; asked while the statement is planned.
+        is_cancelled: whether the caller has left; asked while the statement is planned.
         query_log: what `query_log()` shows.
     """
 
@@ -47,4 +47,4 @@ class QueryContext:
 
     @property
     def range(self) -> TimeRange:
-        return self.time_range or WHOLE_LIFE
+        return self.time_range or ALL_TIME

@@ -31,7 +31,7 @@ class QueryLogFunction(TableFunction):
     """See the module. Durations are nanoseconds."""
 
     name = "query_log"
-    is_for_administrators = True
+    requires_admin = True
 
     def schema(self, arguments: Mapping[str, Any]) -> pa.Schema:
         return COLUMNS

@@ -23,7 +23,7 @@ class ServerMetrics(TableFunction):
     """See the module. A histogram is several rows, as in Prometheus: `_bucket` (label `le`), `_sum`, `_count`."""
 
     name = "server_metrics"
-    is_for_administrators = True
+    requires_admin = True
 
     def schema(self, arguments: Mapping[str, Any]) -> pa.Schema:
         return COLUMNS

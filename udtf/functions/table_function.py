@@ -75,7 +75,7 @@ class TableFunction(ABC):
 
     name: str
     parameters: tuple[Parameter, ...] = ()
-    is_for_administrators = False
+    requires_admin = False
 
     @abstractmethod
     def schema(self, arguments: Mapping[str, Any]) -> pa.Schema:

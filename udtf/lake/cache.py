@@ -40,13 +40,13 @@ class ByteBoundedCache(Generic[K, V]):
         self._misses = 0
 
     def get(self, key: K, load: Callable[[], V]) -> V:
-        """The value of a key, loaded if it is not there; what `load` raises reaches all who wait for it."""
+        """The value of a key, loaded if it is not there; what `load` raises reaches all threads that wait for it."""
         return self.get_all([key], lambda _: {key: load()})[key]
 
     def get_all(self, keys: Iterable[K], load: Callable[[list[K]], Mapping[K, V]]) -> dict[K, V]:
         """The values of keys. Those that are neither there nor being loaded are loaded together.
 
-        A key for which `load` gives no value has none in the result. What `load` raises reaches all who wait for it.
+        A key for which `load` gives no value has none in the result. What `load` raises reaches all threads that wait.
         """
         found: dict[K, V] = {}
         others: dict[K, Future[Mapping[K, V]]] = {}
@@ -64,7 +64,7 @@ class ByteBoundedCache(Generic[K, V]):
                     missing.append(key)
             self._hits += len(found) + len(others)
             self._misses += len(missing)
-        # Ours first: somebody who loads what we wait for may wait for us.
+        # Ours first: a thread that loads what this one waits for may wait for this one.
         if missing:
             found.update(self._load(missing, load, loading))
         for key, other in others.items():
@@ -90,7 +90,7 @@ class ByteBoundedCache(Generic[K, V]):
             self._keep(key, value, size_bytes)
 
     def drop(self, key: K) -> None:
-        """Forget a value. One that is being loaded reaches those who wait for it, and is not kept."""
+        """Forget a value. One that is being loaded reaches the threads that wait for it, and is not kept."""
         with self._lock:
             self._loading.pop(key, None)
             self._drop(key)

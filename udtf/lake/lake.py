@@ -20,7 +20,7 @@ from udtf.lake.objects import ObjectStore, local_folder
 from udtf.lake.partition_store import PartitionStore
 from udtf.lake.removal import Removal
 from udtf.lake.settings import LakeSettings
-from udtf.lake.time_range import WHOLE_LIFE, TimeRange
+from udtf.lake.time_range import ALL_TIME, TimeRange
 from udtf.lake.view import Sources, Telemetry, View
 from udtf.observability.metrics import Metrics, QueryTally
 from udtf.views.kind import Kind
@@ -124,7 +124,7 @@ class Lake:
         self,
         kind: Kind,
         telemetry: Telemetry,
-        time_range: TimeRange = WHOLE_LIFE,
+        time_range: TimeRange = ALL_TIME,
         *,
         max_reads: int | None = None,
         tally: QueryTally | None = None,

@@ -34,5 +34,5 @@ class TimeRange:
         return TimeRange(begin_ns, end_ns) if begin_ns <= end_ns else None
 
 
-WHOLE_LIFE = TimeRange(MIN_TIME_NS, MAX_TIME_NS)
+ALL_TIME = TimeRange(MIN_TIME_NS, MAX_TIME_NS)
 """Every span, whenever it was."""

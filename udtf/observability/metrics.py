@@ -19,7 +19,7 @@ from udtf.observability.statistics import CacheStatistics, StoreStatistics
 T = TypeVar("T")
 
 TRACE_SECONDS = (0.02, 0.04, 0.075, 0.15, 0.3, 0.7, 1.5, 3.0, 6.0, 12.0, 25.0, 60.0)
-"""Steps of about two. Edges are where somebody notices: 40 ms and 150 ms for a warm trace, 700 ms for a cold one."""
+"""Steps of about two. Edges are where a user notices: 40 ms and 150 ms for a warm trace, 700 ms for a cold one."""
 
 WORK_SECONDS = tuple(0.0005 * 2**step for step in range(16))
 """0.5 ms to 16 s: a thread of a few spans, up to a partition on a slow store. Doubling each time, a quantile that is
@@ -95,15 +95,15 @@ class Metrics:
         self.errors = Counter("flightsrv_errors", "Calls that failed, by error.", ["kind"], registry=registry)
 
     def watch_cache(self, name: str, statistics: Callable[[], CacheStatistics]) -> None:
-        """Show a cache's own counts, asked for when somebody looks."""
+        """Show a cache's own counts, read when metrics are."""
         self._watched.caches[name] = statistics
 
     def watch_store(self, statistics: Callable[[], StoreStatistics]) -> None:
-        """Show an object store's own counts, asked for when somebody looks."""
+        """Show an object store's own counts, read when metrics are."""
         self._watched.stores.append(statistics)
 
     def call_ended(self, kind: str, outcome: str, seconds: float, rows: int, size_bytes: int) -> None:
-        """A 'query' or an 'ingestion' has ended: 'ok', 'failed', or 'cancelled', by whoever wanted it or by leaving."""
+        """A 'query' or an 'ingestion' has ended: 'ok', 'failed', or 'cancelled', on request or by leaving."""
         self.calls.labels(kind, outcome).inc()
         self.call_seconds.labels(kind).observe(seconds)
         self.rows.labels(kind).inc(rows)
@@ -222,7 +222,7 @@ def timed(items: Iterable[T], clock: Callable[[], float], tell: Callable[[float]
 
 
 class _Watched:
-    """A collector of what others count for themselves; they are asked when somebody looks."""
+    """A collector of what others count for themselves; they are asked when metrics are read."""
 
     def __init__(self) -> None:
         self.caches: dict[str, Callable[[], CacheStatistics]] = {}

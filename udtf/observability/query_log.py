@@ -1,4 +1,4 @@
-"""The last queries and ingestions that ended, kept in memory: who asked for what, and what it took."""
+"""The last queries and ingestions that ended, kept in memory: their users, statements, and what they took."""
 
 from collections import deque
 from collections.abc import Sequence
@@ -13,7 +13,7 @@ class QueryRecord:
     """One query or ingestion that ended.
 
     Attributes:
-        user: the name of the token that it came with; empty where nobody is asked for one.
+        user: the name of the token that it came with; empty where none is asked for.
         peer: the address that it came from.
         kind: 'query' or 'ingestion'.
         statement: its text, of at most MAX_STATEMENT_CHARS.

@@ -1,4 +1,4 @@
-"""What parts of a lake count for themselves, for whoever looks."""
+"""What parts of a lake count for themselves, for metrics."""
 
 from dataclasses import dataclass
 

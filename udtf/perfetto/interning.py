@@ -5,7 +5,7 @@ Messages of logs have ids of their own, after all those that scopes may have.
 A scope has one id for its name and its source location. Categories, which many scopes share, count apart: they are few,
 so that most of their ids take one byte. Threads share ids, so a trace defines each scope once.
 
-Whoever writes the trace interns one thread after the other and puts the definitions before that thread's events; the
+The writer of the trace interns one thread after the other and puts the definitions before that thread's events; the
 order of the threads thus decides the ids, whatever encodes them in parallel afterwards.
 """
 

@@ -1,6 +1,6 @@
 """Message classes of `proto/perfetto_trace.proto`, for the packets that are too rare to write by hand.
 
-They come from a private descriptor pool: the default one belongs to whoever else in the process speaks Perfetto.
+They come from a private descriptor pool: the default one belongs to other libraries in the process that know Perfetto.
 """
 
 from importlib.resources import files

@@ -1,4 +1,4 @@
-"""One process's trace, as bytes: who may call what, and in which order the bytes belong in the file."""
+"""One process's trace, as bytes: what may be called when, and in which order the bytes belong in the file."""
 
 from collections.abc import Mapping, Sequence
 

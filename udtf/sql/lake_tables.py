@@ -36,7 +36,7 @@ class LakeTables:
     """`Tables` of a lake, as the caller of a statement sees it. Safe to use from many threads.
 
     Attributes:
-        error: the first reason against a table, or failure of one; it is told to nobody else.
+        error: the first reason against a table, or failure of one; it is told to no other statement.
         cancellation: what the tables ask whether to go on.
     """
 
@@ -112,7 +112,7 @@ class LakeTables:
         self._query.tally.worker_used(size_bytes)
 
     def _rows_of(self, function: TableFunction, values: Mapping[str, Value]) -> Rows:
-        if function.is_for_administrators and not self._context.may_administer:
+        if function.requires_admin and not self._context.may_administer:
             raise PermissionDenied(f"{function.name} is for administrators")
         if len(values) < len(function.parameters):
             return Rows(function.schema(values), _unbound)

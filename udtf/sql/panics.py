@@ -10,7 +10,7 @@ class EnginePanic(Exception):
 
 @contextmanager
 def panics_as_errors() -> Iterator[None]:
-    """Raise EnginePanic for a panic, which is no `Exception` and would pass by whoever handles those."""
+    """Raise EnginePanic for a panic, which is no `Exception`, and which their handlers would let pass."""
     try:
         yield
     except BaseException as error:

@@ -1,4 +1,4 @@
-"""The tables of a statement, as those who plan and run it see them."""
+"""The tables of a statement, as planning and running it see them."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass

@@ -62,20 +62,20 @@ class Worker:
         """End what it does, at once."""
         self._process.kill()
 
-    def bury(self) -> None:
+    def reap(self) -> None:
         """Kill it, and remove what it left."""
-        self._process.bury()
+        self._process.reap()
 
     @property
     def has_crashed(self) -> bool:
-        """Whether it died of what it did. It is buried for that."""
-        self.bury()
+        """Whether it died of what it did. It is reaped for that."""
+        self.reap()
         return self._process.has_crashed
 
     @property
     def is_worth_keeping(self) -> bool:
         """Whether it is alive, waits for a statement, and has given back what the last one took."""
-        is_alive = not self._process.is_doomed and not self.channel.poll(0)
+        is_alive = not self._process.is_orphaned and not self.channel.poll(0)
         return self.is_idle and is_alive and self._grown_bytes() <= MAX_KEPT_BYTES
 
     def _grown_bytes(self) -> int:
@@ -138,7 +138,7 @@ class WorkerPool:
         for worker in workers:
             worker.kill()
         for worker in workers:
-            worker.bury()
+            worker.reap()
 
     @contextmanager
     def _lease(self) -> Iterator[Worker]:
@@ -157,7 +157,7 @@ class WorkerPool:
                 if is_kept:
                     self._idle.append(worker)
             if not is_kept:
-                worker.bury()
+                worker.reap()
 
     def _idle_worker(self) -> Worker | None:
         while True:
@@ -167,7 +167,7 @@ class WorkerPool:
                 worker = self._idle.pop()
             if worker.is_worth_keeping:
                 return worker
-            worker.bury()
+            worker.reap()
 
     def _new_worker(self) -> Worker:
         worker = Worker(new_process(self._function), self._max_bytes)

@@ -37,7 +37,7 @@ _INHERITED = (
 _ENVIRONMENT = {
     # A scan that waits for its rows holds one of DataFusion's threads, which are as many as cores otherwise.
     "TOKIO_WORKER_THREADS": "16",
-    # Threads do not survive a fork, and nobody here multiplies matrices.
+    # Threads do not survive a fork, and no matrices are multiplied here.
     "OPENBLAS_NUM_THREADS": "1",
 }
 
@@ -50,36 +50,36 @@ class Process:
         self.pid = pid
         self.channel = channel
         self._lock = Lock()
-        self._is_buried = False
+        self._is_reaped = False
         self._exit_code: int | None = None
 
     @property
     def has_crashed(self) -> bool:
         """Whether it ended for what it did itself, by a stack without room for instance; otherwise it was ended from
-        outside, or could not begin. To be asked once it is buried."""
+        outside, or could not begin. To be asked once it is reaped."""
         return self._exit_code is not None and -self._exit_code in _CRASHES
 
     @property
-    def is_doomed(self) -> bool:
+    def is_orphaned(self) -> bool:
         """Whether the process that it was forked from has ended: it does as well, at once or in a moment."""
         return not self._zygote.is_alive
 
     def kill(self) -> None:
-        """End it at once, whatever it does. Its channel stays open, with nobody at the other end."""
+        """End it at once, whatever it does. Its channel stays open, without a peer."""
         with self._lock:
-            if not self._is_buried and not self.is_doomed:
-                # It may have ended by itself, but nobody else has its id before it is buried. (Where there is nobody to
-                # bury it, somebody may; but then it ends by itself.)
+            if not self._is_reaped and not self.is_orphaned:
+                # It may have ended by itself, but its id is not given away before it is reaped. (An orphaned one may
+                # be reaped by init; but then it ends by itself.)
                 with contextlib.suppress(ProcessLookupError):
                     os.kill(self.pid, signal.SIGKILL)
 
-    def bury(self) -> None:
+    def reap(self) -> None:
         """Kill it, and have its temporary files removed."""
         self.kill()
         with self._lock:
-            if not self._is_buried:
-                self._is_buried = True
-                self._exit_code = self._zygote.bury(self.pid)
+            if not self._is_reaped:
+                self._is_reaped = True
+                self._exit_code = self._zygote.reap(self.pid)
                 self.channel.close()
 
 
@@ -121,7 +121,7 @@ class _Zygote:
             raise Overloaded("the system gives no more processes for statements; try again in a moment")
         return Process(self, pid, Channel(ours))
 
-    def bury(self, pid: int) -> int | None:
+    def reap(self, pid: int) -> int | None:
         """The exit code of a worker that is dead by now; None if this process has died as well."""
         with contextlib.suppress(OSError), self._lock:
             self._control.sendall(NUMBER.pack(pid))

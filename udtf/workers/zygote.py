@@ -2,9 +2,9 @@
 
 Its arguments are the number of a socket, and the name of the function that a worker calls with its channel, as
 `module:function`. It is told what to do over the socket, by numbers of four bytes: by 0, and a socket, to fork
-a worker that serves that socket, which is answered by its process id, or -1 if there can be none; by such an id to bury
+a worker that serves that socket, which is answered by its process id, or -1 if there can be none; by such an id to reap
 that worker, which has been killed or has died, which is answered by how it ended (`os.waitstatus_to_exitcode`). Until
-then nobody else can have its id. Where the socket ends, so does everything:
+then no other process can have its id. Where the socket ends, so does everything:
 workers, their files, and this process. Where this process is killed, so are its workers; the next one removes their
 files.
 """
@@ -35,24 +35,24 @@ _PR_SET_PDEATHSIG = 1
 def main() -> None:
     """See the module."""
     without_pandas()
-    # Whoever stops the server from a terminal, or as a service, means the server. It stops us when it is done.
+    # A signal from a terminal or a service manager is for the server, which stops this process when it is done.
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, signal.SIG_IGN)
     workers: set[int] = set()
     folder = own_folder()
-    with contextlib.suppress(OSError):  # whoever spoke to us died in the middle of it
-        _obey(socket.socket(fileno=int(sys.argv[1])), _function(sys.argv[2]), workers, folder)
+    with contextlib.suppress(OSError):  # the server died in the middle of a request
+        _serve(socket.socket(fileno=int(sys.argv[1])), _function(sys.argv[2]), workers, folder)
     for pid in workers:
         with contextlib.suppress(ProcessLookupError):
             os.kill(pid, signal.SIGKILL)
-        _bury(pid, folder)
+        _reap(pid, folder)
     shutil.rmtree(folder, ignore_errors=True)
 
 
 def own_folder() -> Path:
     """A new folder for temporary files, locked as long as this process lives, or one that is forked from it.
 
-    Folders that are locked by nobody are removed: whoever had them was killed.
+    Folders without a lock are removed: their processes were killed.
     """
     for left in Path(tempfile.gettempdir()).glob(_PREFIX + "*"):
         with contextlib.suppress(OSError):
@@ -69,7 +69,7 @@ def own_folder() -> Path:
 
 
 def _lock(folder: Path, operation: int) -> int:
-    """Raises OSError where there is no such folder, or somebody has it."""
+    """Raises OSError where there is no such folder, or another process has it."""
     descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
     try:
         fcntl.flock(descriptor, operation)
@@ -85,8 +85,8 @@ def _function(name: str) -> Callable[[Channel], None]:
     return found
 
 
-def _obey(control: socket.socket, work: Callable[[Channel], None], workers: set[int], folder: Path) -> None:
-    """Do what is told, until nobody does any more; `workers` are those that have been forked and not buried."""
+def _serve(control: socket.socket, work: Callable[[Channel], None], workers: set[int], folder: Path) -> None:
+    """Answer requests until the socket is closed; `workers` are those that have been forked and not reaped."""
     while True:
         request, ends, _, _ = socket.recv_fds(control, NUMBER.size, 1)
         if not request:
@@ -99,7 +99,7 @@ def _obey(control: socket.socket, work: Callable[[Channel], None], workers: set[
                 workers.add(pid)
             control.sendall(NUMBER.pack(pid))
         else:
-            control.sendall(NUMBER.pack(_bury(pid, folder)))
+            control.sendall(NUMBER.pack(_reap(pid, folder)))
             workers.discard(pid)
 
 
@@ -127,7 +127,7 @@ def _fork(control: socket.socket, end: int, work: Callable[[Channel], None], fol
 
 
 def _end_with(parent_pid: int) -> None:
-    """Have this process killed when its parent ends, however that ends; what it computes listens to nobody."""
+    """Have this process killed when its parent ends, however that ends; what it computes cannot be interrupted."""
     ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
     if os.getppid() != parent_pid:
         os._exit(1)
@@ -141,7 +141,7 @@ def _nameless(folder: Path) -> str:
     return name if os.path.isdir(name) else str(folder)
 
 
-def _bury(pid: int, folder: Path) -> int:
+def _reap(pid: int, folder: Path) -> int:
     exit_code = FAILED
     with contextlib.suppress(ChildProcessError):
         exit_code = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])

@@ -171,7 +171,7 @@ class _Handlers:
     def _handshake(self, rpc: _Rpc) -> Messages:
         """Tell what to send with other calls, in headers and trailers, since clients look in either.
 
-        Who calls is in the headers as well, whatever the messages say; a client that sends some waits for answers.
+        Headers name the caller as well, whatever the messages say; a client that sends some waits for answers.
         """
         headers = self._calls.authentication.handshake(rpc.headers)
         rpc.send_headers(headers)

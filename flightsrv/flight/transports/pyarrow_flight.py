@@ -98,7 +98,7 @@ class _HeaderFactory(flight.ServerMiddlewareFactory):  # type: ignore[misc]
 
 
 class _NoHandshake(flight.ServerAuthHandler):  # type: ignore[misc]
-    """Without one, the library answers no handshake; who calls is known by headers."""
+    """Without one, the library answers no handshake; the caller is known by headers."""
 
     def authenticate(self, outgoing: Any, incoming: Any) -> None:
         pass

@@ -1,1 +1,1 @@
-"""Who calls, and what they may do: tokens, roles, certificates."""
+"""Authentication and authorization: tokens, roles, certificates."""

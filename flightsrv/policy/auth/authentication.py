@@ -1,4 +1,4 @@
-"""From the headers of a call to who makes it.
+"""From the headers of a call to its principal.
 
 A caller sends its token as `authorization: Bearer TOKEN`. Clients that know names and passwords only send them with the
 handshake, as `authorization: Basic ...`: the name of the token, and the token as password. The answer is the header to
@@ -19,7 +19,7 @@ _NEEDED = "this server requires a token, as call header `authorization: Bearer T
 
 
 class Unauthenticated(UdtfError):
-    """Nobody knows who calls."""
+    """The caller is not known."""
 
 
 class Authentication:
@@ -29,7 +29,7 @@ class Authentication:
         self._tokens = tokens
 
     def principal(self, headers: Headers) -> Principal:
-        """Who makes a call with these headers.
+        """The principal of a call with these headers.
 
         Raises:
             Unauthenticated: they have no token, or one that is not known here.

@@ -1,4 +1,4 @@
-"""Who makes a call, and what they may do."""
+"""The caller of a call, and what it may do."""
 
 from dataclasses import dataclass
 from enum import StrEnum
@@ -17,10 +17,10 @@ class Role(StrEnum):
 
 @dataclass(frozen=True)
 class Principal:
-    """Who makes a call.
+    """The caller of a call.
 
     Attributes:
-        name: of the token; empty where nobody is asked for one.
+        name: of the token; empty where none is asked for.
         visible_processes: ids of the processes that there are for this caller; None is all of them.
     """
 
@@ -41,4 +41,4 @@ class Principal:
 
 
 ANYBODY = Principal("", frozenset({Role.ADMIN}))
-"""Who calls where nobody is asked who they are."""
+"""Every caller, where no tokens are asked for."""

@@ -1,4 +1,4 @@
-"""How a server is protected: whom it knows, and who may read along."""
+"""How a server is protected: tokens, and TLS."""
 
 import ipaddress
 import ssl
@@ -27,9 +27,9 @@ class SecuritySettings:
     """How a server is protected. Without anything it is open to everybody on the machine.
 
     Attributes:
-        tokens: those that callers need one of; None asks nobody.
+        tokens: those that callers need one of; None asks for no token.
         tls: None does not encrypt.
-        is_insecure: whether to listen for other machines without asking anybody who they are.
+        is_insecure: whether to listen for other machines without tokens.
     """
 
     tokens: TokenFile | Tokens | None = None
@@ -38,7 +38,7 @@ class SecuritySettings:
 
     @property
     def asks_callers(self) -> bool:
-        """Whether callers must show who they are."""
+        """Whether callers must send a token."""
         return self.tokens is not None or (self.tls is not None and self.tls.client_ca is not None)
 
     def check_address(self, host: str) -> None:

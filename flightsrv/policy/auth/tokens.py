@@ -57,7 +57,7 @@ class Tokens:
         return found[0] if found else None
 
     def with_new(self, principal: Principal) -> tuple["Tokens", str]:
-        """These tokens and a new one, and the new one itself, which nobody can find out later.
+        """These tokens and a new one, and the new one itself, which cannot be found out later.
 
         Raises:
             InvalidArgument: the name is taken or empty, there is no role, or an administrator is limited.

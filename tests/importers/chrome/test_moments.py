@@ -13,7 +13,7 @@ from flightsrv.importers.chrome import read_chrome_trace
 from flightsrv.telemetry import blocks_batch, processes_batch, streams_batch
 from tests.model.lake import Reader
 from tests.model.places import local_place
-from tests.model.strategies import WHOLE_LIFE
+from tests.model.strategies import ALL_TIME
 from tests.support.trace_processor import LoadedTrace, TraceProcessor
 from udtf.lake.lake import Lake
 
@@ -43,7 +43,7 @@ def _imported(lake: Lake, path: Path, events: list[dict[str, Any]]) -> tuple[byt
     lake.ingest("streams", streams_batch(chrome.streams))
     lake.ingest("blocks", blocks_batch(list(chrome.blocks())))
     ids = ",".join(process.process_id for process in chrome.processes)
-    return Reader.of(lake).trace_bytes(ids, "all", WHOLE_LIFE), chrome.findings.describe()
+    return Reader.of(lake).trace_bytes(ids, "all", ALL_TIME), chrome.findings.describe()
 
 
 def _rows(loaded: LoadedTrace, sql: str) -> Counter[tuple[object, ...]]:

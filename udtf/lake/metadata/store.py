@@ -381,7 +381,7 @@ class MetadataStore:
         return [(HistoryRow.from_database(row[:width]), row[width]) for row in found if row[width] is not None]
 
     def oldest_history(self) -> HistoryRow | None:
-        """The process whose first segment, or who itself if it has none, is the oldest of all."""
+        """The process whose first segment, or which itself if it has none, is the oldest of all."""
         first = segments.alias("first").c
         begin = sa.func.coalesce(first.begin_time, histories.c.update_time)
         statement = (

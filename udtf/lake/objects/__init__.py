@@ -1,6 +1,6 @@
 """The object store: whole objects by key, wherever they are kept. The only package that knows fsspec."""
 
-from udtf.lake.objects.backend import Backend, ObjectMissing, PassingFailure, StoreRefused
+from udtf.lake.objects.backend import Backend, ObjectMissing, StoreRefused, TransientError
 from udtf.lake.objects.local_folder import LocalFolder
 from udtf.lake.objects.remote_folder import RemoteFolder
 from udtf.lake.objects.store import ObjectStore, local_folder
@@ -10,8 +10,8 @@ __all__ = [
     "LocalFolder",
     "ObjectMissing",
     "ObjectStore",
-    "PassingFailure",
     "RemoteFolder",
     "StoreRefused",
+    "TransientError",
     "local_folder",
 ]

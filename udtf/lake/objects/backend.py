@@ -10,10 +10,10 @@ class ObjectMissing(CorruptData):
     """The metadata names an object that the store does not have."""
 
 
-__all__ = ["Backend", "ObjectMissing", "PassingFailure", "StoreRefused"]
+__all__ = ["Backend", "ObjectMissing", "StoreRefused", "TransientError"]
 
 
-class PassingFailure(Exception):
+class TransientError(Exception):
     """A request failed in a way that passes: the store throttles, is overloaded, or the network is at fault.
 
     Whether the request was carried out is unknown. All requests may be sent twice.
@@ -23,7 +23,7 @@ class PassingFailure(Exception):
 class Backend(Protocol):
     """Objects by key, one request for each call. Safe to use from many threads.
 
-    An object is there whole or not at all. Every method raises StoreRefused, StoreFull and PassingFailure; their
+    An object is there whole or not at all. Every method raises StoreRefused, StoreFull and TransientError; their
     messages hold no path of a server.
     """
 

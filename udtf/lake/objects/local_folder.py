@@ -8,7 +8,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from udtf.errors import StoreFull
-from udtf.lake.objects.backend import ObjectMissing, PassingFailure, StoreRefused
+from udtf.lake.objects.backend import ObjectMissing, StoreRefused, TransientError
 
 _FULL = {errno.ENOSPC, errno.EDQUOT}
 _PASSING = {errno.EMFILE, errno.ENFILE, errno.EAGAIN, errno.ETIMEDOUT, errno.ESTALE}
@@ -74,7 +74,7 @@ class LocalFolder:
             raise StoreFull("the object store has no room left")
 
     def _sync_above(self, folder: Path) -> None:
-        """A folder is new to us, whoever made it: it must be found after a power cut, and so must those above it."""
+        """A folder is new to this server: it must be found after a power cut, and so must those above it."""
         if folder in self._synced or not folder.is_relative_to(self._root):
             return
         for above in (each for each in folder.parents if each.is_relative_to(self._root)):
@@ -106,7 +106,7 @@ def _translated(key: str) -> Iterator[None]:
         raise ObjectMissing(f"object {key} is missing from the store") from error
     except OSError as error:
         if error.errno in _PASSING:
-            raise PassingFailure(f"object {key}: {error.strerror}") from error
+            raise TransientError(f"object {key}: {error.strerror}") from error
         if error.errno in _FULL:
             raise StoreFull("the object store has no room left") from error
         raise StoreRefused(f"object {key} cannot be read or written: {error.strerror}") from error

@@ -10,7 +10,7 @@ import fsspec
 
 from udtf.errors import CorruptData
 from udtf.lake.objects import s3
-from udtf.lake.objects.backend import ObjectMissing, PassingFailure, StoreRefused
+from udtf.lake.objects.backend import ObjectMissing, StoreRefused, TransientError
 
 _PASSING = {errno.EBUSY, errno.EAGAIN, errno.ETIMEDOUT, errno.ECONNRESET, errno.EPIPE, errno.ECONNREFUSED}
 
@@ -80,7 +80,7 @@ class RemoteFolder:
             # Without an answer of the store, the text of an error is of addresses and sockets: not for a caller.
             reason = str(error)[:200] if s3.is_answer(error) else type(error).__name__
             if self._passes(error):
-                raise PassingFailure(f"object {key}: {reason}") from error
+                raise TransientError(f"object {key}: {reason}") from error
             raise StoreRefused(f"the store refused a request for object {key}: {reason}") from error
 
     def _passes(self, error: Exception) -> bool:

@@ -10,7 +10,7 @@ import fsspec
 import tenacity
 
 from udtf.errors import StoreUnavailable, UdtfError
-from udtf.lake.objects.backend import Backend, ObjectMissing, PassingFailure, StoreRefused
+from udtf.lake.objects.backend import Backend, ObjectMissing, StoreRefused, TransientError
 from udtf.lake.objects.local_folder import LocalFolder
 from udtf.lake.objects.remote_folder import RemoteFolder
 from udtf.lake.settings import StoreSettings
@@ -41,7 +41,7 @@ class ObjectStore:
         self._slots = threading.BoundedSemaphore(settings.max_requests)
         self._closed = threading.Event()
         self._patience = tenacity.Retrying(
-            retry=tenacity.retry_if_exception_type(PassingFailure),
+            retry=tenacity.retry_if_exception_type(TransientError),
             wait=tenacity.wait_random_exponential(multiplier=settings.first_pause_s, max=settings.max_pause_s),
             stop=tenacity.stop_any(
                 tenacity.stop_after_attempt(settings.max_tries),
@@ -138,7 +138,7 @@ class ObjectStore:
 
         try:
             return self._patience(try_once)
-        except PassingFailure as error:
+        except TransientError as error:
             raise StoreUnavailable(f"the object store does not answer as it should, {error}") from error
 
     def _count(self, **amounts: int) -> None:

@@ -1,4 +1,4 @@
-"""A DataFusion session: plans statements over tables of somebody else, and runs them, read-only.
+"""A DataFusion session: plans statements over tables of the server, and runs them, read-only.
 
 What a query computes for itself has a pool of memory. What sorts and aggregates cannot hold in it they spill into files
 in the folder for temporary files (`TMPDIR`), whose number of bytes is bounded as well; a join does not spill. The pool
