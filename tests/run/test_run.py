@@ -1,6 +1,8 @@
 """`flightsrv run`: programs behave as they do without it, and what they do is recorded."""
 
+import contextlib
 import os
+import pty
 import signal
 import subprocess
 import sys
@@ -169,7 +171,13 @@ in_parent()
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    ("end", "exit_code"), [("", 0), ("sys.exit(7)", 7), ("import signal; os.kill(os.getpid(), 15)", -signal.SIGTERM)]
+    ("end", "exit_code"),
+    [
+        ("", 0),
+        ("sys.exit(7)", 7),
+        ("os.kill(os.getpid(), 15)", -signal.SIGTERM),
+        ("from flightsrv import tracing; tracing.flush(); os.kill(os.getpid(), 9)", -signal.SIGKILL),
+    ],
 )
 def test_a_trace_is_written_at_the_end(
     end: str, exit_code: int, tmp_path: Path, trace_processor: TraceProcessor
@@ -200,6 +208,29 @@ def test_signals_go_to_the_program(tmp_path: Path, trace_processor: TraceProcess
         process.terminate()
         assert process.wait(120) == 5
     loaded = trace_processor.load((tmp_path / "ended.pftrace").read_bytes())
+    assert "<module>" in {piece.name for piece in loaded.slices()}
+
+
+@pytest.mark.slow
+def test_ctrl_c_ends_the_program_and_not_its_trace(tmp_path: Path, trace_processor: TraceProcessor) -> None:
+    """The terminal sends it to both, and the program gets it once."""
+    text = (
+        "import time\ntry:\n  print('ready', flush=True); time.sleep(600)\nexcept KeyboardInterrupt:\n  print('once')\n"
+    )
+    (tmp_path / "program.py").write_text(text + "time.sleep(1); raise KeyboardInterrupt")
+    pid, terminal = pty.fork()
+    if pid == 0:
+        os.chdir(tmp_path)
+        os.execv(RUN[0], [*RUN, "program.py"])
+    said = b""
+    with open(terminal, "r+b", buffering=0) as screen, contextlib.suppress(OSError):
+        while piece := screen.read(1000):
+            said += piece
+            if b"ready" in said and b"^C" not in said:
+                screen.write(b"\x03")
+    assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == -signal.SIGINT, said
+    assert said.count(b"once") == 1
+    loaded = trace_processor.load((tmp_path / "program.pftrace").read_bytes())
     assert "<module>" in {piece.name for piece in loaded.slices()}
 
 
