@@ -7,7 +7,7 @@ import hashlib
 import zlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Annotated
+from typing import Annotated, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -15,7 +15,8 @@ import pyarrow as pa
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from flightsrv.telemetry import Process, Stream, processes_batch, streams_batch
-from flightsrv.tracing.uploads import HEADER_SIZE, INTEGER_BYTES, MAGIC, PREFIX, WIDTHS
+from flightsrv.tracing.buffers import MEASURE, THREAD, WIDTHS
+from flightsrv.tracing.uploads import HEADER_SIZE, INTEGER_BYTES, MAGIC, PREFIX, TEXT_COLUMNS, VALUE_COLUMN
 from udtf.lake import schemas
 from udtf.lake.block_format import BEGIN, END, Scope, scope_array
 
@@ -26,7 +27,25 @@ MAX_RAW_BYTES = 64 << 20
 MAX_KNOWN = 100_000
 
 _TICKS, _CODES, _SPAN_IDS, _PARENTS, _DEPTHS = range(5)
-"""Columns of events; threads have the first two."""
+"""Columns of events; threads have the first two, as have logs and counters."""
+_LEVELS = 2
+"""Column of logs."""
+
+
+class _Kind(NamedTuple):
+    """The column of `blocks` that holds the events of a kind, and the tag of its streams."""
+
+    column: str
+    tag: str
+
+
+_KINDS = (
+    _Kind("thread_events", schemas.THREAD_TAG),
+    _Kind("async_events", schemas.ASYNC_TAG),
+    _Kind("log_entries", schemas.LOG_TAG),
+    _Kind("measures", schemas.MEASURE_TAG),
+)
+"""In the order of `WIDTHS`."""
 
 Int64s = npt.NDArray[np.int64]
 _Int64 = Annotated[int, Field(ge=-(1 << 63), lt=1 << 63)]
@@ -62,6 +81,7 @@ class _Header(BaseModel):
     blocks: list[tuple[_Count, _Count, _Count, _Int64]]
     codes: list[_Count]
     scopes: list[tuple[str, str, str, Annotated[int, Field(ge=0, lt=1 << 32)]]]
+    texts: list[str] = []
 
 
 @dataclass(frozen=True)
@@ -142,8 +162,9 @@ def decode_uploads(data: bytes) -> Uploads:
         raise InvalidUpload("expected one upload at least, nothing was sent")
     processes: dict[str, Process] = {}
     streams: dict[str, Stream] = {}
-    gathered = [_Gathered(width) for width in WIDTHS]
+    gathered = [_Gathered(kind) for kind in range(len(WIDTHS))]
     scopes: list[Scope] = []
+    texts: list[str] = []
     position = raw_bytes = 0
     while position < len(data):
         if len(data) - position < PREFIX.size:
@@ -161,9 +182,11 @@ def decode_uploads(data: bytes) -> Uploads:
         processes[process.process_id] = Process(**process.model_dump())
         own = [_stream(process.process_id, *stream) for stream in header.streams]
         streams |= {stream.stream_id: stream for stream in own}
-        _gather(header, own, content, len(scopes), gathered)
+        _gather(header, own, content, len(scopes), len(texts), gathered)
         scopes += (Scope(*scope) for scope in header.scopes)
-    return Uploads(list(processes.values()), list(streams.values()), _blocks_batch(gathered, scope_array(scopes)))
+        texts += header.texts
+    blocks = _blocks_batch(gathered, scope_array(scopes), pa.array(texts, pa.utf8()))
+    return Uploads(list(processes.values()), list(streams.values()), blocks)
 
 
 def _parts(body: bytes, raw_size_bytes: int) -> tuple[_Header, memoryview]:
@@ -190,26 +213,31 @@ def _parts(body: bytes, raw_size_bytes: int) -> tuple[_Header, memoryview]:
 
 
 def _stream(process_id: str, stream_id: str, kind: int, properties: dict[str, str]) -> Stream:
-    tag = (schemas.THREAD_TAG, schemas.ASYNC_TAG)[kind]
-    return Stream(stream_id, process_id, (tag,), properties)
+    return Stream(stream_id, process_id, (_KINDS[kind].tag,), properties)
 
 
 class _Gathered:
     """Blocks of one kind of all uploads, and the columns of their events."""
 
-    def __init__(self, width: int) -> None:
+    def __init__(self, kind: int) -> None:
+        self.kind = kind
         self.streams: list[Stream] = []
         self.first_ordinals: list[Int64s] = [np.zeros(0, np.int64)]
         self.counts: list[Int64s] = [np.zeros(0, np.int64)]
-        self.columns: list[list[Int64s]] = [[np.zeros(0, np.int64)] for _ in range(width)]
+        self.columns: list[list[Int64s]] = [[np.zeros(0, np.int64)] for _ in range(WIDTHS[kind])]
         self.scopes: list[Int64s] = [np.zeros(0, np.int64)]
         """Of each event the row in the table of scopes."""
 
 
 def _gather(
-    header: _Header, streams: Sequence[Stream], content: memoryview, first_scope: int, gathered: Sequence[_Gathered]
+    header: _Header,
+    streams: Sequence[Stream],
+    content: memoryview,
+    first_scope: int,
+    first_text: int,
+    gathered: Sequence[_Gathered],
 ) -> None:
-    """Add the blocks of an upload that have events; the scopes of the uploads before it come first."""
+    """Add the blocks of an upload that have events; the scopes and texts of the uploads before it come first."""
     blocks = np.array(header.blocks, np.int64).reshape(-1, 4)
     stream_numbers, first_ordinals, counts, least_ticks = blocks.T
     if np.any(stream_numbers >= len(streams)):
@@ -231,6 +259,11 @@ def _gather(
         columns = _columns(content[position : position + size], width)
         position += size
         columns[_TICKS] = _never_decreasing(columns[_TICKS], counts[chosen], least_ticks[chosen])
+        if kind in TEXT_COLUMNS:
+            numbers = columns[TEXT_COLUMNS[kind]]
+            if np.any((numbers < 0) | (numbers >= len(header.texts))):
+                raise InvalidUpload(f"an event has a text that is not one of the {len(header.texts)} of its upload")
+            columns[TEXT_COLUMNS[kind]] = numbers + first_text
         of_kind.streams += [streams[number] for number in stream_numbers[chosen].tolist()]
         of_kind.first_ordinals.append(first_ordinals[chosen])
         of_kind.counts.append(counts[chosen])
@@ -239,8 +272,8 @@ def _gather(
             parts.append(column)
 
 
-def _blocks_batch(gathered: Sequence[_Gathered], scopes: pa.StructArray) -> pa.RecordBatch:
-    """Rows of the table `blocks`, those of threads first."""
+def _blocks_batch(gathered: Sequence[_Gathered], scopes: pa.StructArray, texts: pa.StringArray) -> pa.RecordBatch:
+    """Rows of the table `blocks`, kind by kind."""
     streams = [stream for of_kind in gathered for stream in of_kind.streams]
     columns = {
         "stream_id": pa.array([stream.stream_id for stream in streams], pa.utf8()),
@@ -248,7 +281,7 @@ def _blocks_batch(gathered: Sequence[_Gathered], scopes: pa.StructArray) -> pa.R
         "object_offset": pa.array(np.concatenate([part for of_kind in gathered for part in of_kind.first_ordinals])),
     }
     first_row = 0
-    for of_kind, name in zip(gathered, ("thread_events", "async_events"), strict=True):
+    for of_kind, (name, _) in zip(gathered, _KINDS, strict=True):
         counts = np.zeros(len(streams), np.int64)
         is_other = np.ones(len(streams), bool)
         own = slice(first_row, first_row + len(of_kind.streams))
@@ -257,7 +290,7 @@ def _blocks_batch(gathered: Sequence[_Gathered], scopes: pa.StructArray) -> pa.R
         first_row += len(of_kind.streams)
         offsets = np.concatenate(([0], np.cumsum(counts)))
         columns[name] = pa.ListArray.from_arrays(
-            pa.array(offsets, pa.int32()), _event_array(of_kind, scopes), mask=pa.array(is_other)
+            pa.array(offsets, pa.int32()), _event_array(of_kind, scopes, texts), mask=pa.array(is_other)
         )
     return pa.record_batch(columns)
 
@@ -292,14 +325,22 @@ def _scopes(recorded: Int64s, codes: Int64s) -> Int64s:
     return indices
 
 
-def _event_array(events: _Gathered, scopes: pa.StructArray) -> pa.StructArray:
+def _event_array(events: _Gathered, scopes: pa.StructArray, texts: pa.StringArray) -> pa.StructArray:
     columns = [np.concatenate(parts) for parts in events.columns]
-    arrays = [
-        pa.array(columns[_TICKS]),
-        pa.array(np.where(columns[_CODES] > 0, BEGIN, END).astype(np.uint8)),
-        pa.DictionaryArray.from_arrays(pa.array(np.concatenate(events.scopes).astype(np.int32)), scopes),
-    ]
-    if len(columns) <= _SPAN_IDS:
+    ticks = pa.array(columns[_TICKS])
+    scope = pa.DictionaryArray.from_arrays(pa.array(np.concatenate(events.scopes).astype(np.int32)), scopes)
+    if events.kind in TEXT_COLUMNS:
+        text = texts.take(pa.array(columns[TEXT_COLUMNS[events.kind]]))
+        if events.kind == MEASURE:
+            values = pa.array(columns[VALUE_COLUMN].view(np.float64))
+            return pa.StructArray.from_arrays([ticks, scope, text, values], fields=list(schemas.MEASURE))
+        levels = columns[_LEVELS]
+        if np.any((levels < 0) | (levels > 255)):
+            raise InvalidUpload("an entry of a log has a level below 0 or above 255")
+        arrays = [ticks, pa.array(levels.astype(np.uint8)), scope, text]
+        return pa.StructArray.from_arrays(arrays, fields=list(schemas.LOG_ENTRY))
+    arrays = [ticks, pa.array(np.where(columns[_CODES] > 0, BEGIN, END).astype(np.uint8)), scope]
+    if events.kind == THREAD:
         return pa.StructArray.from_arrays(arrays, fields=list(schemas.THREAD_EVENT))
     depths = columns[_DEPTHS]
     if np.any((depths < 0) | (depths >= 1 << 32)):

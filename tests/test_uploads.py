@@ -12,6 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from flightsrv.telemetry import Process
+from flightsrv.tracing.buffers import LOG, MEASURE
 from flightsrv.tracing.scopes import Scope, ScopeTable
 from flightsrv.tracing.uploads import Block, Stream, encode_upload
 from flightsrv.uploads import InvalidUpload, Uploads, decode_uploads
@@ -55,7 +56,7 @@ def events_of(uploads: Uploads) -> list[tuple[str, int, list[tuple[Any, ...]]]]:
             row["object_offset"],
             [
                 (event["ticks"], event["kind"], event["scope"]["name"], *list(event.values())[3:])
-                for event in row["thread_events"] or row["async_events"]
+                for event in row["thread_events"] or row["async_events"] or ()
             ],
         )
         for row in uploads.blocks.to_pylist()
@@ -79,6 +80,38 @@ def test_an_upload_is_read_as_it_was_written() -> None:
         ("t", 4, [(10, 0, "name 0"), (11, 0, "name 1"), (12, 1, "name 1"), (13, 1, "name 0")]),
         ("t", 8, [(20, 0, "name 0"), (21, 1, "name 0")]),
         ("a", 0, [(10, 0, "name 2", 1, 0, 0), (1 << 40, 1, "name 2", 1, 0, 0)]),
+    ]
+
+
+def test_logs_and_counters_are_read_as_they_were_written() -> None:
+    """Entries with levels and texts, values with units, of several uploads, whose texts have numbers of their own."""
+    log, numbers = Stream("l", LOG, {"thread-stream-id": "t"}), Stream("m", MEASURE, {})
+    data = encode_upload(
+        PROCESS,
+        [Block(log, 0, [1, 2, 3, "größe", 2, 3, 0, ""], LEAST), Block(numbers, 7, [5, 4, "B", -0.5], LEAST)],
+        SCOPES,
+    )
+    data += encode_upload(
+        PROCESS,
+        [Block(log, 2, [9, 2, 6, "new", 8, 2, 6, "größe"], LEAST), Block(numbers, 8, [6, 5, "", 1e300], LEAST)],
+        SCOPES,
+    )
+    uploads = decode_uploads(data)
+    assert [stream.tags for stream in uploads.streams] == [("log",), ("measure",)]
+    rows = [
+        (
+            row["stream_id"],
+            row["object_offset"],
+            *(tuple(event.values()) for event in row["log_entries"] or row["measures"]),
+        )
+        for row in uploads.blocks.to_pylist()
+    ]
+    scopes = [{"name": f"name {n}", "target": "module", "filename": "file.py", "line": n} for n in range(5)]
+    assert rows == [
+        ("l", 0, (1, 3, scopes[0], "größe"), (2, 0, scopes[1], "")),
+        ("l", 2, (9, 6, scopes[0], "new"), (9, 6, scopes[0], "größe")),
+        ("m", 7, (5, scopes[2], "B", -0.5)),
+        ("m", 8, (6, scopes[3], "", 1e300)),
     ]
 
 
@@ -145,6 +178,12 @@ HEADER: dict[str, Any] = {
     "scopes": [["a", "", "", 1]],
 }
 EVENT = struct.pack("<qq", 1, 2)
+LOG_HEADER = HEADER | {"streams": [["l", 2, {}]], "texts": ["a"]}
+
+
+def planes(*values: int) -> bytes:
+    """The columns of a single event."""
+    return struct.pack(f"<{len(values)}q", *values)
 
 
 @pytest.mark.parametrize(
@@ -163,7 +202,10 @@ EVENT = struct.pack("<qq", 1, 2)
         (packed(HEADER | {"blocks": [[0, -1, 1, 0]]}, EVENT), "blocks.0.1"),
         (packed(HEADER | {"codes": [3]}, EVENT), "without a scope"),
         (packed(HEADER | {"codes": []}, EVENT), "one of each scope"),
-        (packed(HEADER | {"streams": [["t", 2, {}]]}, EVENT), "streams.0.1"),
+        (packed(HEADER | {"streams": [["t", 4, {}]]}, EVENT), "streams.0.1"),
+        (packed(HEADER | {"streams": [["l", 2, {}]], "texts": [7]}, EVENT), "texts.0"),
+        (packed(LOG_HEADER, planes(1, 2, 256, 0)), "level below 0 or above 255"),
+        (packed(LOG_HEADER, planes(1, 2, 1, -1)), "a text that is not"),
         (packed(HEADER | {"process": {}}, EVENT), "process.process_id"),
         (packed(HEADER | {"extra": 1}, EVENT), "extra"),
         (packed(HEADER | {"codes": [2, 2], "scopes": [["a", "", "", 1]] * 2}, EVENT), "ascending"),

@@ -11,6 +11,7 @@ import ast
 import bz2
 import hashlib
 import itertools
+import logging
 import lzma
 import sysconfig
 import threading
@@ -24,7 +25,7 @@ from pathlib import Path
 
 from flightsrv.demo.replicas import Replicas
 from flightsrv.demo.stages import Failure, Stage
-from flightsrv.tracing import span
+from flightsrv.tracing import counter, instant, span
 
 READERS = 4
 PARSERS = 18
@@ -37,6 +38,9 @@ PIECES_IN_ROUND = 4 * HASHERS
 SHARDS = 8
 MAX_UPLOADS = 64
 """Pieces that wait for their stores before compressors wait as well."""
+
+_log = logging.getLogger(__name__)
+_archive_size = counter("archive", "bytes")
 
 _METHODS: dict[str, tuple[Callable[[bytes], bytes], Callable[[bytes], bytes]]] = {
     "zlib": (zlib.compress, zlib.decompress),
@@ -155,6 +159,7 @@ class _Archive:
     def _read(self, path: Path) -> None:
         with span("read document"):
             document = _Document(str(path), path.read_bytes())
+        _log.info("read %s: %d bytes", path, len(document.source))
         self._parsers.put(document)
         for begin in range(0, len(document.source), PIECE_BYTES):
             piece = document.source[begin : begin + PIECE_BYTES]
@@ -172,9 +177,10 @@ class _Archive:
         try:
             with span("parse document"):
                 tree = ast.parse(document.source)
-        except (SyntaxError, ValueError, SystemError):
+        except (SyntaxError, ValueError, SystemError) as error:
             # Some of the library's tests are meant to be wrong; and the parser's count of its own depth, which Python
             # 3.11 keeps for all threads together, now and then comes out wrong even so.
+            _log.warning("%s cannot be parsed: %s", document.name, error)
             return
         finally:
             self._parser_lock.release()
@@ -214,6 +220,7 @@ class _Archive:
         with self._lock:
             self._stored.append((piece, method, upload))
             self._archive_bytes += len(smallest)
+            _archive_size.set(self._archive_bytes)
 
     def _add_to_round(self, piece: bytes) -> None:
         with self._round_lock:
@@ -222,6 +229,7 @@ class _Archive:
                 self._start_round()
 
     def _start_round(self) -> None:
+        instant("a round begins")
         this_round = _Round(self._round, [b""] * len(self._round))
         self._round = []
         for hasher in self._hashers:

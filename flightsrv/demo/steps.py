@@ -1,5 +1,6 @@
 """What the demo does, step by step, and how long each step takes."""
 
+import logging
 import tempfile
 import textwrap
 import time
@@ -23,7 +24,9 @@ _SETTINGS = tracing.Settings(send_every_s=0.5, reserve_spans=10_000_000)
 _CONTENT = """
     SELECT
         count(DISTINCT stream_id) FILTER (WHERE array_has(tags, 'thread')) AS threads,
-        sum(nb_objects) / 2 AS spans,
+        sum(nb_objects) FILTER (WHERE array_has(tags, 'thread') OR array_has(tags, 'async')) / 2 AS spans,
+        coalesce(sum(nb_objects) FILTER (WHERE array_has(tags, 'log')), 0) AS entries,
+        coalesce(sum(nb_objects) FILTER (WHERE array_has(tags, 'measure')), 0) AS measures,
         count(*) AS blocks
     FROM streams JOIN blocks USING (stream_id)
     WHERE streams.process_id = $1
@@ -90,18 +93,32 @@ def _record(url: str, options: DemoOptions, tell: Tell) -> str:
         sink = LedgerSink(sink, options.ledger)
     session = tracing.start(sink=lambda: sink, settings=_SETTINGS)
     try:
-        with _timed() as recording:
+        with _timed() as recording, _logs_recorded():
             report = archive_standard_library(options.min_spans)
     finally:
         with _timed() as sending:
             is_sent = session.stop(SEND_SECONDS)
     statistics = session.statistics()
-    if not is_sent or statistics.dropped_spans or statistics.refused_events:
+    if not is_sent or statistics.dropped_spans or statistics.dropped_entries or statistics.refused_events:
         raise DemoFailed(f"not all that was recorded reached the server: {statistics}")
     for line in _program_lines(report):
         tell(f"  {line}")
     tell(f"  recording took {recording}; sending what was left after it {sending}")
     return session.process_id
+
+
+@contextmanager
+def _logs_recorded() -> Iterator[None]:
+    """What the program logs is recorded, and not printed."""
+    logger, handler = logging.getLogger("flightsrv.demo"), tracing.LogHandler()
+    logger.addHandler(handler)
+    logger.setLevel(logging.INFO)
+    logger.propagate = False
+    try:
+        yield
+    finally:
+        logger.removeHandler(handler)
+        logger.propagate = True
 
 
 def _program_lines(report: ArchiveReport) -> Iterator[str]:
@@ -116,7 +133,8 @@ def _write_trace(client: QueryClient, process_id: str, output: Path, tell: Tell)
     """Ask for the trace twice: first when nothing is materialized, then when everything is."""
     (content,) = client.query(_CONTENT, [process_id]).to_pylist()
     threads, spans = content["threads"], content["spans"]
-    tell(f"The server has {threads} threads and {spans:,} spans, in {content['blocks']} blocks")
+    tell(f"The server has {threads} threads and {spans:,} spans, in {content['blocks']} blocks;")
+    tell(f"  beside them {content['entries']:,} entries of logs and {content['measures']:,} values of counters")
     with _timed() as cold:
         result = client.trace_to_file(process_id, output, strict=True)
     with _timed() as warm:

@@ -1,4 +1,4 @@
-"""Tracing for Python applications: what the program does, as spans, with next to no cost for the program.
+"""Tracing for Python applications: what the program does, as spans, logs and counters, with next to no cost for it.
 
     from flightsrv import tracing
 
@@ -12,7 +12,11 @@
     async with tracing.async_span("request"):
         ...
 
-Libraries may instrument themselves freely: while no application has called `start`, spans do nothing. Nothing here
+    logging.getLogger().addHandler(tracing.LogHandler())
+    tracing.instant("cache emptied")
+    tracing.counter("queued", "jobs").set(7)
+
+Libraries may instrument themselves freely: while no application has called `start`, all this does nothing. Nothing here
 raises into the program or makes it wait: what cannot be kept is dropped, counted, and reported.
 
 The way of a span: `recorder` (in the thread that records) -> `buffers` -> `sender` (background) -> `outbox`, which has
@@ -20,7 +24,9 @@ The way of a span: `recorder` (in the thread that records) -> `buffers` -> `send
 """
 
 from flightsrv.tracing.async_spans import AsyncSpan, async_span
+from flightsrv.tracing.counters import Counter, counter
 from flightsrv.tracing.decorator import traced
+from flightsrv.tracing.logs import LogHandler, instant
 from flightsrv.tracing.modules import ModuleTracing, trace_modules
 from flightsrv.tracing.recorder import span
 from flightsrv.tracing.session import (
@@ -37,6 +43,8 @@ from flightsrv.tracing.sinks import RefusedError, Sink, SinkFactory
 
 __all__ = [
     "AsyncSpan",
+    "Counter",
+    "LogHandler",
     "ModuleTracing",
     "RefusedError",
     "Session",
@@ -45,7 +53,9 @@ __all__ = [
     "SinkFactory",
     "Statistics",
     "async_span",
+    "counter",
     "flush",
+    "instant",
     "span",
     "start",
     "statistics",

@@ -1,4 +1,4 @@
-"""Events as the threads record them: one growing list of integers per thread, emptied by the sender.
+"""Events as the threads record them: growing lists of integers, one per thread, emptied by the sender.
 
 A thread alone adds to its lists, always a whole event with one `+=`; the sender alone removes, from the front.
 Either is one step for the interpreter, so no lock is needed, and nothing here can block.
@@ -10,12 +10,23 @@ import math
 import threading
 import weakref
 from collections.abc import Callable, Iterator
-from typing import ClassVar, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
 THREAD_EVENT_WIDTH = 2
 """Integers of a thread event: ticks, and the scope's code, which is negated for an end."""
 ASYNC_EVENT_WIDTH = 5
 """Integers of an async event: ticks, code as above, span id, parent's span id or 0, depth."""
+LOG_ENTRY_WIDTH = 4
+"""Items of an entry of a log: ticks, code, level, text."""
+MEASURE_WIDTH = 4
+"""Items of the value of a counter: ticks, code, unit, value as a float."""
+THREAD, ASYNC, LOG, MEASURE = range(4)
+"""Kinds of streams."""
+WIDTHS = (THREAD_EVENT_WIDTH, ASYNC_EVENT_WIDTH, LOG_ENTRY_WIDTH, MEASURE_WIDTH)
+"""Columns of the events of each kind of stream."""
+
+MAX_LOG_CHARS = 1 << 22
+"""Most text that the log of a thread holds until the sender has come by."""
 
 PIECE_INTEGERS = 1 << 18
 """What the sender takes at a time, so that threads which record wait for milliseconds at most."""
@@ -90,13 +101,15 @@ class Buffer:
     ordinal of the next one, and the last of them had `last_ticks`.
     """
 
+    kind: ClassVar[int]
+
     __slots__ = (
         "_capacity",
         "_loans",
         "_reserve",
         "_settings",
         "_wake_asked",
-        "dropped_spans",
+        "dropped",
         "events",
         "last_ticks",
         "misplaced_ends",
@@ -109,16 +122,16 @@ class Buffer:
         "width",
     )
 
-    def __init__(self, settings: BufferSettings, reserve: Reserve, owner: Owner, width: int) -> None:
-        self.events: list[int] = []
-        self.width = width
+    def __init__(self, settings: BufferSettings, reserve: Reserve, owner: Owner) -> None:
+        self.events: list[Any] = []
+        self.width = WIDTHS[self.kind]
         self.owner = weakref.ref(owner)
         self.thread = threading.current_thread()
         self.thread_id = threading.get_native_id()
         self.stream_id = settings.new_id()
         self.taken_events = 0
         self.last_ticks = FIRST_TICKS
-        self.dropped_spans = 0
+        self.dropped = 0
         self.misplaced_ends = 0
         self._settings = settings
         self._reserve = reserve
@@ -140,7 +153,7 @@ class Buffer:
         self.roomy_length = 0
 
     def accepts_another(self) -> bool:
-        """For a buffer that is no longer roomy: whether one more span may begin; if not, it is counted."""
+        """For a buffer that is no longer roomy: whether one more span or entry is taken; if not, it is counted."""
         if not self._wake_asked and self._capacity:
             self._wake_asked = True
             self._settings.wake_sender()
@@ -150,7 +163,7 @@ class Buffer:
             self._loans.append(None)
             room = self._room()
         if length >= room:
-            self.dropped_spans += 1
+            self.dropped += 1
             return False
         # The sender knows, so the next ones need not ask.
         self.roomy_length = room
@@ -169,7 +182,7 @@ class Buffer:
         """Whether the thread is over, so that nothing more will come."""
         return self.owner() is None
 
-    def take(self) -> Iterator[list[int]]:
+    def take(self) -> Iterator[list[Any]]:
         """Remove all events that are there, in pieces of whole events. For the sender."""
         left = len(self.events)
         most = PIECE_INTEGERS - PIECE_INTEGERS % self.width
@@ -191,13 +204,17 @@ class ThreadBuffer(Buffer):
     """Begins and ends of one thread, which match as parentheses; `Span` adds to it in the ordinary case.
 
     `open_codes` is the stack of spans that are open: the code of the scope, negated when the span was refused.
+    `is_referred_to` says that other streams are of this thread, so that it is told of even without spans.
     """
 
-    __slots__ = ("open_codes",)
+    kind = THREAD
+
+    __slots__ = ("is_referred_to", "open_codes")
 
     def __init__(self, settings: BufferSettings, reserve: Reserve, owner: Owner) -> None:
-        super().__init__(settings, reserve, owner, THREAD_EVENT_WIDTH)
+        super().__init__(settings, reserve, owner)
         self.open_codes = [NOTHING_OPEN]
+        self.is_referred_to = False
 
     def begin_when_crowded(self, code: int) -> None:
         """Record a begin, or remember that the span is refused with all it would have recorded."""
@@ -231,10 +248,59 @@ class ThreadBuffer(Buffer):
 class AsyncBuffer(Buffer):
     """Begins and ends of async spans of one thread's event loop, which match by span id."""
 
+    kind = ASYNC
+
     __slots__ = ()
 
-    def __init__(self, settings: BufferSettings, reserve: Reserve, owner: Owner) -> None:
-        super().__init__(settings, reserve, owner, ASYNC_EVENT_WIDTH)
+
+class LogBuffer(Buffer):
+    """Entries of the log of one thread: lines, and instants.
+
+    `added_chars` and `taken_chars` are the sizes of all texts that came and went: the thread alone changes the one,
+    the sender the other.
+    """
+
+    kind = LOG
+
+    __slots__ = ("added_chars", "taken_chars", "thread_stream_id")
+
+    def __init__(self, settings: BufferSettings, reserve: Reserve, owner: Owner, spans: ThreadBuffer) -> None:
+        super().__init__(settings, reserve, owner)
+        self.thread_stream_id = spans.stream_id
+        self.added_chars = self.taken_chars = 0
+
+    def add(self, code: int, level: int, text: str) -> None:
+        """Record an entry, unless there is no room."""
+        chars = self.added_chars - self.taken_chars + len(text)
+        is_crowded = len(self.events) >= self.roomy_length or chars > MAX_LOG_CHARS // 2
+        if is_crowded and not self.accepts_another():
+            return
+        if chars > MAX_LOG_CHARS:
+            self.dropped += 1
+            return
+        self.added_chars += len(text)
+        entry = (self._settings.now(), code, level, text)
+        self.events += entry
+
+    def take(self) -> Iterator[list[Any]]:
+        for piece in super().take():
+            self.taken_chars += sum(map(len, piece[3::LOG_ENTRY_WIDTH]))
+            yield piece
+
+
+class MeasureBuffer(Buffer):
+    """Values of the counters of a process. All threads add to it, each a whole value with one `+=`."""
+
+    kind = MEASURE
+
+    __slots__ = ()
+
+    def add(self, code: int, unit: str, value: float) -> None:
+        """Record a value, unless there is no room, or it is none."""
+        if len(self.events) >= self.roomy_length and not self.accepts_another():
+            return
+        event = (self._settings.now(), code, unit, value)
+        self.events += event
 
 
 class Nowhere:
@@ -243,7 +309,7 @@ class Nowhere:
     Signal handlers, finalizers and traced modules may run just then.
     """
 
-    events: ClassVar[list[int]] = []
+    events: ClassVar[list[Any]] = []
     open_codes: ClassVar[list[int]] = [NOTHING_OPEN]
     roomy_length = 0
     misplaced_ends = 0
@@ -257,6 +323,9 @@ class Nowhere:
     def end_out_of_place(self, code: int) -> None:
         pass
 
+    def add(self, code: int, level: int, text: str) -> None:
+        pass
+
 
 _NOWHERE = Nowhere()
 
@@ -266,8 +335,11 @@ class Threads(threading.local):
 
     spans: ThreadBuffer | Nowhere = _NOWHERE
     async_spans: AsyncBuffer | Nowhere = _NOWHERE
+    _log: LogBuffer | Nowhere = _NOWHERE
+    is_silent = False
+    """Whether nothing of this thread is recorded."""
 
-    def __init__(self, settings: BufferSettings, reserve: Reserve, register: Callable[[Buffer, Buffer], None]) -> None:
+    def __init__(self, settings: BufferSettings, reserve: Reserve, register: Callable[..., None]) -> None:
         self._make = (settings, reserve, register)
         self.renew()
 
@@ -282,3 +354,16 @@ class Threads(threading.local):
         register(spans, async_spans)
         self.spans = spans
         self.async_spans = async_spans
+        self._log = _NOWHERE
+
+    @property
+    def log(self) -> LogBuffer | Nowhere:
+        """The log of the thread, made when it is first written to: most threads have none."""
+        log, spans = self._log, self.spans
+        if log is _NOWHERE and isinstance(spans, ThreadBuffer) and not self.is_silent:
+            settings, reserve, register = self._make
+            log = LogBuffer(settings, reserve, self._owner, spans)
+            register(log)
+            spans.is_referred_to = True
+            self._log = log
+        return log

@@ -5,19 +5,24 @@ Only the sender's thread is in here.
 
 import logging
 from collections import deque
+from typing import Any
 
-from flightsrv.tracing.buffers import ASYNC_EVENT_WIDTH, FIRST_TICKS, Buffer
+from flightsrv.tracing.buffers import FIRST_TICKS, LOG, MEASURE, Buffer, LogBuffer, ThreadBuffer
 from flightsrv.tracing.process_info import Description
 from flightsrv.tracing.recorder import Recorder
 from flightsrv.tracing.scopes import sendable
 from flightsrv.tracing.sinks import RefusedError, Sink
 from flightsrv.tracing.spool import Spool
-from flightsrv.tracing.uploads import Block, Stream, encode_upload
+from flightsrv.tracing.uploads import Block, Stream, encode_upload, raw_size_bytes_of
 
 MAX_UPLOAD_EVENTS = 1 << 18
 MAX_UPLOAD_BLOCKS = 1000
+MAX_UPLOAD_CHARS = 1 << 22
+"""Of the texts in an upload, unless a single block has more."""
 MAX_REQUEST_BYTES = 1 << 20
 """Of the uploads that are sent together, unless a single one has more."""
+MAX_REQUEST_RAW_BYTES = 32 << 20
+"""The same, without compression: servers take 64 MiB."""
 MAX_REQUEST_UPLOADS = 64
 
 _log = logging.getLogger("flightsrv.tracing")
@@ -26,13 +31,14 @@ _log = logging.getLogger("flightsrv.tracing")
 class Upload:
     """An upload that waits: in memory, or in a file of the spool."""
 
-    __slots__ = ("data", "name", "nb_events", "size_bytes")
+    __slots__ = ("data", "name", "nb_events", "raw_size_bytes", "size_bytes")
 
     def __init__(self, data: bytes, nb_events: int) -> None:
         self.data: bytes | None = data
         self.name: str | None = None
         self.nb_events = nb_events
         self.size_bytes = len(data)
+        self.raw_size_bytes = raw_size_bytes_of(data)
 
 
 class Outbox:
@@ -69,21 +75,28 @@ class Outbox:
         is_congested = self._memory_bytes >= self._max_pending_bytes
         self._recorder.set_congested(is_congested)
         # All are emptied before any is encoded, so that a thread which records a lot finds room again at once.
-        taken: list[tuple[Buffer, bool, int, list[list[int]]]] = []
+        taken: list[tuple[Buffer, bool, int, list[list[Any]]]] = []
         for buffer in list(self._recorder.buffers):
             # Asked first, so that nothing can come after what is taken.
             is_abandoned = buffer.is_abandoned()
             if not (is_congested and buffer.events):
                 taken.append((buffer, is_abandoned, buffer.taken_events, list(buffer.take())))
         blocks: list[Block] = []
-        nb_events = 0
+        nb_events = chars = 0
         for buffer, is_abandoned, first_ordinal, pieces in taken:
             for block in self._blocks(buffer, first_ordinal, pieces):
-                if nb_events + block.nb_events > MAX_UPLOAD_EVENTS or len(blocks) >= MAX_UPLOAD_BLOCKS:
+                block_chars = block.count_chars()
+                is_full = (
+                    nb_events + block.nb_events > MAX_UPLOAD_EVENTS
+                    or len(blocks) >= MAX_UPLOAD_BLOCKS
+                    or chars + block_chars > MAX_UPLOAD_CHARS
+                )
+                if blocks and is_full:
                     self._add(blocks, nb_events)
-                    blocks, nb_events = [], 0
+                    blocks, nb_events, chars = [], 0, 0
                 blocks.append(block)
                 nb_events += block.nb_events
+                chars += block_chars
             if is_abandoned:
                 self._recorder.retire(buffer)
                 self._streams.pop(buffer.stream_id, None)
@@ -141,10 +154,11 @@ class Outbox:
     def _next_batch(self, waiting: deque[Upload]) -> list[tuple[Upload, bytes]]:
         """Take the uploads that are sent together, one at least."""
         batch: list[tuple[Upload, bytes]] = []
-        size_bytes = 0
+        size_bytes = raw_size_bytes = 0
         while waiting and len(batch) < MAX_REQUEST_UPLOADS:
             size_bytes += waiting[0].size_bytes
-            if batch and size_bytes > MAX_REQUEST_BYTES:
+            raw_size_bytes += waiting[0].raw_size_bytes
+            if batch and (size_bytes > MAX_REQUEST_BYTES or raw_size_bytes > MAX_REQUEST_RAW_BYTES):
                 break
             upload = waiting.popleft()
             batch.append((upload, self._data_of(upload)))
@@ -179,9 +193,10 @@ class Outbox:
         self.pending_events += nb_events
         self._memory_bytes += upload.size_bytes
 
-    def _blocks(self, buffer: Buffer, first_ordinal: int, pieces: list[list[int]]) -> list[Block]:
-        # One that never had room for anything is told of as well.
-        if not pieces and not buffer.dropped_spans and buffer.stream_id not in self._streams:
+    def _blocks(self, buffer: Buffer, first_ordinal: int, pieces: list[list[Any]]) -> list[Block]:
+        # One that never had room for anything is told of as well, and a thread that has a log.
+        is_told = buffer.dropped or (isinstance(buffer, ThreadBuffer) and buffer.is_referred_to)
+        if not pieces and not is_told and buffer.stream_id not in self._streams:
             return []
         stream = self._describe(buffer)
         is_changed = self._streams.get(buffer.stream_id) != stream
@@ -197,7 +212,11 @@ class Outbox:
 
     def _describe(self, buffer: Buffer) -> Stream:
         """The stream as of now: threads are renamed, drops are counted."""
-        properties = {"thread-name": sendable(buffer.thread.name), "thread-id": str(buffer.thread_id)}
-        if buffer.dropped_spans:
-            properties["dropped-spans"] = str(buffer.dropped_spans)
-        return Stream(buffer.stream_id, int(buffer.width == ASYNC_EVENT_WIDTH), properties)
+        properties: dict[str, str] = {}
+        if buffer.kind != MEASURE:
+            properties |= {"thread-name": sendable(buffer.thread.name), "thread-id": str(buffer.thread_id)}
+        if isinstance(buffer, LogBuffer):
+            properties["thread-stream-id"] = buffer.thread_stream_id
+        if buffer.dropped:
+            properties["dropped-entries" if buffer.kind in (LOG, MEASURE) else "dropped-spans"] = str(buffer.dropped)
+        return Stream(buffer.stream_id, buffer.kind, properties)

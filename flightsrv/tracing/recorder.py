@@ -13,7 +13,17 @@ from contextlib import AbstractContextManager
 from types import CodeType, FrameType, FunctionType, TracebackType
 from typing import cast
 
-from flightsrv.tracing.buffers import FIRST_TICKS, Buffer, BufferSettings, Reserve, Threads
+from flightsrv.tracing.buffers import (
+    FIRST_TICKS,
+    LOG,
+    MEASURE,
+    Buffer,
+    BufferSettings,
+    MeasureBuffer,
+    Owner,
+    Reserve,
+    Threads,
+)
 from flightsrv.tracing.scopes import MAX_SCOPES, Scope, ScopeTable, sendable
 
 _frame_at = sys._getframe
@@ -124,8 +134,9 @@ class Recorder:
         """Async spans with smaller ids belong to the process that this one was forked from."""
         self._reserve = Reserve(settings.reserve_spans)
         self.threads = Threads(settings, self._reserve, self._register)
-        self.retired_drops = self.retired_misplaced_ends = 0
-        """Counted by buffers that are gone with their threads."""
+        self._make_values()
+        self.retired_drops = self.retired_dropped_entries = self.retired_misplaced_ends = 0
+        """Counted by buffers that are gone with their threads: spans, entries of logs, and ends."""
         self.latest: dict[str, tuple[CodeType, int, Span]] = {}
         """By name, where a span was last asked for (code, instruction in it), and the span."""
         self._by_place: dict[tuple[str, int, int], tuple[CodeType, int, Span]] = {}
@@ -162,6 +173,7 @@ class Recorder:
 
     def silence_this_thread(self) -> None:
         """Record nothing of the calling thread, and keep nothing for it."""
+        self.threads.is_silent = True
         for buffer in (self.threads.spans, self.threads.async_spans):
             if isinstance(buffer, Buffer):
                 buffer.close()
@@ -176,16 +188,20 @@ class Recorder:
     def follow_fork(self, first_span_id: int) -> None:
         """In a forked child, go on with empty buffers: what was recorded, and what is open, is the parent's."""
         self.buffers.clear()
-        self.retired_drops = self.retired_misplaced_ends = 0
+        self.retired_drops = self.retired_dropped_entries = self.retired_misplaced_ends = 0
         self.is_congested = self.has_sender = False
         self.first_span_id = first_span_id
         self._reserve.give_back_all()
         self.threads.renew()
+        self._make_values()
 
     def retire(self, buffer: Buffer) -> None:
         """Forget the buffer of a thread that is over, once it is empty."""
         del self.buffers[buffer]
-        self.retired_drops += buffer.dropped_spans
+        if buffer.kind == LOG:
+            self.retired_dropped_entries += buffer.dropped
+        else:
+            self.retired_drops += buffer.dropped
         self.retired_misplaced_ends += buffer.misplaced_ends
 
     def set_congested(self, is_congested: bool) -> None:
@@ -194,6 +210,22 @@ class Recorder:
         if not is_congested:
             for buffer in list(self.buffers):
                 buffer.open()
+
+    def count_drops(self) -> tuple[int, int]:
+        """How many spans, and how many entries of logs and values of counters, were dropped so far."""
+        spans, others = self.retired_drops, self.retired_dropped_entries
+        for buffer in list(self.buffers):
+            if buffer.kind in (LOG, MEASURE):
+                others += buffer.dropped
+            else:
+                spans += buffer.dropped
+        return spans, others
+
+    def _make_values(self) -> None:
+        self._owner = Owner()
+        self.values = MeasureBuffer(self.settings, self._reserve, self._owner)
+        """Of the counters of the process, from all threads."""
+        self._register(self.values)
 
     def _register(self, *buffers: Buffer) -> None:
         is_full = self.is_congested or len(self.buffers) >= MAX_BUFFERS

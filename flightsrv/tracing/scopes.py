@@ -8,6 +8,9 @@ MAX_SCOPES = 65_536
 
 OVERFLOW_CODE = 1
 
+MAX_TEXT_BYTES = 16_383
+"""Of an entry of a log, or a unit; longer ones are cut."""
+
 
 class Scope(NamedTuple):
     """What a span has in common with all others of its place in the source."""
@@ -58,3 +61,13 @@ def sendable(text: object) -> str:
         return str(text).encode("utf-8", "replace").decode().replace("\0", "?")
     except Exception:
         return f"({type(text).__name__} that has no text)"
+
+
+def cut(text: str) -> str:
+    """Sendable text of at most `MAX_TEXT_BYTES` in UTF-8; where something is missing, it ends with an ellipsis."""
+    if len(text) <= MAX_TEXT_BYTES // 4:
+        return text
+    encoded = text.encode()
+    if len(encoded) <= MAX_TEXT_BYTES:
+        return text
+    return encoded[: MAX_TEXT_BYTES - len("…".encode())].decode("utf-8", "ignore") + "…"

@@ -14,6 +14,7 @@ from queue import Empty, SimpleQueue
 from flightsrv.tracing.outbox import Outbox
 from flightsrv.tracing.recorder import Recorder, activate, active
 from flightsrv.tracing.sinks import RefusedError, Sink, SinkFactory
+from flightsrv.tracing.vitals import Vitals
 
 FIRST_BACKOFF_S = 0.1
 MAX_BACKOFF_S = 30.0
@@ -37,6 +38,7 @@ class Sender:
     Args:
         keep_every_s: how often buffers are emptied into the spool between two sendings; None: never.
         on_start: called in the thread that starts the sender.
+        vitals: read while the thread runs; None: none.
     """
 
     def __init__(
@@ -47,6 +49,7 @@ class Sender:
         send_every_s: float,
         keep_every_s: float | None = None,
         on_start: Callable[[], None] = lambda: None,
+        vitals: Vitals | None = None,
     ) -> None:
         self.failed_sends = 0
         self.is_started = False
@@ -57,6 +60,7 @@ class Sender:
         self._send_every_s = send_every_s
         self._keep_every_s = keep_every_s
         self._on_start = on_start
+        self._vitals = vitals
         # To put into it never blocks, not even within a signal handler. None says that a buffer fills up.
         self._requests: SimpleQueue[FlushRequest | None] = SimpleQueue()
         self._waiting: list[FlushRequest] = []
@@ -112,6 +116,8 @@ class Sender:
     def _run(self) -> None:
         try:
             self._recorder.silence_this_thread()
+            if self._vitals is not None:
+                self._vitals.begin()
             while not self._is_over:
                 self._await_request()
                 is_sent = self._try_to_send()
@@ -123,6 +129,8 @@ class Sender:
                 activate(None)
         finally:
             self._is_over = True
+            if self._vitals is not None:
+                self._vitals.end()
             self._answer_late_requests()
 
     def _await_request(self) -> None:
@@ -131,6 +139,8 @@ class Sender:
         timeout_s = max(0.0, until - time.monotonic())
         if self._keep_every_s is not None:
             timeout_s = min(timeout_s, self._keep_every_s)
+        if self._vitals is not None:
+            timeout_s = min(timeout_s, self._vitals.wait_s())
         try:
             request = self._requests.get(timeout=timeout_s)
         except Empty:
@@ -144,6 +154,8 @@ class Sender:
     def _try_to_send(self) -> bool:
         """One attempt, if it is time for one; returns whether all recorded before it is sent."""
         try:
+            if self._vitals is not None and active() is self._recorder:
+                self._vitals.read_if_due()
             is_all_collected = self._outbox.collect()
             now = time.monotonic()
             if now < self._next_attempt or (now < self._next_sending and not self._waiting):

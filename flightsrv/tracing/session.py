@@ -21,6 +21,7 @@ from flightsrv.tracing.recorder import Recorder, activate, active
 from flightsrv.tracing.sender import Sender
 from flightsrv.tracing.sinks import SinkFactory
 from flightsrv.tracing.spool import Spool, default_root
+from flightsrv.tracing.vitals import Vitals
 
 TOKEN_VARIABLE = "FLIGHTSRV_TOKEN"
 """Environment variable of the bearer token for a server that wants one."""
@@ -47,6 +48,7 @@ class Settings(NamedTuple):
     keep_every_s: how often what was recorded is put on disk, so that a crash loses no more; None: not before it fails
         to be sent.
     stop_timeout_s: longest that `stop`, and with it the end of the program, waits for the last sending.
+    vitals_every_s: how often the vital signs of the process are recorded, as counters; None: not at all.
     flush_on_sigterm: send what was recorded when SIGTERM ends the program, unless the program has a handler of its own.
     now: nanoseconds, never decreasing.
     """
@@ -59,15 +61,17 @@ class Settings(NamedTuple):
     spool: str | None = None
     keep_every_s: float | None = None
     stop_timeout_s: float = 5.0
+    vitals_every_s: float | None = 1.0
     flush_on_sigterm: bool = True
     now: Callable[[], int] = time.perf_counter_ns
     new_id: Callable[[], str] = _new_id
 
 
 class Statistics(NamedTuple):
-    """What became of what was recorded. A span is two events.
+    """What became of what was recorded. A span is two events, a line of a log or a value of a counter is one.
 
     dropped_spans: refused because a buffer was full; their begins and ends are both missing.
+    dropped_entries: the same of logs and counters; and values that are no numbers.
     misplaced_ends: spans left in another order, thread or context than they were entered in.
     sent_events, refused_events: taken by the receiver, and turned down by it.
     pending_events: uploads made of them wait to be sent.
@@ -77,6 +81,7 @@ class Statistics(NamedTuple):
 
     is_recording: bool = False
     dropped_spans: int = 0
+    dropped_entries: int = 0
     misplaced_ends: int = 0
     sent_events: int = 0
     refused_events: int = 0
@@ -104,6 +109,7 @@ class Session:
         self.is_inherited = False
         self._settings = settings
         self._make_sink = make_sink
+        self._vitals: Vitals | None = None
         self._receiver = receiver
         self.recorder = Recorder(
             BufferSettings(
@@ -167,9 +173,11 @@ class Session:
         """Counts as of now."""
         outbox, recorder = self._outbox, self.recorder
         buffers = list(recorder.buffers)
+        dropped_spans, dropped_entries = recorder.count_drops()
         return Statistics(
             is_recording=active() is recorder,
-            dropped_spans=recorder.retired_drops + sum(buffer.dropped_spans for buffer in buffers),
+            dropped_spans=dropped_spans,
+            dropped_entries=dropped_entries,
             misplaced_ends=recorder.retired_misplaced_ends + sum(buffer.misplaced_ends for buffer in buffers),
             sent_events=outbox.sent_events,
             refused_events=outbox.refused_events,
@@ -184,6 +192,11 @@ class Session:
         if root is None and self._receiver is not None and hasattr(os, "getuid"):
             root = default_root()
         spool = Spool(root, self._receiver or "", self.process_id, settings.max_spool_bytes) if root else None
+        if self._vitals is not None:
+            # In a forked child, that of the parent.
+            self._vitals.end()
+        every_s = settings.vitals_every_s
+        self._vitals = None if every_s is None else Vitals(self.recorder, every_s)
         self._description = description
         self._outbox = Outbox(
             description, self.recorder, spool, settings.max_pending_bytes, is_safe=settings.keep_every_s is not None
@@ -195,6 +208,7 @@ class Session:
             settings.send_every_s,
             settings.keep_every_s,
             on_start=partial(_stop_with_multiprocessing, self),
+            vitals=self._vitals,
         )
 
     def _wake_sender(self) -> None:
@@ -203,7 +217,7 @@ class Session:
     def _tell_losses(self) -> None:
         statistics = self.statistics()
         lost = statistics.pending_events - statistics.spooled_events
-        if lost or statistics.dropped_spans or statistics.refused_events:
+        if lost or statistics.dropped_spans or statistics.dropped_entries or statistics.refused_events:
             _log.warning("not all that was traced could be kept: %s", statistics)
         if statistics.spooled_events and self._outbox.spool is not None:
             _log.warning(

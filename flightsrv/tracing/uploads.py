@@ -11,13 +11,17 @@ An upload stands for itself, so that it can be sent by any process at any time, 
     header_size     uint32
     header          JSON, an object:
         process     the row of the process, by column
-        streams     of each stream [stream_id, kind, properties]; kind 0 is that of a thread, 1 that of async spans
+        streams     of each stream [stream_id, kind, properties]; kind 0 is that of a thread, 1 that of async spans,
+                    2 that of a log, 3 that of counters
         blocks      of each block [stream, object_offset, nb_events, least_ticks]; stream is an index, events that
                     are said to have been earlier than `least_ticks` were not
         codes       codes of the scopes in the events
         scopes      of each code [name, target, filename, line]
+        texts       what is said in logs, and units of counters, each once
     thread_events   of the blocks of kind 0, one after the other: rows of ticks, code (negative: an end)
     async_events    of the blocks of kind 1: rows of ticks, code, span_id, parent_span_id, depth
+    log_entries     of the blocks of kind 2: rows of ticks, code, level, text
+    measures        of the blocks of kind 3: rows of ticks, code, text of the unit, bits of the value as a float64
 
 All integers are little-endian; those of events are int64, and come as byte planes: first the lowest byte of the first
 column of all rows, then the next higher byte, and so on to the last column. Most planes hardly change from row to row,
@@ -32,7 +36,7 @@ from array import array
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
-from flightsrv.tracing.buffers import ASYNC_EVENT_WIDTH, THREAD_EVENT_WIDTH
+from flightsrv.tracing.buffers import LOG, MEASURE, WIDTHS
 from flightsrv.tracing.process_info import Description
 from flightsrv.tracing.scopes import ScopeTable
 
@@ -40,8 +44,10 @@ MAGIC = b"fsu1"
 PREFIX = struct.Struct("<4sII")
 HEADER_SIZE = struct.Struct("<I")
 INTEGER_BYTES = 8
-WIDTHS = (THREAD_EVENT_WIDTH, ASYNC_EVENT_WIDTH)
-"""Columns of the events of each kind of stream."""
+TEXT_COLUMNS = {LOG: 3, MEASURE: 2}
+"""Where the number of a text is in the events of a kind."""
+VALUE_COLUMN = 3
+"""Where the bits of a float are in those of counters."""
 
 
 class Stream(NamedTuple):
@@ -53,7 +59,8 @@ class Stream(NamedTuple):
 
 
 class Block(NamedTuple):
-    """Consecutive events of a stream, as integers of whole events; the first has that ordinal.
+    """Consecutive events of a stream, as items of whole events, which are integers but for texts and values; the first
+    has that ordinal.
 
     No event of it shall be earlier than `least_ticks`: a moment is not recorded while it is read, and a signal handler
     may record spans of its own in between.
@@ -61,12 +68,23 @@ class Block(NamedTuple):
 
     stream: Stream
     first_ordinal: int
-    integers: list[int]
+    items: list[Any]
     least_ticks: int
 
     @property
     def nb_events(self) -> int:
-        return len(self.integers) // WIDTHS[self.stream.kind]
+        return len(self.items) // WIDTHS[self.stream.kind]
+
+    def count_chars(self) -> int:
+        """Size of its texts."""
+        column = TEXT_COLUMNS.get(self.stream.kind)
+        return 0 if column is None else sum(map(len, self.items[column :: WIDTHS[self.stream.kind]]))
+
+
+def raw_size_bytes_of(upload: bytes) -> int:
+    """Of an upload, without compression."""
+    raw_size_bytes: int = PREFIX.unpack_from(upload)[2]
+    return raw_size_bytes
 
 
 def encode_upload(process: Description, blocks: Sequence[Block], scopes: ScopeTable) -> bytes:
@@ -75,6 +93,7 @@ def encode_upload(process: Description, blocks: Sequence[Block], scopes: ScopeTa
     streams: list[Stream] = []
     rows: list[tuple[int, int, int, int]] = []
     codes: set[int] = set()
+    texts: dict[str, int] = {}
     tables = [array("q") for _ in WIDTHS]
     for block in blocks:
         stream = block.stream
@@ -82,8 +101,8 @@ def encode_upload(process: Description, blocks: Sequence[Block], scopes: ScopeTa
         if number == len(streams):
             streams.append(stream)
         rows.append((number, block.first_ordinal, block.nb_events, block.least_ticks))
-        codes.update(block.integers[1 :: WIDTHS[stream.kind]])
-        tables[stream.kind].extend(array("q", block.integers))
+        codes.update(block.items[1 :: WIDTHS[stream.kind]])
+        tables[stream.kind].extend(array("q", _integers(block, texts)))
     used = sorted(set(map(abs, codes)))
     header: dict[str, Any] = {
         "process": process,
@@ -91,6 +110,7 @@ def encode_upload(process: Description, blocks: Sequence[Block], scopes: ScopeTa
         "blocks": rows,
         "codes": used,
         "scopes": [scopes[code] for code in used],
+        "texts": list(texts),
     }
     text = json.dumps(header, separators=(",", ":")).encode()
     parts = [HEADER_SIZE.pack(len(text)), text]
@@ -102,3 +122,23 @@ def encode_upload(process: Description, blocks: Sequence[Block], scopes: ScopeTa
     raw = b"".join(parts)
     body = zlib.compress(raw, 1)
     return PREFIX.pack(MAGIC, len(body), len(raw)) + body
+
+
+def _integers(block: Block, texts: dict[str, int]) -> list[int]:
+    """The items of a block as integers: texts by their numbers, with those that are new added, and values by their
+    bits."""
+    kind = block.stream.kind
+    column = TEXT_COLUMNS.get(kind)
+    if column is None:
+        return block.items
+    width = WIDTHS[kind]
+    integers = list(block.items)
+    of_block = integers[column::width]
+    for text in dict.fromkeys(of_block):
+        texts.setdefault(text, len(texts))
+    integers[column::width] = map(texts.__getitem__, of_block)
+    if kind == MEASURE:
+        bits = array("q")
+        bits.frombytes(array("d", integers[VALUE_COLUMN::width]).tobytes())
+        integers[VALUE_COLUMN::width] = bits
+    return integers

@@ -255,7 +255,7 @@ def test_a_traced_program_goes_on(code, after, interrupts) -> None:
         serving(failing(code, after=frozenset(after))) as url,
         running_gateway(url, GatewaySettings(port=0)) as gateway,
     ):
-        settings = tracing.Settings(send_every_s=0.01, stop_timeout_s=0.1)
+        settings = tracing.Settings(vitals_every_s=None, send_every_s=0.01, stop_timeout_s=0.1)
         with tracing.start(gateway.url, settings=settings) as session:
             with tracing.span("work"):
                 pass

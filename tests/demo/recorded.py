@@ -7,9 +7,10 @@ from typing import Any
 import pyarrow as pa
 
 from flightsrv.demo.ledger import read_ledger
-from tests.model.telemetry import Block, Event, Process, Scope, Stream
+from tests.model.telemetry import Block, Event, LogLine, MomentStream, Process, Scope, Stream, Value
 
 Row = dict[str, Any]
+Blocks = list[tuple[Row, tuple[Any, ...]]]
 
 
 def read_recorded(ledger: Path) -> tuple[Process, list[Block]]:
@@ -21,8 +22,15 @@ def read_recorded(ledger: Path) -> tuple[Process, list[Block]]:
             rows[table][keys[table].format(**row)] = row  # sent again, a row is renewed
     blocks_of = defaultdict(list)
     for row in sorted(rows["blocks"].values(), key=lambda row: row["object_offset"]):
-        blocks_of[row["stream_id"]].append((row, _events(row["thread_events"] or row["async_events"])))
-    streams = [_stream(row, blocks_of[row["stream_id"]]) for row in rows["streams"].values()]
+        blocks_of[row["stream_id"]].append((row, _events(row)))
+    streams = {
+        row["stream_id"]: _stream(row, blocks_of[row["stream_id"]])
+        for row in rows["streams"].values()
+        if row["tags"] in (["thread"], ["async"])
+    }
+    for row in rows["streams"].values():
+        if row["stream_id"] not in streams:
+            streams[row["stream_id"]] = _moment_stream(row, blocks_of[row["stream_id"]], streams)
     (process,) = rows["processes"].values()
     return (
         Process(
@@ -30,17 +38,17 @@ def read_recorded(ledger: Path) -> tuple[Process, list[Block]]:
             process["tsc_frequency"],
             pa.scalar(process["start_time"], pa.timestamp("ns", "UTC")).value,
             process["start_ticks"],
-            tuple(streams),
+            tuple(streams.values()),
         ),
         [
             Block(f"{stream.stream_id}:{row['object_offset']}", stream, row["object_offset"], events)
-            for stream in streams
+            for stream in streams.values()
             for row, events in blocks_of[stream.stream_id]
         ],
     )
 
 
-def _stream(row: Row, blocks: list[tuple[Row, tuple[Event, ...]]]) -> Stream:
+def _stream(row: Row, blocks: Blocks) -> Stream:
     properties = dict(row["properties"])
     return Stream(
         row["stream_id"],
@@ -51,7 +59,20 @@ def _stream(row: Row, blocks: list[tuple[Row, tuple[Event, ...]]]) -> Stream:
     )
 
 
-def _events(rows: list[Row]) -> tuple[Event, ...]:
+def _moment_stream(row: Row, blocks: Blocks, streams: dict[str, Stream]) -> MomentStream:
+    """Of a log, or of counters, with its thread."""
+    thread = streams.get(dict(row["properties"]).get("thread-stream-id", ""))
+    moments = tuple(moment for _, events in blocks for moment in events)
+    return MomentStream(row["stream_id"], False, "", 0, moments, row["tags"][0], thread)
+
+
+def _events(block: Row) -> tuple[Any, ...]:
+    if block["log_entries"]:
+        return tuple(
+            LogLine(row["ticks"], Scope(**row["scope"]), row["level"], row["msg"]) for row in block["log_entries"]
+        )
+    if block["measures"]:
+        return tuple(Value(row["ticks"], Scope(**row["scope"]), row["unit"], row["value"]) for row in block["measures"])
     return tuple(
         Event(
             row["ticks"],
@@ -61,5 +82,5 @@ def _events(rows: list[Row]) -> tuple[Event, ...]:
             row.get("parent_span_id", 0),
             row.get("depth", 0),
         )
-        for row in rows
+        for row in block["thread_events"] or block["async_events"]
     )

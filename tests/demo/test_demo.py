@@ -16,9 +16,9 @@ import pytest
 from tests.demo.recorded import read_recorded
 from tests.model.judge import assert_lanes_are_model
 from tests.model.spans import Span, async_spans, thread_spans
-from tests.model.telemetry import Block, Process
+from tests.model.telemetry import Block, MomentStream, Process
 from tests.model.trace_reader import read_trace
-from tests.support.trace_processor import Slice, TraceProcessor
+from tests.support.trace_processor import LoadedTrace, Slice, TraceProcessor
 
 FLIGHTSRV = Path(sys.executable).with_name("flightsrv")
 MIN_SPANS = 100_000
@@ -66,11 +66,31 @@ def servers_of(folder: Path) -> list[str]:
 
 
 @pytest.fixture(scope="module")
-def shown(run: Run, trace_processor: TraceProcessor) -> list[Slice]:
-    """All slices of the demo's trace."""
+def loaded(run: Run, trace_processor: TraceProcessor) -> LoadedTrace:
+    """The demo's trace."""
     loaded = trace_processor.load(run.trace)
     assert loaded.errors() == []
-    return loaded.slices()
+    return loaded
+
+
+@pytest.fixture(scope="module")
+def shown(run: Run, loaded: LoadedTrace) -> list[Slice]:
+    """All slices of the demo's trace but those that are entries of logs, which must be there."""
+    entries = Counter(
+        (stream.thread and stream.thread.thread_id, run.process.time_ns(line.ticks), line.msg)
+        for stream in run.process.of_kind("log")
+        if isinstance(stream, MomentStream)
+        for line in stream.events
+    )
+    spans = []
+    for each in loaded.slices():
+        entry = each.thread_id, each.begin_ns, each.name
+        if each.duration_ns == 0 and entries[entry]:
+            entries[entry] -= 1
+        else:
+            spans.append(each)
+    assert entries.total() == 0, "some entry of a log is not in the trace"
+    return spans
 
 
 def recorded_async_spans(run: Run) -> list[Span]:
@@ -105,6 +125,19 @@ def test_the_trace_shows_every_async_span(run: Run, shown: list[Slice]) -> None:
 
 
 @pytest.mark.slow
+def test_the_trace_shows_every_value_of_every_counter(run: Run, loaded: LoadedTrace) -> None:
+    """Tracks of counters have the recorded values with their times and units: of the program, and its vital signs."""
+    rows = loaded.query(
+        "SELECT counter_track.name, unit, ts, value FROM counter JOIN counter_track ON track_id = counter_track.id"
+    )
+    recorded = [value for stream in run.process.of_kind("measure") for value in stream.events]
+    assert Counter((row["name"], row["unit"] or "", row["ts"], row["value"]) for row in rows) == Counter(
+        (value.scope.name, value.unit, run.process.time_ns(value.ticks), value.value) for value in recorded
+    )
+    assert {"archive", "process.cpu", "process.resident_memory"} <= {value.scope.name for value in recorded}
+
+
+@pytest.mark.slow
 def test_the_demo_is_a_program_worth_looking_at(run: Run, shown: list[Slice]) -> None:
     """It has many threads and spans, deep stacks, and tasks that overlap, nest and are cancelled."""
     threads = {each.thread_id for each in shown if each.thread_id is not None}
@@ -127,6 +160,9 @@ def test_the_trace_agrees_with_what_the_program_says_it_did(run: Run, shown: lis
     assert names["compress piece"] == names["upload piece"] == run.number_before("pieces")
     assert len(run.process.of_kind("thread")) == run.number_before("threads")
     assert len(shown) == run.number_before("spans")
+    messages = [line.msg for stream in run.process.of_kind("log") for line in stream.events]
+    assert sum(message.startswith("read ") for message in messages) == run.number_before("modules")
+    assert len(messages) == run.number_before("entries")
 
 
 @pytest.mark.slow

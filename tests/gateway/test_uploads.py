@@ -88,7 +88,9 @@ def test_writers_alone_may_send(guarded: Guarded) -> None:
 def test_a_program_without_the_right_is_told(guarded: Guarded, caplog: pytest.LogCaptureFixture) -> None:
     """In its log; what it recorded waits, since tokens change."""
     with running_gateway(guarded.url, GatewaySettings(port=0)) as gateway:
-        session = tracing.start(gateway.url, token=guarded.tokens["reader"])
+        session = tracing.start(
+            gateway.url, token=guarded.tokens["reader"], settings=tracing.Settings(vitals_every_s=None)
+        )
         with tracing.span("not allowed"):
             pass
         assert not session.flush(0.1)

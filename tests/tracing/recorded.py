@@ -36,6 +36,8 @@ class MemorySink:
     processes: dict[str, dict[str, object]] = field(default_factory=dict)
     streams: dict[str, dict[str, object]] = field(default_factory=dict)
     events: dict[str, list[Event]] = field(default_factory=lambda: defaultdict(list))
+    moments: dict[str, list[dict[str, object]]] = field(default_factory=lambda: defaultdict(list))
+    """Entries of logs and values of counters, by stream."""
     calls: list[str] = field(default_factory=list)
     is_closed: bool = False
     introductions: Introductions = field(default_factory=Introductions)
@@ -72,12 +74,19 @@ class MemorySink:
         return self.events[stream_id]
 
     def _add_blocks(self, batch: pa.RecordBatch) -> None:
-        lists = {name: batch.column(name) for name in ("thread_events", "async_events")}
+        lists = {name: batch.column(name) for name in ("thread_events", "async_events", "log_entries", "measures")}
         for number, row in enumerate(batch.select(["stream_id", "object_offset"]).to_pylist()):
-            events = self.events[row["stream_id"]]
             assert row["stream_id"] in self.streams
+            ((kind_of_events, rows),) = (
+                (name, column[number].values) for name, column in lists.items() if column[number].is_valid
+            )
+            if kind_of_events in ("log_entries", "measures"):
+                moments = self.moments[row["stream_id"]]
+                assert row["object_offset"] == len(moments)
+                moments += rows.to_pylist()
+                continue
+            events = self.events[row["stream_id"]]
             assert row["object_offset"] == len(events)
-            (rows,) = (column[number].values for column in lists.values() if column[number].is_valid)
             # By columns: a sink that is slow makes the sender wait.
             columns = {field.name: values for field, values in zip(rows.type, rows.flatten(), strict=True)}
             scopes = columns["scope"].dictionary.to_pylist()
@@ -115,6 +124,7 @@ def settings(send_every_s: float = 60.0, capacity_spans: int = 1000, stop_timeou
         capacity_spans=capacity_spans,
         reserve_spans=0,
         stop_timeout_s=stop_timeout_s,
+        vitals_every_s=None,
         now=counting_clock(),
     )
 

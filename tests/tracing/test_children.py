@@ -239,7 +239,7 @@ def test_a_program_without_descriptors_goes_on_and_is_told_the_truth(server: Tra
     parent = run_file(
         tmp_path,
         """
-        session = tracing.start(sys.argv[1], settings=tracing.Settings(send_every_s=0.01))
+        session = tracing.start(sys.argv[1], settings=tracing.Settings(vitals_every_s=None, send_every_s=0.01))
         resource.setrlimit(resource.RLIMIT_NOFILE, (64, 64))
         files = []
         try:
@@ -267,7 +267,7 @@ def test_many_forks_under_load_lose_nothing(server: TracingServer, tmp_path: Pat
     parent = run_file(
         tmp_path,
         """
-        session = tracing.start(sys.argv[1], settings=tracing.Settings(send_every_s=0.01))
+        session = tracing.start(sys.argv[1], settings=tracing.Settings(vitals_every_s=None, send_every_s=0.01))
         is_over = False
         def load():
             while not is_over:

@@ -67,7 +67,7 @@ def test_a_killed_program_loses_what_was_not_kept_yet(tmp_path: Path) -> None:
     path.write_text(
         PRELUDE
         + """
-settings = tracing.Settings(send_every_s=1000.0, keep_every_s=0.02)
+settings = tracing.Settings(vitals_every_s=None, send_every_s=1000.0, keep_every_s=0.02)
 session = tracing.start(sys.argv[1], settings=settings)
 work(1)
 while session.statistics().spooled_events < 4:

@@ -13,7 +13,7 @@ import pytest
 from flightsrv import tracing
 from tests.tracing.recorded import MemorySink, settings, tree
 
-QUICK = tracing.Settings(send_every_s=0.01, stop_timeout_s=60.0)
+QUICK = tracing.Settings(vitals_every_s=None, send_every_s=0.01, stop_timeout_s=60.0)
 
 
 class FailingSink(MemorySink):
@@ -45,7 +45,7 @@ def test_a_dead_server_does_not_disturb_the_host(caplog: pytest.LogCaptureFixtur
     """Spans are recorded, nothing is raised, the end is not waited for longer than allowed, and the log says it."""
     with listening_socket() as url:
         pass
-    session = tracing.start(url, settings=tracing.Settings(send_every_s=0.01, stop_timeout_s=0.5))
+    session = tracing.start(url, settings=tracing.Settings(vitals_every_s=None, send_every_s=0.01, stop_timeout_s=0.5))
     record("one", "two")
     assert not session.flush(timeout_s=0.3)
     assert not tracing.stop()
@@ -59,7 +59,7 @@ def test_a_dead_server_does_not_disturb_the_host(caplog: pytest.LogCaptureFixtur
 def test_a_server_that_never_answers_does_not_hold_up_the_end() -> None:
     """The sender is left behind where it hangs."""
     with listening_socket() as url:
-        session = tracing.start(url, settings=tracing.Settings(send_every_s=0.01))
+        session = tracing.start(url, settings=tracing.Settings(vitals_every_s=None, send_every_s=0.01))
         record("one", "two")
         assert not session.stop(timeout_s=0.2)
         record("three")
