@@ -13,10 +13,10 @@ from flightsrv.server.lifecycle import RunningServer
 from flightsrv.tracing.uploads import Block, Stream, encode_upload
 from flightsrv.uploads import MAX_UPLOADS_BYTES
 from tests.gateway.http import Answer
-from tests.policy.auth.conftest import Guarded, guarded
+from tests.policy.auth.conftest import Guarded, guarded, transport
 from tests.test_uploads import LEAST, PROCESS, SCOPES
 
-__all__ = ["guarded"]
+__all__ = ["guarded", "transport"]
 
 OTHER_SITE = {"Sec-Fetch-Site": "cross-site", "Sec-Fetch-Mode": "no-cors"}
 
