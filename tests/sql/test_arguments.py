@@ -22,6 +22,9 @@ PARAMETERS = [
 ]
 
 
+OTHER_FORM = [Parameter("name", "text"), Parameter("since", "time"), Parameter("most", "integer")]
+
+
 class OneFunction:
     """Tables of a function `f`, which notes what it is called with."""
 
@@ -44,7 +47,9 @@ def tables() -> OneFunction:
 
 def plan(tables: OneFunction, arguments: str, *, is_open: bool = False) -> dict[str, Any]:
     """The types of parameters of a statement that calls the function."""
-    session = Session(Catalog({}, {"f": PARAMETERS}), SessionLimits(64 << 20, 64 << 20), tables, DEFAULT_SCHEMA)
+    session = Session(
+        Catalog({}, {"f": [PARAMETERS, OTHER_FORM]}), SessionLimits(64 << 20, 64 << 20), tables, DEFAULT_SCHEMA
+    )
     planned = session.plan(Plan(f"SELECT * FROM f({arguments})", DEFAULT_SCHEMA, is_open))
     return {field.name: field.type for field in planned.parameters}
 
@@ -88,6 +93,15 @@ def test_other_values_are_refused_by_name(tables: OneFunction, arguments: str, m
     with pytest.raises(InvalidArgument) as raised:
         plan(tables, arguments)
     assert message in str(raised.value)
+
+
+def test_arguments_of_another_form_are_taken(tables: OneFunction) -> None:
+    """Where they do not fit the first one."""
+    plan(tables, "'a', TIMESTAMP '1970-01-01T00:00:01Z', 7")
+    assert tables.values == {"name": "a", "since": 10**9, "most": 7}
+    assert plan(tables, "'a', '1970-01-01T00:00:01Z', $1", is_open=True) == {"$1": pa.int64()}
+    with pytest.raises(InvalidArgument, match="most of f must be an integer of 64 bits, given: 'b'"):
+        plan(tables, "'a', 'b', 7")
 
 
 def test_placeholders_have_the_types_of_their_parameters(tables: OneFunction) -> None:

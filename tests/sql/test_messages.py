@@ -65,7 +65,7 @@ def parts_of(message: Message) -> list[pa.Buffer]:
 @pytest.mark.parametrize(
     "request_",
     [
-        Greeting(Catalog({"t": SCHEMA}, {"f": [Parameter("p", "text", "x")]}), SessionLimits(1, 2)),
+        Greeting(Catalog({"t": SCHEMA}, {"f": [[Parameter("p", "text", "x")]]}), SessionLimits(1, 2)),
         Plan("SELECT 'ä'", "public", is_open=True),
         Plan(b"\xff plan", "public"),
         PlannedTable(3, SCHEMA),

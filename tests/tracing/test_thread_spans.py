@@ -345,7 +345,7 @@ def test_interrupted_spans_leave_none_open_below_which_others_would_nest() -> No
 
 def test_thousands_of_short_threads_leave_nothing_behind(sink: MemorySink) -> None:
     """Threads that are over are sent to their last event and forgotten."""
-    session = tracing.start(sink=lambda: sink)
+    session = tracing.start(sink=lambda: sink, settings=tracing.Settings(vitals_every_s=None))
     threads = []
     for batch in range(20):
         for i in range(100):

@@ -43,6 +43,10 @@ def names(trace: ChromeTrace) -> list[str]:
     return [span.name for spans in thread_spans(trace).values() for span in spans]
 
 
+def _has_spans(tags: tuple[str, ...]) -> bool:
+    return bool({"thread", "async"} & set(tags))
+
+
 ODD_VALUES = [
     *("NaN", "nan", "Infinity", "-Infinity", "inf", "-inf", "-nan(ind)", "1.#INF", "undefined", "None", "True"),
     *("0x1F", "007", "1.", ".5", "+1", "1e", "'text'", "new Date(0)", "[1,]", '{"a":1,}', "{a:1}", '{"a" 1}'),
@@ -245,6 +249,10 @@ def test_no_event_is_lost_without_a_word(tmp_path_factory, form, damages):
         + sum(left.count for left in findings.unusable.values())
         + findings.unmatched_ends
     )
-    lost = 6 - len(names(trace)) - len(async_spans(trace))
+    # A letter that was flipped makes a counter or an instant of a span.
+    moments = sum(
+        len(events) for stream, events in zip(trace.streams, trace.events, strict=True) if not _has_spans(stream.tags)
+    )
+    lost = 6 - len(names(trace)) - len(async_spans(trace)) - moments
     is_open_array_cut_between_events = form.startswith("[") and data.rstrip(b"\0, \n").endswith(b"}")
     assert lost <= 0 or told or is_open_array_cut_between_events or b'"ph":"M"' in data, bytes(data)
