@@ -3,7 +3,6 @@
 import sys
 
 from flightsrv.extras import install_advice
-from udtf.execution.imports import without_pandas
 
 
 def main() -> None:
@@ -14,6 +13,8 @@ def main() -> None:
             from flightsrv.run.command import main as run
 
             run(sys.argv[2:])
+        from udtf.execution.imports import without_pandas
+
         without_pandas()
         from flightsrv.cli import main as run_command
 

@@ -129,7 +129,7 @@ def test_a_command_without_its_extra_names_it(bare: Path, command: str, extra: s
 
 
 def without(modules: list[str], program: str) -> "subprocess.CompletedProcess[str]":
-    """Run a program to whom some modules are not installed."""
+    """Run a program as if some modules were not installed."""
     hide = f"import sys; sys.modules.update(dict.fromkeys({modules!r})); "
     return subprocess.run([sys.executable, "-c", hide + program], capture_output=True, text=True, cwd=ROOT, check=False)
 

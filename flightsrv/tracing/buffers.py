@@ -139,6 +139,11 @@ class Buffer:
         self._wake_asked = False
         self.open()
 
+    @property
+    def has_spans(self) -> bool:
+        """Whether its events are of spans, rather than entries of a log or values of counters."""
+        return self.kind in (THREAD, ASYNC)
+
     def open(self) -> None:
         """Take spans, as far as there is room."""
         self._capacity = self._length_of(self._settings.capacity_spans)

@@ -7,7 +7,7 @@ import logging
 from collections import deque
 from typing import Any
 
-from flightsrv.tracing.buffers import FIRST_TICKS, LOG, MEASURE, Buffer, LogBuffer, ThreadBuffer
+from flightsrv.tracing.buffers import FIRST_TICKS, MEASURE, Buffer, LogBuffer, ThreadBuffer
 from flightsrv.tracing.process_info import Description
 from flightsrv.tracing.recorder import Recorder
 from flightsrv.tracing.scopes import sendable
@@ -218,5 +218,5 @@ class Outbox:
         if isinstance(buffer, LogBuffer):
             properties["thread-stream-id"] = buffer.thread_stream_id
         if buffer.dropped:
-            properties["dropped-entries" if buffer.kind in (LOG, MEASURE) else "dropped-spans"] = str(buffer.dropped)
+            properties["dropped-spans" if buffer.has_spans else "dropped-entries"] = str(buffer.dropped)
         return Stream(buffer.stream_id, buffer.kind, properties)

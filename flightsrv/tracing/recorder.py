@@ -15,8 +15,6 @@ from typing import cast
 
 from flightsrv.tracing.buffers import (
     FIRST_TICKS,
-    LOG,
-    MEASURE,
     Buffer,
     BufferSettings,
     MeasureBuffer,
@@ -198,10 +196,10 @@ class Recorder:
     def retire(self, buffer: Buffer) -> None:
         """Forget the buffer of a thread that is over, once it is empty."""
         del self.buffers[buffer]
-        if buffer.kind == LOG:
-            self.retired_dropped_entries += buffer.dropped
-        else:
+        if buffer.has_spans:
             self.retired_drops += buffer.dropped
+        else:
+            self.retired_dropped_entries += buffer.dropped
         self.retired_misplaced_ends += buffer.misplaced_ends
 
     def set_congested(self, is_congested: bool) -> None:
@@ -215,10 +213,10 @@ class Recorder:
         """How many spans, and how many entries of logs and values of counters, were dropped so far."""
         spans, others = self.retired_drops, self.retired_dropped_entries
         for buffer in list(self.buffers):
-            if buffer.kind in (LOG, MEASURE):
-                others += buffer.dropped
-            else:
+            if buffer.has_spans:
                 spans += buffer.dropped
+            else:
+                others += buffer.dropped
         return spans, others
 
     def _make_values(self) -> None:

@@ -14,7 +14,7 @@ import pyarrow.compute as pc
 from udtf.functions.losses import tell_failures, tell_losses
 from udtf.functions.parameter import Parameter
 from udtf.functions.profile import PROCESS_AND_RANGE
-from udtf.functions.table_function import Query, Rows, TableFunction
+from udtf.functions.table_function import Query, Rows, TableFunction, range_given
 from udtf.functions.view_instance import parts_of
 from udtf.lake.matching import OPEN
 from udtf.lake.time_range import TimeRange
@@ -43,8 +43,7 @@ class LatencyHistogram(TableFunction):
     parameters = (PROCESS_AND_RANGE[0], Parameter("name", "text"), *PROCESS_AND_RANGE[1:])
 
     def schema(self, arguments: Mapping[str, Any]) -> pa.Schema:
-        if "begin" in arguments and "end" in arguments:
-            TimeRange(arguments["begin"], arguments["end"])
+        range_given(arguments)
         return COLUMNS
 
     def plan(self, query: Query, **arguments: Any) -> Rows:

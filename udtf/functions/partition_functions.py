@@ -10,7 +10,7 @@ import pyarrow as pa
 
 from udtf.errors import NotFound
 from udtf.functions.parameter import Parameter
-from udtf.functions.table_function import Query, Rows, TableFunction, kind_chosen, rows_to_batch
+from udtf.functions.table_function import Query, Rows, TableFunction, kind_chosen, range_given, rows_to_batch
 from udtf.lake import schemas
 from udtf.lake.time_range import TimeRange
 from udtf.views.catalog import KINDS
@@ -125,8 +125,7 @@ class _ChangePartitions(TableFunction):
     def schema(self, arguments: Mapping[str, Any]) -> pa.Schema:
         if "view_set" in arguments:
             kind_chosen(arguments["view_set"])
-        if "begin" in arguments and "end" in arguments:
-            TimeRange(arguments["begin"], arguments["end"])
+        range_given(arguments)
         return CHANGE_COLUMNS
 
     def plan(self, query: Query, **arguments: Any) -> Rows:

@@ -17,7 +17,7 @@ from udtf.errors import InvalidArgument
 from udtf.functions.losses import tell_failures, tell_losses
 from udtf.functions.parameter import Parameter
 from udtf.functions.progress import TraceProgress
-from udtf.functions.table_function import Query, Rows, TableFunction, choose
+from udtf.functions.table_function import Query, Rows, TableFunction, choose, range_given
 from udtf.lake.metadata import StreamRow
 from udtf.lake.time_range import TimeRange
 from udtf.lake.view import Telemetry, View
@@ -51,8 +51,7 @@ class PerfettoTraceChunks(TableFunction):
             choose("span_types", arguments["span_types"], SPAN_TYPES)
         if "process_id" in arguments:
             _ids(arguments["process_id"])
-        if "begin" in arguments and "end" in arguments:
-            TimeRange(arguments["begin"], arguments["end"])
+        range_given(arguments)
         return CHUNKS
 
     def plan(self, query: Query, **arguments: Any) -> Rows:

@@ -17,14 +17,14 @@ import pyarrow as pa
 
 from udtf.functions.losses import tell_failures, tell_losses
 from udtf.functions.parameter import Parameter
-from udtf.functions.table_function import Query, Rows, TableFunction
-from udtf.functions.view_instance import row_streams
+from udtf.functions.table_function import Query, Rows, TableFunction, range_given
+from udtf.functions.view_instance import parts_of, row_streams
 from udtf.lake.matching import OPEN
 from udtf.lake.scopes import NO_SCOPES, ScopeTable, merged
 from udtf.lake.time_range import MAX_TIME_NS, MIN_TIME_NS, TimeRange
 from udtf.lake.view import View
 from udtf.views.catalog import kind_named
-from udtf.views.kind import Part, in_order
+from udtf.views.kind import Part
 from udtf.views.spans import Spans
 
 MAX_STACK_FRAMES = 256
@@ -53,8 +53,7 @@ class _Profile(TableFunction):
     by_stack: bool
 
     def schema(self, arguments: Mapping[str, Any]) -> pa.Schema:
-        if "begin" in arguments and "end" in arguments:
-            TimeRange(arguments["begin"], arguments["end"])
+        range_given(arguments)
         return self.columns
 
     def plan(self, query: Query, **arguments: Any) -> Rows:
@@ -68,11 +67,10 @@ class _Profile(TableFunction):
                 return
             view = query.view(kind_named("thread_spans"), query.lake.telemetry_of(process_id), time_range)
             times = _Times(self.by_stack, time_range, view)
-            for window in view.windows():
-                if window is None:
+            for part in parts_of(view, by_stream=True):
+                if part is None:
                     yield pa.RecordBatch.from_pylist([], schema)
-                    continue
-                for part in in_order(window.parts):
+                else:
                     times.add(part, row_streams(view, part))
             yield pa.record_batch(self.rows(times.sums(), times.scopes), schema=schema)
             tell_failures(query, view)

@@ -6,8 +6,8 @@ where the statement has conditions on `process_id` or `exe`, nothing is built or
 """
 
 from collections import deque
-from collections.abc import Callable, Collection, Iterator, Mapping
-from itertools import chain
+from collections.abc import Collection, Iterator, Mapping
+from itertools import chain, islice
 from typing import Any
 
 import pyarrow as pa
@@ -16,7 +16,7 @@ from udtf.errors import NotFound
 from udtf.functions.parameter import Parameter
 from udtf.functions.process_spans import COLUMNS as SPAN_COLUMNS
 from udtf.functions.process_spans import batches_of
-from udtf.functions.table_function import OfProcesses, Query, Rows, TableFunction, choose
+from udtf.functions.table_function import OfProcesses, Query, Rows, TableFunction, choose, range_given
 from udtf.lake.metadata import ProcessRow
 from udtf.lake.time_range import MAX_TIME_NS, MIN_TIME_NS, TimeRange
 from udtf.views.catalog import SPAN_TYPES
@@ -44,8 +44,7 @@ class Spans(TableFunction):
     def schema(self, arguments: Mapping[str, Any]) -> pa.Schema:
         if "span_types" in arguments:
             choose("span_types", arguments["span_types"], SPAN_TYPES)
-        if "begin" in arguments and "end" in arguments:
-            TimeRange(arguments["begin"], arguments["end"])
+        range_given(arguments)
         return COLUMNS
 
     def plan(self, query: Query, **arguments: Any) -> Rows:
@@ -75,21 +74,17 @@ def _processes(query: Query, time_range: TimeRange | None) -> Iterator[ProcessRo
 
 
 def _all(query: Query, span_types: str, time_range: TimeRange | None, wanted: Collection[str] | None) -> _Batches:
-    def begin(process: ProcessRow) -> Callable[[], _Batches]:
-        """Begin a process: its first batch is empty unless its rows are there already."""
-        batches = _of_process(query, process, span_types, time_range)
-        begun = next(batches, None)
-        return lambda: batches if begun is None else chain([begun], batches)
-
-    waiting: deque[Callable[[], _Batches]] = deque()
+    begun: deque[_Batches] = deque()
     for process in _processes(query, time_range):
         if wanted is not None and process.process_id not in wanted:
             continue
-        waiting.append(begin(process))
-        if len(waiting) > READ_AHEAD:
-            yield from waiting.popleft()()
-    while waiting:
-        yield from waiting.popleft()()
+        batches = _of_process(query, process, span_types, time_range)
+        # To take the first one begins the process; it is empty unless its rows are there already.
+        begun.append(chain(list(islice(batches, 1)), batches))
+        if len(begun) > READ_AHEAD:
+            yield from begun.popleft()
+    while begun:
+        yield from begun.popleft()
 
 
 def _of_process(query: Query, process: ProcessRow, span_types: str, time_range: TimeRange | None) -> _Batches:

@@ -94,6 +94,17 @@ class TableFunction(ABC):
         """
 
 
+def range_given(arguments: Mapping[str, Any]) -> TimeRange | None:
+    """The range from `begin` to `end` of a function's arguments; None where a prepared statement leaves one open.
+
+    Raises:
+        InvalidArgument: it ends before it begins.
+    """
+    if "begin" in arguments and "end" in arguments:
+        return TimeRange(arguments["begin"], arguments["end"])
+    return None
+
+
 def choose(name: str, value: str, choices: tuple[str, ...]) -> str:
     """The value, if it is one of the choices.
 

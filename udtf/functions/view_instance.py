@@ -41,14 +41,15 @@ def _batches(query: Query, view: View) -> Iterator[pa.RecordBatch]:
     tell_losses(query, view)
 
 
-def parts_of(view: View) -> Iterator[Part[Any] | None]:
-    """The rows of a view; those of one stream in the order of its events; None now and then while there is nothing
-    new."""
+def parts_of(view: View, *, by_stream: bool = False) -> Iterator[Part[Any] | None]:
+    """The rows of a view; those of one stream in the order of its events, and where `by_stream` says so, of each; None
+    now and then while there is nothing new."""
+    by_stream = by_stream or (view.kind.instance_of == "stream" and len(view.streams) == 1)
     for window in view.windows():
         if window is None:
             yield None
             continue
-        parts = in_order(window.parts) if view.kind.instance_of == "stream" and len(view.streams) == 1 else window.parts
+        parts = in_order(window.parts) if by_stream else window.parts
         yield from (part for part in parts if len(part.columns))
 
 
