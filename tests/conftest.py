@@ -1,5 +1,6 @@
 """The fixtures of all tests, by topic."""
 
+import signal
 from collections.abc import Iterator
 
 import pytest
@@ -13,6 +14,10 @@ pytest_plugins = [
     "tests.support.scripted_s3",
     "tests.support.trace_processor",
 ]
+
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    # A shell starts commands in the background so, and the programs that the tests start and interrupt would inherit it.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # How long an example takes is the machine's affair.
 settings.register_profile("machine", deadline=None, suppress_health_check=[HealthCheck.too_slow])

@@ -8,6 +8,7 @@ import time
 import weakref
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, suppress
+from types import FrameType
 
 import pytest
 from hypothesis import given
@@ -21,12 +22,22 @@ from tests.tracing.recorded import GatedSink, MemorySink, settings, tree
 
 
 class InterruptError(Exception):
-    """Raised by `interrupt`, in whatever line the main thread is."""
+    """Raised by `interrupt`, in whatever line `record_until_interrupted` is."""
 
 
-def interrupt(number: int, frame: object) -> None:
-    """A signal handler."""
-    raise InterruptError
+def interrupt(number: int, frame: FrameType | None) -> None:
+    """A signal handler. A signal that arrives outside `record_until_interrupted` raises nothing."""
+    while frame is not None:
+        if frame.f_code is record_until_interrupted.__code__:
+            raise InterruptError
+        frame = frame.f_back
+
+
+def record_until_interrupted() -> None:
+    """Two nested spans, again and again."""
+    while True:
+        with tracing.span("a"), tracing.span("b"):
+            pass
 
 
 @pytest.fixture
@@ -287,55 +298,47 @@ def test_a_span_left_on_another_thread_corrupts_neither(sink: MemorySink) -> Non
     assert recorded_tree(sink, "other") == "work"
 
 
-def test_exceptions_of_signal_handlers_never_unbalance() -> None:
+@pytest.fixture
+def interrupted() -> Iterator[None]:
+    """`interrupt` is the handler of SIGALRM."""
+    before = signal.signal(signal.SIGALRM, interrupt)
+    try:
+        yield
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0.0)
+        signal.signal(signal.SIGALRM, before)
+
+
+def test_exceptions_of_signal_handlers_never_unbalance(interrupted: None) -> None:
     """Interrupted anywhere, also within the recording itself, begins and ends still match."""
     sink = MemorySink()
-    interruptions = 0
-    before = signal.signal(signal.SIGALRM, interrupt)
     with tracing.start(sink=lambda: sink, settings=tracing.Settings(send_every_s=0.01, capacity_spans=10**7)):
         with tracing.span("all"):
             for i in range(300):
-                try:
-                    signal.setitimer(signal.ITIMER_REAL, 0.0002 + i * 1e-6)
-                    while True:
-                        with tracing.span("a"), tracing.span("b"):
-                            pass
-                except InterruptError:
-                    interruptions += 1
-        signal.signal(signal.SIGALRM, before)
+                # Again and again: the first signal may come before the recording begins.
+                signal.setitimer(signal.ITIMER_REAL, 0.0002 + i * 1e-6, 0.01)
+                with suppress(InterruptError):
+                    record_until_interrupted()
+        signal.setitimer(signal.ITIMER_REAL, 0.0)
         with tracing.span("end"):
             pass
     text = tree(sink.of_thread("MainThread"))
-    assert interruptions == 300
     assert text.startswith("all\n  a\n    b")
     assert text.endswith("\nend")
 
 
-def test_interrupted_spans_leave_none_open_below_which_others_would_nest() -> None:
+def test_interrupted_spans_leave_none_open_below_which_others_would_nest(interrupted: None) -> None:
     """Without a span around them that would end them, in whatever step they are interrupted."""
     sink = MemorySink()
-    interruptions = 0
-    before = signal.signal(signal.SIGALRM, interrupt)
-    try:
-        limits = tracing.Settings(send_every_s=0.05, capacity_spans=10**7, stop_timeout_s=60.0)
-        with tracing.start(sink=lambda: sink, settings=limits) as session:
-            # It may interrupt what follows the loop, too.
+    limits = tracing.Settings(send_every_s=0.05, capacity_spans=10**7, stop_timeout_s=60.0)
+    with tracing.start(sink=lambda: sink, settings=limits) as session:
+        signal.setitimer(signal.ITIMER_REAL, 0.001, 0.0003)
+        for _ in range(2000):
             with suppress(InterruptError):
-                signal.setitimer(signal.ITIMER_REAL, 0.001, 0.0003)
-                while interruptions < 2000:
-                    try:
-                        while True:
-                            with tracing.span("a"), tracing.span("b"):
-                                pass
-                    except InterruptError:
-                        interruptions += 1
-            signal.signal(signal.SIGALRM, signal.SIG_IGN)
-            signal.setitimer(signal.ITIMER_REAL, 0.0)
-            assert session.recorder.threads.spans.open_codes == [buffers.NOTHING_OPEN]
-            assert session.statistics().misplaced_ends == 0
-    finally:
+                record_until_interrupted()
         signal.setitimer(signal.ITIMER_REAL, 0.0)
-        signal.signal(signal.SIGALRM, before)
+        assert session.recorder.threads.spans.open_codes == [buffers.NOTHING_OPEN]
+        assert session.statistics().misplaced_ends == 0
     depth = deepest = 0
     for event in sink.of_thread("MainThread"):
         depth += 1 if event.is_begin else -1
