@@ -16,7 +16,7 @@ pytest_plugins = [
 ]
 
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
-    # A shell starts commands in the background so, and the programs that the tests start and interrupt would inherit it.
+    # A shell starts commands in the background so, and programs that the tests start and interrupt would inherit it.
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # How long an example takes is the machine's affair.

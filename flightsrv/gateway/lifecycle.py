@@ -2,8 +2,6 @@
 
 import logging
 import os
-import signal
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -14,6 +12,7 @@ from flightsrv.gateway.guards import is_local
 from flightsrv.gateway.perfetto_ui import PUBLIC_UI
 from flightsrv.http_server import HttpServer
 from flightsrv.policy.connections import ConnectionLimits
+from flightsrv.stop_signals import StopSignals
 
 log = logging.getLogger(__name__)
 
@@ -96,12 +95,10 @@ def serve(server_url: str, settings: GatewaySettings) -> None:
     Raises:
         InvalidRequest: as `RunningGateway` does.
     """
-    told_to_stop = threading.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: told_to_stop.set())
+    signals = StopSignals()
     gateway = RunningGateway(server_url, settings)
     print(f"listening on {gateway.url}", flush=True)
-    told_to_stop.wait()
+    signals.wait()
     log.info("stopping: requests in flight may finish")
     if not gateway.stop():
         # A request that waits for a server which does not answer would keep the process.

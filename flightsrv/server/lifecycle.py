@@ -2,8 +2,6 @@
 
 import logging
 import os
-import signal
-import threading
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, field
@@ -21,6 +19,7 @@ from flightsrv.policy.limits import CallLimits
 from flightsrv.server.heap import keep_freed_memory
 from flightsrv.server.metrics_endpoint import MetricsEndpoint
 from flightsrv.server.retention import Retention, RetentionTimer
+from flightsrv.stop_signals import StopSignals
 from udtf.errors import InvalidArgument
 from udtf.functions.settings import QuerySettings
 from udtf.lake.lake import Lake
@@ -177,16 +176,14 @@ def serve(
     Raises:
         InvalidArgument: the address cannot be listened on.
     """
-    told_to_stop = threading.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: told_to_stop.set())
+    signals = StopSignals()
     server = start(lake_uri, db_url, host, port, settings)
     if server.metrics_url is not None:
         log.info("metrics on %s", server.metrics_url)
     try:
         with beside(server.url):
             print(f"listening on {server.url}", flush=True)
-            told_to_stop.wait()
+            signals.wait()
             log.info("stopping: new calls are refused, those in flight may finish")
             is_stopped = server.stop()
     except BaseException:

@@ -14,6 +14,8 @@ from tests.model import examples
 from tests.model.examples import at, calls
 from tests.model.judge import assert_threads_are_model
 from tests.model.lake import Reader, block_batch, deliver, ingest_process, partitioned_like
+from tests.model.rows import properties
+from tests.model.slices import annotations_of
 from tests.model.spans import TimeRange, lost_events, stored_blocks, stream_spans
 from tests.model.strategies import ALL_TIME, Delivery, deliveries, effort, processes, times_around
 from tests.model.telemetry import LEVELS, Block, LogLine, Moment, MomentStream, Process, Scope, Stream, Value, cut
@@ -62,21 +64,40 @@ def _thread(stream: MomentStream) -> tuple[str | None, str | None]:
 
 
 def _shown_as(row: dict[str, object], names: str) -> Row:
-    return tuple(row[name] for name in names.split())
+    values = (row[name] for name in names.split())
+    return tuple(tuple(value) if isinstance(value, list) else value for value in values)
 
 
 def _assert_views_are_model(reader: Reader, delivery: Delivery, time_range: TimeRange) -> None:
     process, blocks = delivery.process, delivery.blocks
     rows = reader.rows(f"SELECT * FROM view_instance('log_entries', '{process.process_id}')", time_range)
-    columns = "time level target msg stream_id thread_name name filename line"
+    columns = "time level target msg stream_id thread_name name filename line properties"
     assert Counter(_shown_as(row, columns) for row in rows) == Counter(
-        (time_ns, LEVELS[line.level], line.scope.target, line.msg, *_thread(stream), *_source(line.scope))
+        (
+            time_ns,
+            LEVELS[line.level],
+            line.scope.target,
+            line.msg,
+            *_thread(stream),
+            *_source(line.scope),
+            tuple(properties(line.attributes)),
+        )
         for stream, time_ns, line in _logs(process, blocks, time_range)
     )
     rows = reader.rows(f"SELECT * FROM view_instance('measures', '{process.process_id}')", time_range)
-    columns = "time name unit value stream_id thread_name target filename line"
+    columns = "time name unit value stream_id thread_name target filename line properties"
     assert Counter(_shown_as(row, columns) for row in rows) == Counter(
-        (time_ns, v.scope.name, v.unit, v.value, *_thread(stream), v.scope.target, v.scope.filename, v.scope.line)
+        (
+            time_ns,
+            v.scope.name,
+            v.unit,
+            v.value,
+            *_thread(stream),
+            v.scope.target,
+            v.scope.filename,
+            v.scope.line,
+            tuple(properties(v.attributes)),
+        )
         for stream, time_ns, v in _values(process, blocks, time_range)
     )
 
@@ -100,6 +121,7 @@ def _log_instants(trace: Trace) -> Counter[Row]:
             mark.category,
             mark.source,
             mark.log,
+            annotations_of((key, value) for key, value in mark.annotations.items() if key != "level"),
         )
         for track in trace.tracks.values()
         for mark in track.instants
@@ -131,6 +153,7 @@ def _assert_trace_is_model(trace: Trace, delivery: Delivery, time_range: TimeRan
             line.scope.target,
             (line.scope.filename, line.scope.line),
             (line.msg, line.level + 1) if stream.thread and line.level else None,
+            annotations_of(line.attributes),
         )
         for stream, time_ns, line in _logs(process, blocks, time_range)
     )

@@ -3,7 +3,7 @@
 from collections import Counter
 from collections.abc import Iterable
 
-from tests.model.slices import Slice, async_shown, thread_slices
+from tests.model.slices import Slice, annotations_of, async_shown, thread_slices
 from tests.model.spans import Span, TimeRange
 from tests.model.telemetry import Block, Process
 from tests.model.trace_reader import MAX_DEPTH, Trace, Track
@@ -11,7 +11,8 @@ from tests.model.trace_reader import Slice as ReadSlice
 
 
 def _slice(read: ReadSlice, depth_of_track: int = 0) -> Slice:
-    return Slice(read.begin_ns, read.duration_ns, depth_of_track + read.depth, read.name)
+    annotations = annotations_of(read.annotations.items())
+    return Slice(read.begin_ns, read.duration_ns, depth_of_track + read.depth, read.name, annotations)
 
 
 def _thread_slices(trace: Trace, track: Track) -> list[Slice]:
@@ -61,8 +62,12 @@ def assert_threads_are_model(
 def assert_lanes_are_model(lanes: Iterable[Track], spans: list[Span]) -> None:
     """The lanes hold exactly these spans, with their begins, ends and names, and nothing under a stranger."""
     lanes = list(lanes)
-    read = Counter((s.begin_ns, s.duration_ns, s.name) for lane in lanes for s in lane.slices)
-    assert read == Counter((s.begin_ns, _duration(s), s.scope.name) for s in spans)
+    read = Counter(
+        (s.begin_ns, s.duration_ns, s.name, annotations_of(s.annotations.items()))
+        for lane in lanes
+        for s in lane.slices
+    )
+    assert read == Counter((s.begin_ns, _duration(s), s.scope.name, annotations_of(s.attributes)) for s in spans)
     identity = {(s.begin_ns, _duration(s), s.scope.name): s for s in spans}
     if len(identity) < len(spans):
         return  # Two spans look alike, so nobody can tell which is under which.

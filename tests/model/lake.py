@@ -10,7 +10,7 @@ import pyarrow as pa
 
 from tests.model.spans import TimeRange
 from tests.model.strategies import Delivery
-from tests.model.telemetry import Block, Event, MomentStream, Process, Stream
+from tests.model.telemetry import Block, Event, Json, MomentStream, Process, Stream
 from tests.model.trace_reader import Trace, read_trace
 from udtf.lake import history, partition_file, schemas, view
 from udtf.lake import time_range as udtf_time_range
@@ -33,7 +33,12 @@ BLOCK_BATCH = pa.schema(
     + [pa.field("payload", pa.binary(), nullable=False)]
 )
 
-COLUMNS = {"log": ("log_entries", schemas.LOG_ENTRY), "measure": ("measures", schemas.MEASURE)}
+COLUMNS = {
+    "thread": ("thread_events", schemas.THREAD_EVENT),
+    "async": ("async_events", schemas.ASYNC_EVENT),
+    "log": ("log_entries", schemas.LOG_ENTRY),
+    "measure": ("measures", schemas.MEASURE),
+}
 """Of `blocks`, by the tags of streams: their names, and what an event is."""
 
 
@@ -112,20 +117,42 @@ def block_row(block: Block) -> dict[str, object]:
 
 def _events(block: Block) -> dict[str, object]:
     """The events of a block in the column of its kind."""
-    if not isinstance(block.stream, MomentStream):
+    if not _is_list(block):
         return {"payload": payload(block.events, block.stream.is_async)}
-    return {COLUMNS[block.stream.tag][0]: [{**vars(event), "scope": event.scope._asdict()} for event in block.events]}
+    return {COLUMNS[block.stream.tag][0]: list(map(_event_row, block.events))}
+
+
+def _is_list(block: Block) -> bool:
+    """Payloads have no attributes."""
+    return isinstance(block.stream, MomentStream) or any(event.attributes for event in block.events)
+
+
+_VALUES = {
+    str: ("text", pa.utf8()),
+    int: ("integer", pa.int64()),
+    float: ("float", pa.float64()),
+    bool: ("boolean", pa.bool_()),
+    Json: ("json", pa.utf8()),
+}
+"""Fields of attributes that hold values of these types."""
+_ATTRIBUTE = pa.struct([("key", pa.utf8()), *_VALUES.values()])
+
+
+def _event_row(event: Event) -> dict[str, object]:
+    attributes = [{"key": key, _VALUES[type(value)][0]: value} for key, value in event.attributes]
+    return {**vars(event), "scope": event.scope._asdict(), "attributes": attributes or None}
 
 
 def block_batch(blocks: Iterable[Block]) -> pa.RecordBatch:
     blocks = list(blocks)
     rows = [block_row(block) for block in blocks]
-    if not any(isinstance(block.stream, MomentStream) for block in blocks):
+    if not any(map(_is_list, blocks)):
         return pa.RecordBatch.from_pylist(rows, BLOCK_BATCH)
     columns = {field.name: pa.array([row.get(field.name) for row in rows], field.type) for field in BLOCK_BATCH}
     for name, event in COLUMNS.values():
         # pyarrow makes no dictionaries of structs from Python's objects.
-        plain = pa.struct([_without_dictionary(member) for member in event])
+        fields = [_without_dictionary(member) for member in event]
+        plain = pa.struct([*fields, pa.field("attributes", pa.list_(_ATTRIBUTE))])
         columns[name] = pa.array([row.get(name) for row in rows], pa.list_(plain))
     return pa.record_batch(columns)
 
@@ -236,5 +263,6 @@ def plain_rows(table: pa.Table) -> list[dict[str, object]]:
             column = column.cast(column.type.value_type)
         if pa.types.is_timestamp(column.type) or pa.types.is_duration(column.type):
             column = column.cast(pa.int64())
-        columns[name] = column.to_pylist()
+        values = column.to_pylist()
+        columns[name] = list(map(sorted, values)) if pa.types.is_map(column.type) else values
     return [dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)]

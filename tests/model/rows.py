@@ -3,17 +3,21 @@
 from collections.abc import Iterable
 
 from tests.model.spans import AsyncEvent, Span, TimeRange, async_spans, thread_spans
-from tests.model.telemetry import Block, Process, Scope, Stream
+from tests.model.telemetry import Attributes, Block, Process, Scope, Stream, property_text
 
 Row = dict[str, object]
 
 THREAD_SPAN_COLUMNS = (
-    "id", "parent", "depth", "begin", "end", "duration", "name", "target", "filename", "line"
+    "id", "parent", "depth", "begin", "end", "duration", "name", "target", "filename", "line", "properties"
 )  # fmt: skip
 
 
 def _scope_row(scope: Scope) -> Row:
     return {"name": scope.name, "target": scope.target, "filename": scope.filename, "line": scope.line}
+
+
+def properties(attributes: Attributes) -> list[tuple[str, str]]:
+    return sorted((key, property_text(value)) for key, value in attributes)
 
 
 def span_row(span: Span) -> Row:
@@ -26,6 +30,7 @@ def span_row(span: Span) -> Row:
         "end": span.end_ns,
         "duration": span.duration_ns,
         **_scope_row(span.scope),
+        "properties": properties(span.attributes),
     }
 
 
@@ -64,6 +69,7 @@ def async_event_row(event: AsyncEvent) -> Row:
         "parent_span_id": event.parent_span_id,
         "depth": event.depth,
         **_scope_row(event.scope),
+        "properties": properties(event.attributes),
     }
 
 

@@ -6,6 +6,9 @@ from dataclasses import dataclass
 from tests.model.spans import Span, TimeRange, async_spans, runs, thread_spans
 from tests.model.telemetry import Block, Process, Stream
 
+Annotations = tuple[tuple[str, str, str], ...]
+"""Keys, types and values."""
+
 
 @dataclass(frozen=True, order=True)
 class Slice:
@@ -15,6 +18,13 @@ class Slice:
     duration_ns: int
     depth: int
     name: str
+    annotations: Annotations = ()
+
+
+def annotations_of(attributes: Iterable[tuple[str, object]]) -> Annotations:
+    """Attributes, or annotations as they were read, in a form in which they can be compared."""
+    values = ((key, str(value) if isinstance(value, str) else value) for key, value in attributes)
+    return tuple(sorted((key, type(value).__name__, repr(value)) for key, value in values))
 
 
 def thread_slices(process: Process, stream: Stream, blocks: Iterable[Block], time_range: TimeRange) -> list[Slice]:
@@ -38,6 +48,7 @@ def thread_slices(process: Process, stream: Stream, blocks: Iterable[Block], tim
             -1 if span.duration_ns is None else span.duration_ns,
             depth(span),
             span.scope.name,
+            annotations_of(span.attributes),
         )
         for span in shown
     )

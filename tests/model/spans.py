@@ -6,9 +6,9 @@ match by their id, so a hole only takes the events that were in it.
 """
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-from tests.model.telemetry import BEGIN, Block, Process, Scope, Stream
+from tests.model.telemetry import BEGIN, Attributes, Block, Event, Process, Scope, Stream
 
 
 @dataclass(frozen=True)
@@ -30,6 +30,7 @@ class Span:
     begin_ns: int
     end_ns: int | None
     scope: Scope
+    attributes: Attributes = ()
 
     @property
     def duration_ns(self) -> int | None:
@@ -91,11 +92,13 @@ def thread_spans(process: Process, stream: Stream, blocks: Iterable[Block]) -> S
                 if event.kind == BEGIN:
                     span_id = block.object_offset + index
                     parent = stack[-1] if stack else -1
-                    spans[span_id] = Span(stream.stream_id, span_id, parent, len(stack), time_ns, None, event.scope)
+                    spans[span_id] = Span(
+                        stream.stream_id, span_id, parent, len(stack), time_ns, None, event.scope, event.attributes
+                    )
                     stack.append(span_id)
                 elif stack:
                     open_id = stack.pop()
-                    spans[open_id] = Span(**{**vars(spans[open_id]), "end_ns": time_ns})
+                    spans[open_id] = _ended(spans[open_id], event, time_ns)
                 else:
                     orphan_ends += 1
     return StreamSpans(
@@ -120,13 +123,19 @@ def async_spans(process: Process, stream: Stream, blocks: Iterable[Block]) -> St
                     time_ns,
                     None,
                     event.scope,
+                    event.attributes,
                 )
             elif event.span_id in spans:
-                begun = spans[event.span_id]
-                spans[event.span_id] = Span(**{**vars(begun), "end_ns": time_ns})
+                spans[event.span_id] = _ended(spans[event.span_id], event, time_ns)
             else:
                 orphan_ends += 1
     return StreamSpans(tuple(spans.values()), frozenset(), orphan_ends, lost_events(stream, blocks))
+
+
+def _ended(span: Span, end: Event, time_ns: int) -> Span:
+    """What was noted at the end goes before what was noted at the begin."""
+    attributes = tuple({**dict(span.attributes), **dict(end.attributes)}.items())
+    return replace(span, end_ns=time_ns, attributes=attributes)
 
 
 def stream_spans(process: Process, stream: Stream, blocks: Iterable[Block]) -> StreamSpans:
@@ -146,6 +155,7 @@ class AsyncEvent:
     parent_span_id: int
     depth: int
     scope: Scope
+    attributes: Attributes
 
 
 def async_events(process: Process, blocks: Iterable[Block], time_range: TimeRange | None = None) -> list[AsyncEvent]:
@@ -153,7 +163,8 @@ def async_events(process: Process, blocks: Iterable[Block], time_range: TimeRang
     blocks = list(blocks)
     found = []
     for stream in process.of_kind("async"):
-        wanted = {span.id for span in async_spans(process, stream, blocks).spans if span.overlaps(time_range)}
+        spans = async_spans(process, stream, blocks).spans
+        wanted = {span.id: span for span in spans if span.overlaps(time_range)}
         for block in stored_blocks(stream, blocks):
             for event in block.events:
                 if event.span_id in wanted:
@@ -167,6 +178,7 @@ def async_events(process: Process, blocks: Iterable[Block], time_range: TimeRang
                             event.parent_span_id,
                             event.depth,
                             event.scope,
+                            wanted[event.span_id].attributes if event.kind == BEGIN else event.attributes,
                         )
                     )
     return found

@@ -9,8 +9,9 @@ import os
 import random
 import uuid
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import count
+from typing import TypeVar
 
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
@@ -19,9 +20,12 @@ from tests.model.spans import Span, TimeRange
 from tests.model.telemetry import (
     BEGIN,
     END,
+    FLOATS,
     LEVELS,
+    Attributes,
     Block,
     Event,
+    Json,
     LogLine,
     Moment,
     MomentStream,
@@ -44,6 +48,7 @@ SCOPES = st.builds(
     st.integers(min_value=0, max_value=2**32 - 1),
 )
 CLOCKS = st.sampled_from([10**9, 10**9, 10**7, 3_000_000_000, 2_999_999_999, 24_000_000, 19_200_000, 1_000, 1, 7])
+StreamT = TypeVar("StreamT", bound=Stream)
 START_TIME_NS = 1_767_225_600_000_000_000  # 2026-01-01T00:00:00Z
 
 _thread_ids = count(1000)
@@ -177,7 +182,33 @@ def processes(
         streams.append(_stream(True, f"async #{index}", events))
     for _ in range(draw(st.integers(0, max_moment_streams))):
         streams.append(draw(_moment_streams(scopes, first_ticks, [s for s in streams if s.tag == "thread"])))
+    if draw(st.booleans()):
+        dice = random.Random(draw(st.integers(0, 2**32 - 1)))
+        streams = [_noted(stream, draw(st.sampled_from([0.05, 0.5])), dice) for stream in streams]
     return Process(str(uuid.uuid4()), tsc_frequency, START_TIME_NS, start_ticks, tuple(streams))
+
+
+_KEYS = ["sql", "rows", "error", "名", "k" * 255, "level "]
+_ATTRIBUTE_VALUES = [
+    *("", "SELECT 1", "名前", "x" * 300),
+    *(0, 1, -1, 127, 128, 2**63 - 1, -(2**63)),
+    *FLOATS,
+    *(True, False),
+    *(Json("[1, 2]"), Json('{"a": {"b": null}}')),
+]
+
+
+def _noted(stream: StreamT, probability: float, dice: random.Random) -> StreamT:
+    """The same stream with attributes at some of its events."""
+
+    def attributes() -> Attributes:
+        keys = dice.sample(_KEYS, dice.choice([1, 1, 2, 3, 6]))
+        return tuple((key, dice.choice(_ATTRIBUTE_VALUES)) for key in keys)
+
+    events = (
+        replace(event, attributes=attributes()) if dice.random() < probability else event for event in stream.events
+    )
+    return replace(stream, events=tuple(events))
 
 
 @st.composite

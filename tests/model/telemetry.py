@@ -1,5 +1,6 @@
 """What an application recorded, as plain values, and how it is cut into blocks."""
 
+import math
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from itertools import pairwise
@@ -26,9 +27,30 @@ __all__ = [
 LEVELS = {0: None, 1: "trace", 2: "debug", 3: "info", 4: "warn", 5: "error", 6: "fatal"}
 
 
+class Json(str):
+    """The value of an attribute that is JSON."""
+
+
+Attributes = tuple[tuple[str, str | int | float | bool], ...]
+"""Keys, each once, with values."""
+
+
+def property_text(value: str | float) -> str:
+    """A value as `properties` show it."""
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, float):
+        return FLOATS[value]
+    return str(value)
+
+
+FLOATS = {0.5: "0.5", -1.25: "-1.25", 1e300: "1e+300", math.inf: "inf"}
+"""Those that attributes have, with their texts."""
+
+
 @dataclass(frozen=True)
 class Event:
-    """A begin or an end. The last three say something in async streams only."""
+    """A begin or an end. Those from `span_id` to `depth` say something in async streams only."""
 
     ticks: int
     kind: int
@@ -36,11 +58,13 @@ class Event:
     span_id: int = 0
     parent_span_id: int = 0
     depth: int = 0
+    attributes: Attributes = ()
 
     def __repr__(self) -> str:
         """Short: failing examples print hundreds of events."""
         task = f" of {self.span_id} under {self.parent_span_id}" if self.span_id else ""
-        return f"<{self.ticks} {'begin' if self.kind == BEGIN else 'end'} {self.scope.name!r}{task}>"
+        noted = f" {dict(self.attributes)}" if self.attributes else ""
+        return f"<{self.ticks} {'begin' if self.kind == BEGIN else 'end'} {self.scope.name!r}{task}{noted}>"
 
 
 @dataclass(frozen=True)
@@ -51,6 +75,7 @@ class LogLine:
     scope: Scope
     level: int
     msg: str
+    attributes: Attributes = ()
 
 
 @dataclass(frozen=True)
@@ -61,6 +86,7 @@ class Value:
     scope: Scope
     unit: str
     value: float
+    attributes: Attributes = ()
 
 
 Moment = LogLine | Value

@@ -198,7 +198,8 @@ def test_a_trace_is_written_at_the_end(
 def test_signals_go_to_the_program(tmp_path: Path, trace_processor: TraceProcessor) -> None:
     """And a trace is written all the same."""
     text = (
-        "import signal\nsignal.signal(signal.SIGTERM, lambda *_: exit(5))\nprint('ready', flush=True)\nsignal.pause()"
+        "import signal, time\nsignal.signal(signal.SIGTERM, lambda *_: exit(5))\nprint('ready', flush=True)\n"
+        "while True: time.sleep(0.05)"
     )
     (tmp_path / "program.py").write_text(text)
     command = [*RUN, "--to", "ended.pftrace", "program.py"]

@@ -124,7 +124,7 @@ class _Trace:
             self.progress.begin_process(len(of_process), len(descriptors))
             yield descriptors
             for kind in kinds:
-                yield from self._pieces(self.query.view(kind, telemetry, self.time_range), writer)
+                yield from self._pieces(self.query.view(kind, telemetry, self.time_range, with_attributes=True), writer)
 
     def _pieces(self, view: View, writer: TraceWriter) -> Iterator[Piece]:
         """All packets of one kind of telemetry: those of its spans, and what went wrong."""

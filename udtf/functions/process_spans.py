@@ -3,7 +3,7 @@
 Spans of threads come first, then async spans. An async span has its `span_id` as id and its parent's as parent.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from typing import Any
 
 import pyarrow as pa
@@ -15,7 +15,7 @@ from udtf.functions.view_instance import parts_of, row_streams
 from udtf.lake.time_range import TimeRange
 from udtf.lake.view import Telemetry
 from udtf.views.catalog import SPAN_TYPES, kinds_of_spans
-from udtf.views.spans import SPAN_COLUMNS, TEXT, span_batch
+from udtf.views.spans import PROPERTIES, SPAN_COLUMNS, TEXT, span_batch
 
 COLUMNS = pa.schema(
     [
@@ -42,16 +42,24 @@ class ProcessSpans(TableFunction):
         query.lake.metadata.process(arguments["process_id"])
         process_id: str = arguments["process_id"]
         span_types: str = arguments["span_types"]
-        return Rows(schema, lambda: batches_of(query, query.lake.telemetry_of(process_id), span_types))
+
+        def batches(columns: Collection[str] = schema.names) -> Iterator[pa.RecordBatch]:
+            return batches_of(query, query.lake.telemetry_of(process_id), span_types, columns)
+
+        return Rows(schema, batches, batches)
 
 
 def batches_of(
-    query: Query, telemetry: Telemetry, span_types: str, time_range: TimeRange | None = None
+    query: Query,
+    telemetry: Telemetry,
+    span_types: str,
+    columns: Collection[str],
+    time_range: TimeRange | None = None,
 ) -> Iterator[pa.RecordBatch]:
     """The spans of a process; by default, of the time range of the query. An empty batch says that there is nothing new
-    yet."""
+    yet. `properties` are empty unless they are among the columns named."""
     for kind in kinds_of_spans(span_types):
-        view = query.view(kind, telemetry, time_range)
+        view = query.view(kind, telemetry, time_range, with_attributes=PROPERTIES.name in columns)
         stream_ids = pa.array([stream.stream_id for stream in view.streams], pa.utf8())
         thread_names = pa.array([stream.thread_name for stream in view.streams], pa.utf8())
         for part in parts_of(view):

@@ -7,6 +7,7 @@ where the statement has conditions on `process_id` or `exe`, nothing is built or
 
 from collections import deque
 from collections.abc import Collection, Iterator, Mapping
+from dataclasses import replace
 from itertools import chain, islice
 from typing import Any
 
@@ -58,9 +59,12 @@ class Spans(TableFunction):
             return pa.table([pa.array(column, pa.utf8()) for column in columns], ["process_id", "exe"])
 
         def rows(wanted: Collection[str] | None = None) -> Rows:
-            return Rows(schema, lambda: _all(query, span_types, time_range, wanted))
+            def batches(columns: Collection[str] = schema.names) -> _Batches:
+                return _all(query, span_types, time_range, wanted, columns)
 
-        return Rows(schema, rows().batches, of_processes=OfProcesses(known, rows))
+            return Rows(schema, batches, batches)
+
+        return replace(rows(), of_processes=OfProcesses(known, rows))
 
 
 def _processes(query: Query, time_range: TimeRange | None) -> Iterator[ProcessRow]:
@@ -73,12 +77,18 @@ def _processes(query: Query, time_range: TimeRange | None) -> Iterator[ProcessRo
             yield process
 
 
-def _all(query: Query, span_types: str, time_range: TimeRange | None, wanted: Collection[str] | None) -> _Batches:
+def _all(
+    query: Query,
+    span_types: str,
+    time_range: TimeRange | None,
+    wanted: Collection[str] | None,
+    columns: Collection[str],
+) -> _Batches:
     begun: deque[_Batches] = deque()
     for process in _processes(query, time_range):
         if wanted is not None and process.process_id not in wanted:
             continue
-        batches = _of_process(query, process, span_types, time_range)
+        batches = _of_process(query, process, span_types, time_range, columns)
         # To take the first one begins the process; it is empty unless its rows are there already.
         begun.append(chain(list(islice(batches, 1)), batches))
         if len(begun) > READ_AHEAD:
@@ -87,11 +97,13 @@ def _all(query: Query, span_types: str, time_range: TimeRange | None, wanted: Co
         yield from begun.popleft()
 
 
-def _of_process(query: Query, process: ProcessRow, span_types: str, time_range: TimeRange | None) -> _Batches:
+def _of_process(
+    query: Query, process: ProcessRow, span_types: str, time_range: TimeRange | None, columns: Collection[str]
+) -> _Batches:
     try:
         telemetry = query.lake.telemetry_of(process.process_id)
     except NotFound:
         return  # It has been removed since its row was read.
-    for batch in batches_of(query, telemetry, span_types, time_range):
+    for batch in batches_of(query, telemetry, span_types, columns, time_range):
         names = [pa.repeat(text, batch.num_rows) for text in (process.process_id, process.exe)]
         yield pa.record_batch([*names, *batch.columns], schema=COLUMNS)

@@ -39,7 +39,8 @@ class OfProcesses:
 class Rows:
     """A table as planned: nothing is read before `batches` is called and iterated. Batches carry the schema.
 
-    `with_columns`, where there is one, gives the same rows with the columns that are named, at least.
+    `with_columns`, where there is one, gives the same rows with the columns that are named; others may be missing, or
+    empty.
     """
 
     schema: pa.Schema
@@ -58,7 +59,14 @@ class Query:
     tally: QueryTally
     cancellation: Cancellation = field(default_factory=Cancellation)
 
-    def view(self, kind: Kind, telemetry: Telemetry, time_range: TimeRange | None = None) -> View:
+    def view(
+        self,
+        kind: Kind,
+        telemetry: Telemetry,
+        time_range: TimeRange | None = None,
+        *,
+        with_attributes: bool = False,
+    ) -> View:
         """One kind of telemetry of a process; by default, for the time range of the query."""
         return self.lake.view(
             kind,
@@ -67,6 +75,7 @@ class Query:
             max_reads=self.settings.max_scans,
             tally=self.tally,
             cancellation=self.cancellation,
+            with_attributes=with_attributes,
         )
 
 

@@ -1,6 +1,6 @@
 """`view_instance(view_set, instance_id)`: one view of one stream or process."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from typing import Any
 
 import pyarrow as pa
@@ -11,6 +11,7 @@ from udtf.functions.parameter import Parameter
 from udtf.functions.table_function import Query, Rows, TableFunction, kind_chosen
 from udtf.lake.view import View
 from udtf.views.kind import Part, in_order
+from udtf.views.spans import PROPERTIES
 
 
 class ViewInstance(TableFunction):
@@ -28,7 +29,12 @@ class ViewInstance(TableFunction):
         kind = kind_chosen(arguments["view_set"])
         instance_id: str = arguments["instance_id"]
         query.lake.process_of(kind, instance_id)
-        return Rows(kind.columns, lambda: _batches(query, query.view(kind, query.lake.instance(kind, instance_id))))
+
+        def batches(columns: Collection[str] = kind.columns.names) -> Iterator[pa.RecordBatch]:
+            telemetry = query.lake.instance(kind, instance_id)
+            return _batches(query, query.view(kind, telemetry, with_attributes=PROPERTIES.name in columns))
+
+        return Rows(kind.columns, batches, batches)
 
 
 def _batches(query: Query, view: View) -> Iterator[pa.RecordBatch]:

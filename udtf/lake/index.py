@@ -153,7 +153,7 @@ def _joined(kind: Matching, laid: Index) -> Index:
     return Index(
         laid.stream_ids,
         runs,
-        laid.loose.take(loose).with_used_scopes(),
+        laid.loose.take(loose).compact(),
         laid.ordinals[loose],
         np.searchsorted(loose, bounds),
     )

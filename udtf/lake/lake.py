@@ -129,8 +129,9 @@ class Lake:
         max_reads: int | None = None,
         tally: QueryTally | None = None,
         cancellation: Cancellation | None = None,
+        with_attributes: bool = False,
     ) -> View:
-        """One kind of telemetry of a process, for a time range.
+        """One kind of telemetry of a process, for a time range; with the attributes of its events, if so asked.
 
         Args:
             max_reads: most partitions to read at once; by default as suits the store.
@@ -142,6 +143,7 @@ class Lake:
             replace(self._sources, max_reads=max_reads or self.concurrency),
             tally or self.metrics.tally(),
             cancellation or Cancellation(),
+            with_attributes,
         )
 
     def instance(self, kind: Kind, instance_id: str) -> Telemetry:

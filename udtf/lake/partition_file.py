@@ -11,7 +11,7 @@ import pyarrow.parquet as pq
 
 from udtf.errors import CorruptData
 from udtf.lake.index import decode_lists, encode_lists
-from udtf.lake.schemas import SCOPE
+from udtf.lake.schemas import ATTRIBUTES, SCOPE
 from udtf.lake.scopes import ScopeTable
 from udtf.lake.sealed import digest
 
@@ -25,7 +25,7 @@ _TAIL_BYTES = 8
 
 def write_partition(rows: pa.RecordBatch, scopes: ScopeTable) -> bytes:
     """A Parquet file. Numbers and times are stored as differences, packed into as few bits as they need: half as large
-    as LZ4 alone would make them, and nothing is left for it to find after that."""
+    as LZ4 alone would make them, and nothing is left for it to find after that, but in attributes."""
     packed = [
         field.name for field in rows.schema if pa.types.is_integer(field.type) or pa.types.is_timestamp(field.type)
     ]
@@ -35,8 +35,8 @@ def write_partition(rows: pa.RecordBatch, scopes: ScopeTable) -> bytes:
     with pq.ParquetWriter(
         sink,
         rows.schema,
-        compression="none",
-        use_dictionary=texts,
+        compression={name: "lz4" for name in (ATTRIBUTES.name,) if name in rows.schema.names},
+        use_dictionary=[*texts, ATTRIBUTES.name],
         column_encoding=dict.fromkeys(packed, "DELTA_BINARY_PACKED"),
         write_statistics=False,
         write_page_checksum=True,
@@ -56,7 +56,7 @@ def footer_hash(data: bytes) -> str:
 def read_partition(
     data: bytes, expected_footer_hash: str, columns: Sequence[str], begin: int, end: int
 ) -> tuple[pa.RecordBatch, ScopeTable]:
-    """Rows `begin` to before `end` of a Parquet file, the columns named, and its scopes.
+    """Rows `begin` to before `end` of a Parquet file, those of the columns named that it has, and its scopes.
 
     Raises:
         CorruptData: the bytes are not the file that was written.

@@ -109,6 +109,9 @@ MEASURE = pa.struct(
 )
 """The value of a counter from this moment on."""
 
+ATTRIBUTES = pa.field("attributes", pa.binary(), nullable=False)
+"""One more field that every event may have: what was noted of it (`udtf.lake.attributes`)."""
+
 THREAD_TAG = "thread"
 """Tag of a stream that holds the ordered begin and end events of one thread."""
 CPU_TAG = "cpu"

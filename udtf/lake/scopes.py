@@ -73,7 +73,7 @@ def scope_hashes(scope_table: pa.StructArray) -> ScopeHashes:
     return hashes
 
 
-def text_hashes(texts: pa.StringArray) -> npt.NDArray[np.uint64]:
+def text_hashes(texts: pa.StringArray | pa.BinaryArray) -> npt.NDArray[np.uint64]:
     """A hash of each text, made as those of scopes are."""
     hashes: npt.NDArray[np.uint64] = _seeds(np.zeros(len(texts), np.uint32))
     _add_text(hashes, *text_buffers(texts))
@@ -81,7 +81,7 @@ def text_hashes(texts: pa.StringArray) -> npt.NDArray[np.uint64]:
     return hashes
 
 
-def text_buffers(texts: pa.StringArray) -> tuple[npt.NDArray[np.int32], npt.NDArray[np.uint8]]:
+def text_buffers(texts: pa.StringArray | pa.BinaryArray) -> tuple[npt.NDArray[np.int32], npt.NDArray[np.uint8]]:
     """Offsets (one more than texts) into the bytes of all texts."""
     _, offsets, data = texts.buffers()
     if len(texts) == 0:

@@ -24,7 +24,7 @@ def encode_segment(events: dict[str, Events]) -> bytes:
         {
             f"{kind}/{name}": part
             for kind, of_kind in events.items()
-            for name, part in _encode(of_kind.with_used_scopes()).items()
+            for name, part in _encode(of_kind.compact()).items()
         }
     )
 

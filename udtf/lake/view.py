@@ -24,6 +24,7 @@ from udtf.lake.index import Index, Runs, lay_out
 from udtf.lake.jit import JitUpdater, source_hash
 from udtf.lake.metadata import HistoryRow, MetadataStore, PartitionRow, ProcessRow, StreamRow
 from udtf.lake.partition_store import PartitionStore
+from udtf.lake.schemas import ATTRIBUTES
 from udtf.lake.time_range import TimeRange
 from udtf.observability.metrics import QueryTally
 from udtf.views.kind import Kind, Part, Reader
@@ -116,6 +117,7 @@ class View:
     Attributes:
         streams: those of the view, in their order.
         index: all runs of these streams, as they are known.
+        with_attributes: whether the attributes of events are read as well.
         failures: what could not be read, as far as windows have come.
         removed: whether the range touches telemetry that has been removed.
     """
@@ -126,6 +128,7 @@ class View:
     sources: Sources
     tally: QueryTally
     cancellation: Cancellation
+    with_attributes: bool = False
     failures: list[Failure] = field(default_factory=list)
 
     def __post_init__(self) -> None:
@@ -139,6 +142,7 @@ class View:
             cover = self.sources.histories.cover(self.history, self.time_range)
             others, units = _of_kind(self.kind, cover)
             self.removed = cover.removed
+        self._columns = [*self.kind.rows.names, *([ATTRIBUTES.name] if self.with_attributes else [])]
         self._nb_others = len(others)
         self._layout = _Layout.of(self.kind, [*others, *units], self._stream_ids) if others or units else None
         self._units = [
@@ -333,7 +337,7 @@ class View:
         row = self._partitions.get(stretch.key)
         if row is not None:
             try:
-                return self.sources.partitions.read(row, self.kind.rows.names, begin, end, self.tally, keep=keep)
+                return self.sources.partitions.read(row, self._columns, begin, end, self.tally, keep=keep)
             except CorruptData:
                 self.sources.jit.forget(row)
         rows, scopes = self._build(stretch)

@@ -1,14 +1,17 @@
 """The spans of one async stream into packets on lanes below the track of their process."""
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 
 from udtf.errors import CorruptData
+from udtf.perfetto.annotations import NO_ANNOTATIONS, NO_ATTRIBUTES, Annotations
 from udtf.perfetto.columns import interned_columns
 from udtf.perfetto.interning import Bodies
+from udtf.perfetto.kernels import END_ROW
 from udtf.perfetto.lanes import AsyncSpans, Lanes
 from udtf.perfetto.pieces import Events, check_columns, track_fields, write_events
 from udtf.perfetto.sequence import events_start
@@ -37,7 +40,7 @@ class AsyncTracer:
 
     def write(self, parts: "Sequence[Part[Any]]", *, last: bool) -> "Iterator[tuple[int, int, Piece]]":
         """See `udtf.views.kind.Tracer`; rows are `udtf.views.async_events.AsyncRows`."""
-        definitions, columns, bounds = interned_columns(
+        definitions, columns, bounds, annotations = interned_columns(
             self._writer,
             [part.select(part.columns.is_begin) for part in parts],
             lambda rows: (
@@ -60,7 +63,10 @@ class AsyncTracer:
                 yield stream, int(counts[stream]), encoder.start()
                 rows = slice(bounds[stream], bounds[stream + 1])
                 if counts[stream]:
-                    yield from ((stream, 0, piece) for piece in encoder.encode(*(column[rows] for column in columns)))
+                    pieces = encoder.encode(
+                        *(column[rows] for column in columns), annotations=annotations.of_rows(rows)
+                    )
+                    yield from ((stream, 0, piece) for piece in pieces)
                 if last:
                     yield from ((stream, 0, piece) for piece in encoder.finish())
 
@@ -96,13 +102,14 @@ class AsyncEncoder:
         span_ids: npt.NDArray[np.int64],
         parent_span_ids: npt.NDArray[np.int64],
         iids: npt.NDArray[np.int32],
+        annotations: Annotations = NO_ANNOTATIONS,
     ) -> Iterator[bytes | memoryview]:
         """The next spans, in order of their begins, and the ends that come before the last of them.
 
         To be exhausted before the next call. Pieces of events hold at most `pieces.PIECE_BYTES`.
 
         Args: columns of equal length: ordinals of the begin and of the end, `OPEN` where there is none; times of
-            both; the span's id and its parent's; interned id of the scope.
+            both; the span's id and its parent's; interned id of the scope; and the attributes of these spans.
 
         Raises:
             CorruptData: a span ends before it begins.
@@ -124,15 +131,15 @@ class AsyncEncoder:
             next_row = row + max(_ROWS_AT_ONCE, self._lanes.open_count)
             events = self._lanes.lay_out(spans.slice(row, next_row))
             yield from self._new_tracks()
-            yield from self._write(events)
+            yield from self._write(_annotated(events, annotations.sources[row:next_row]), annotations)
             row = next_row
 
     def finish(self) -> Iterator[memoryview]:
         """The ends that are still due."""
-        yield from self._write(self._lanes.close())
+        yield from self._write(self._lanes.close(), NO_ANNOTATIONS)
 
-    def _write(self, events: Events) -> Iterator[memoryview]:
-        yield from write_events(events, self._last_ns, self._bodies, self._tracks)
+    def _write(self, events: Events, annotations: Annotations) -> Iterator[memoryview]:
+        yield from write_events(events, self._last_ns, self._bodies, self._tracks, annotations)
         if len(events.times_ns):
             self._last_ns = int(events.times_ns[-1])
 
@@ -145,3 +152,12 @@ class AsyncEncoder:
         for lane, uuid in enumerate(uuids, len(self._tracks) + 1):
             yield child_descriptor(self._process.uuid, uuid, f"async {lane}")
         self._tracks = np.concatenate((self._tracks, track_fields(uuids)))
+
+
+def _annotated(events: Events, sources: npt.NDArray[np.int64]) -> Events:
+    """Events whose begins, in their order, have the attributes with these numbers."""
+    if not len(sources):
+        return events
+    of_events = np.full(len(events.rows), NO_ATTRIBUTES, np.int64)
+    of_events[events.rows != END_ROW] = sources
+    return replace(events, sources=of_events)

@@ -8,6 +8,7 @@ import numpy.typing as npt
 
 from udtf.errors import CorruptData
 from udtf.lake.ranges import gather
+from udtf.perfetto.annotations import NO_ANNOTATIONS, Annotations, annotations_of
 from udtf.perfetto.writer import TraceWriter
 
 if TYPE_CHECKING:
@@ -24,8 +25,9 @@ def interned_columns(
     scopes_of: Callable[[Any], npt.NDArray[np.int32]],
     run_streams: npt.NDArray[np.int32],
     nb_streams: int,
-) -> tuple[list[bytes], list[Column], Int64s]:
-    """Columns of the rows of parts by stream, and for each stream in the order of its events; scopes interned.
+) -> tuple[list[bytes], list[Column], Int64s, Annotations]:
+    """Columns of the rows of parts by stream, and for each stream in the order of its events; scopes and keys of
+    attributes interned.
 
     Args:
         columns_of: the columns of a part that are wanted.
@@ -33,8 +35,8 @@ def interned_columns(
         run_streams: of each run, which stream it is of; runs are numbered in the order of streams and events.
 
     Returns:
-        packets that define scopes that are new; the columns, and last the ids of scopes; and where the rows of each
-        stream begin, with the number of rows in the end.
+        packets that define what is new; the columns, and last the ids of scopes; where the rows of each stream begin,
+        with the number of rows in the end; and the attributes of the rows.
 
     Raises:
         CorruptData: a row has a scope that its partition does not have.
@@ -48,7 +50,17 @@ def interned_columns(
         if len(codes) and not (codes.min() >= 0 and codes.max() < len(interned.iids)):
             raise CorruptData(f"a partition has scopes {codes.min()} to {codes.max()}, of {len(interned.iids)}")
         columns.append((*columns_of(part.columns), interned.iids[codes]))
-    return definitions, *ordered_columns(parts, columns, run_streams, nb_streams)
+    of_parts = [(part.columns.attributes, len(part.columns)) for part in parts]
+    keys, annotations = annotations_of(writer, of_parts)
+    definitions += keys
+    if annotations is NO_ANNOTATIONS:
+        return definitions, *ordered_columns(parts, columns, run_streams, nb_streams), annotations
+    ends = np.cumsum([count for _, count in of_parts])[:-1]
+    with_sources = [
+        (*of_part, sources) for of_part, sources in zip(columns, np.split(annotations.sources, ends), strict=True)
+    ]
+    (*ordered, sources), bounds = ordered_columns(parts, with_sources, run_streams, nb_streams)
+    return definitions, ordered, bounds, annotations.with_sources(sources)
 
 
 def ordered_columns(

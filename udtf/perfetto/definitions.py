@@ -68,6 +68,18 @@ def define_annotation(name_iid: int, name: str, first_value_iid: int, values: Se
     return serialized
 
 
+def define_keys(keys: Sequence[tuple[int, str]]) -> bytes:
+    """The packet that defines names of annotations, by their ids."""
+    trace = Trace()
+    packet = trace.packet.add()
+    packet.trusted_packet_sequence_id = SEQUENCE_ID
+    packet.sequence_flags = _NEEDS_INCREMENTAL_STATE
+    for iid, key in keys:
+        packet.interned_data.debug_annotation_names.append(DebugAnnotationName(iid=iid, name=key))
+    serialized: bytes = trace.SerializeToString()
+    return serialized
+
+
 def define_messages(
     iids: npt.NDArray[np.int32], texts: pa.StringArray, codes: npt.NDArray[np.int64]
 ) -> Iterator[bytes]:

@@ -1,6 +1,6 @@
 """Interned ids: small numbers that stand for text in events.
 
-Messages of logs have ids of their own, after all those that scopes may have.
+Messages of logs have ids of their own, after all those that scopes may have, and keys of attributes count apart.
 
 A scope has one id for its name and its source location. Categories, which many scopes share, count apart: they are few,
 so that most of their ids take one byte. Threads share ids, so a trace defines each scope once.
@@ -17,14 +17,17 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
+from udtf.lake.attributes import key_at
 from udtf.lake.scopes import ScopeHashes, text_hashes
-from udtf.perfetto.definitions import define_categories, define_messages, define_scopes
-from udtf.perfetto.kernels import MAX_IID, Lengths, Words, event_bodies
+from udtf.perfetto.definitions import define_categories, define_keys, define_messages, define_scopes
+from udtf.perfetto.kernels import LEVEL_IID, MAX_IID, Lengths, Words, event_bodies
 
 _MIN_SLOTS = 1 << 12
 _MAX_MESSAGES = 1 << 17
 """Messages that are known at once. They are forgotten then, and defined again under other ids, so that memory does not
 grow with the trace."""
+_MAX_KEYS = 1 << 16
+"""Keys of attributes that are known at once; as for messages."""
 _GREATEST_IID = np.iinfo(np.int32).max
 
 Int32s = npt.NDArray[np.int32]
@@ -89,6 +92,7 @@ class Interner:
     def __init__(self) -> None:
         self._scopes = _Numbers(1, MAX_IID)
         self._messages = _Numbers(MAX_IID + 1, _GREATEST_IID)
+        self._keys = _Numbers(LEVEL_IID + 1, MAX_IID)
         self._categories: dict[str, int] = {}
         self.bodies = Bodies()
 
@@ -105,6 +109,18 @@ class Interner:
             self._messages.forget()
         iids, new_codes = self._messages.of(text_hashes(texts))
         return Interned(iids, tuple(define_messages(iids[new_codes], texts, new_codes)))
+
+    def intern_keys(
+        self, hashes: npt.NDArray[np.uint64], positions: npt.NDArray[np.int64], data: npt.NDArray[np.uint8]
+    ) -> Interned:
+        """Ids of the keys of attributes, given their hashes and where their entries are."""
+        if self._keys.nb_known > _MAX_KEYS:
+            self._keys.forget()
+        iids, new_entries = self._keys.of(hashes)
+        if not len(new_entries):
+            return Interned(iids, ())
+        new = [(int(iids[entry]), key_at(data, int(positions[entry]))) for entry in new_entries]
+        return Interned(iids, (define_keys(new),))
 
     def _define(self, scope_table: pa.StructArray, iids: Int32s, codes: npt.NDArray[np.int64]) -> Iterator[bytes]:
         """Packets that define new scopes, under the ids that follow, and those of their categories that are new."""

@@ -5,6 +5,9 @@ One event becomes one `TracePacket`. In bytes, with the field each tag stands fo
     0A size   40 delta    50 01            5A size { 48 type ... }
     packet    timestamp   sequence id      track_event
 
+An event with attributes has an annotation for each at the end of its `track_event`, and sizes of three bytes, which are
+written when both are known.
+
 All but the timestamp is the same for every event of a kind, so it is laid out once per scope in a table of *bodies*:
 row `END_ROW` ends a slice, and the row of an interned scope's id begins one of that scope. A body is three
 words of eight bytes, stored whole and then cut to its length: what is written beyond is overwritten by the next
@@ -19,6 +22,8 @@ A kernel stops when the buffer may not hold one more packet, and goes on from th
 import numba
 import numpy as np
 import numpy.typing as npt
+
+from udtf.lake.attributes import entry_end, number_at
 
 OPEN = int(np.iinfo(np.int64).max)
 """Stands for the end of a span that has none."""
@@ -49,6 +54,9 @@ _INT64S = "Array(int64, 1, 'C', readonly=True)"
 _INT32S = "Array(int32, 1, 'C', readonly=True)"
 _FLOATS = "Array(float64, 1, 'C', readonly=True)"
 _STACK = "Array(int64, 1, 'C')"
+_DATA = "Array(uint8, 1, 'C', readonly=True)"
+_ANNOTATIONS = f"{_INT64S}, {_INT64S}, {_DATA}, {_INT64S}, {_INT32S}"
+"""Sources, offsets, data, first keys, ids of keys: see `annotations.py`."""
 
 _ABANDONED = -1
 """Instead of the depth of the topmost span of those that were abandoned: less than every depth."""
@@ -148,18 +156,131 @@ def _put_track(out, packet, position, body_length, tracks, track):  # type: igno
 
 
 @numba.njit(nogil=True)
-def _start_event(out, packet, delta_ns, event_type):  # type: ignore[no-untyped-def]
-    """Writes the start of a packet up to the type of its event, but for the sizes of both; returns the position after
-    it. The event's size belongs three bytes before that, and the packet's at its second."""
+def _put_size(out, position, size):  # type: ignore[no-untyped-def]
+    """Writes a size in three bytes, whatever it is."""
+    out[position] = np.uint8(size & np.uint64(0x7F) | np.uint64(0x80))
+    out[position + _ONE] = np.uint8(size >> np.uint64(7) & np.uint64(0x7F) | np.uint64(0x80))
+    out[position + np.uint64(2)] = np.uint8(size >> np.uint64(14))
+
+
+@numba.njit(nogil=True)
+def _varint_bytes(value):  # type: ignore[no-untyped-def]
+    size = _ONE
+    while value >= np.uint64(0x80):
+        value >>= np.uint64(7)
+        size += _ONE
+    return size
+
+
+@numba.njit(nogil=True)
+def _put_annotations(out, position, data, begin, end, key_iids, key):  # type: ignore[no-untyped-def]
+    """Writes an annotation for each attribute that is in the data from `begin` to `end`; the ids of their keys follow
+    one another from `key` on. Takes less than twice the bytes of the attributes. Returns the position after them."""
+    while 0 <= begin < end:
+        after = entry_end(data, begin, end)
+        if after < 0:
+            break
+        kind = data[begin + 1]
+        value = begin + 2 + np.int64(data[begin])
+        iid = np.uint64(key_iids[key])
+        key += 1
+        name_bytes = _ONE + _varint_bytes(iid)
+        out[position] = 0x22  # debug_annotations
+        position += _ONE
+        if kind == 1:
+            number = number_at(data, value)
+            position = put_varint(out, position, name_bytes + _ONE + _varint_bytes(number))
+            out[position] = 0x08  # name_iid
+            position = put_varint(out, position + _ONE, iid)
+            out[position] = 0x20  # int_value
+            position = put_varint(out, position + _ONE, number)
+        elif kind == 2:
+            position = put_varint(out, position, name_bytes + np.uint64(9))
+            out[position] = 0x08
+            position = put_varint(out, position + _ONE, iid)
+            out[position] = 0x29  # double_value
+            _put_word(out, position + _ONE, number_at(data, value))
+            position += np.uint64(9)
+        elif kind == 3:
+            position = put_varint(out, position, name_bytes + np.uint64(2))
+            out[position] = 0x08
+            position = put_varint(out, position + _ONE, iid)
+            out[position] = 0x10  # bool_value
+            out[position + _ONE] = np.uint8(data[value] != 0)
+            position += np.uint64(2)
+        else:
+            size = np.uint64(after - value - 2)
+            position = put_varint(out, position, name_bytes + _ONE + _varint_bytes(size) + size)
+            out[position] = 0x08
+            position = put_varint(out, position + _ONE, iid)
+            out[position] = 0x32 if kind == 0 else 0x4A  # string_value, legacy_json_value
+            position = put_varint(out, position + _ONE, size)
+            for byte in range(value + 2, after):
+                out[position] = data[byte]
+                position += _ONE
+        begin = after
+    return position
+
+
+@numba.njit(nogil=True)
+def _attribute_bytes(sources, offsets, row):  # type: ignore[no-untyped-def]
+    """Size of the attributes of a row."""
+    if len(sources) == 0 or sources[row] < 0:
+        return np.int64(0)
+    return offsets[sources[row] + 1] - offsets[sources[row]]
+
+
+@numba.njit(nogil=True)
+def _put_annotated(  # type: ignore[no-untyped-def]
+    out, packet, delta_ns, bodies, lengths, row, tracks, track, source, offsets, data, first_keys, key_iids
+):
+    """Writes one packet with annotations; returns the position after it."""
     out[packet] = 0x0A
-    out[packet + np.uint64(2)] = 0x40
-    position = _put_delta(out, packet + np.uint64(3), np.uint64(delta_ns))
+    out[packet + np.uint64(4)] = 0x40
+    position = _put_delta(out, packet + np.uint64(5), np.uint64(delta_ns))
+    _put_word(out, position, bodies[row, 0])  # what comes before the size, and is overwritten behind it
+    event = position + np.uint64(6)
+    for byte in range(4, lengths[row]):
+        word = bodies[row, byte // 8]
+        out[event + np.uint64(byte - 4)] = np.uint8(word >> np.uint64(8 * (byte % 8)))
+    position = event + np.uint64(lengths[row] - 4)
+    position = _put_annotations(out, position, data, offsets[source], offsets[source + 1], key_iids, first_keys[source])
+    if track != DEFAULT_TRACK:
+        _put_word(out, position, tracks[track, 0])
+        _put_word(out, position + _WORD, tracks[track, 1])
+        position += np.uint64(TRACK_FIELD_BYTES)
+    _put_size(out, event - np.uint64(3), position - event)
+    _put_size(out, packet + _ONE, position - packet - np.uint64(4))
+    return position
+
+
+@numba.njit(nogil=True)
+def _start_event(out, packet, delta_ns, event_type, size_bytes):  # type: ignore[no-untyped-def]
+    """Writes the start of a packet up to the type of its event, but for the sizes of both, which have one byte or
+    three; returns where the event begins, which is two bytes before the position after that."""
+    out[packet] = 0x0A
+    position = packet + _ONE + size_bytes
+    out[position] = 0x40
+    position = _put_delta(out, position + _ONE, np.uint64(delta_ns))
     out[position] = 0x50  # trusted_packet_sequence_id
     out[position + _ONE] = SEQUENCE_ID
     out[position + np.uint64(2)] = 0x5A  # track_event
-    out[position + np.uint64(4)] = 0x48  # type
-    out[position + np.uint64(5)] = event_type
-    return position + np.uint64(6)
+    event = position + np.uint64(3) + size_bytes
+    out[event] = 0x48  # type
+    out[event + _ONE] = event_type
+    return event
+
+
+@numba.njit(nogil=True)
+def _finish_event(out, packet, event, position, size_bytes):  # type: ignore[no-untyped-def]
+    """Writes the sizes of an event that ends at a position, and of its packet."""
+    event_size, packet_size = position - event, position - packet - _ONE - size_bytes
+    if size_bytes == _ONE:
+        out[event - _ONE] = np.uint8(event_size)
+        out[packet + _ONE] = np.uint8(packet_size)
+    else:
+        _put_size(out, event - size_bytes, event_size)
+        _put_size(out, packet + _ONE, packet_size)
 
 
 @numba.njit(
@@ -199,8 +320,8 @@ def event_bodies(iids, category_iids):  # type: ignore[no-untyped-def]
 
 
 @numba.njit(
-    f"UniTuple(int64, 4)({_INT64S}, {_INT64S}, {_INT32S}, {_INT32S}, int64,"
-    f" {_STACK}, {_STACK}, int64, int64, {_WORDS}, {_INT64S}, {_WORDS}, {_BYTES})",
+    f"UniTuple(int64, 5)({_INT64S}, {_INT64S}, {_INT32S}, {_INT32S}, int64,"
+    f" {_STACK}, {_STACK}, int64, int64, {_WORDS}, {_INT64S}, {_WORDS}, {_ANNOTATIONS}, {_BYTES})",
     nogil=True,
     cache=True,
 )
@@ -217,6 +338,11 @@ def encode_spans(  # type: ignore[no-untyped-def]
     bodies,
     lengths,
     tracks,
+    sources,
+    offsets,
+    data,
+    first_keys,
+    key_iids,
     out,
 ):
     """Begins and ends of spans that come in order of their begins.
@@ -230,10 +356,10 @@ def encode_spans(  # type: ignore[no-untyped-def]
 
     Args: the spans, of which those before row `first` are done; depths and ends of the open spans, bottom first, with
         room for all that the tracks hold; how many there are; the time of the event before; bodies and lengths of
-        the events; the tracks after the default one; the buffer.
+        the events; the tracks after the default one; annotations; the buffer.
 
-    Returns: the first row that is not done (its ends may be), bytes written, time of the last event, open spans. If
-        rows are left and the buffer has room, the next begin needs one more track.
+    Returns: the first row that is not done (its ends may be), bytes written, time of the last event, open spans, and
+        whether the next begin needs one more track, rather than another buffer.
     """
     limit = np.uint64(len(out) - MAX_EVENT_BYTES)
     room = MAX_OPEN * (len(tracks) + 1)
@@ -242,7 +368,7 @@ def encode_spans(  # type: ignore[no-untyped-def]
         depth = depths[row]
         while stack_size > 0 and stack_depths[stack_size - 1] >= depth:
             if position > limit:
-                return row, np.int64(position), last_ns, stack_size
+                return row, np.int64(position), last_ns, stack_size, 0
             time_ns = stack_ends[stack_size - 1]
             if time_ns == OPEN:
                 stack_depths[stack_size - 1] = _ABANDONED
@@ -253,74 +379,123 @@ def encode_spans(  # type: ignore[no-untyped-def]
             if stack_size >= MAX_OPEN:
                 position = _put_track(out, packet, position, lengths[END_ROW], tracks, stack_size // MAX_OPEN - 1)
             last_ns = time_ns
-        if position > limit or stack_size == room:
-            return row, np.int64(position), last_ns, stack_size
+        annotated = _attribute_bytes(sources, offsets, row)
+        if position + np.uint64(2 * annotated) > limit:
+            return row, np.int64(position), last_ns, stack_size, 0
+        if stack_size == room:
+            return row, np.int64(position), last_ns, stack_size, 1
         time_ns = begin_ns[row]
         body = iids[row]
         packet = position
-        position = _put_event(out, packet, time_ns - last_ns, bodies, lengths, body)
-        if stack_size >= MAX_OPEN:
-            position = _put_track(out, packet, position, lengths[body], tracks, stack_size // MAX_OPEN - 1)
+        if annotated:
+            position = _put_annotated(
+                out, packet, time_ns - last_ns, bodies, lengths, body, tracks, stack_size // MAX_OPEN - 1,
+                sources[row], offsets, data, first_keys, key_iids,
+            )  # fmt: skip
+        else:
+            position = _put_event(out, packet, time_ns - last_ns, bodies, lengths, body)
+            if stack_size >= MAX_OPEN:
+                position = _put_track(out, packet, position, lengths[body], tracks, stack_size // MAX_OPEN - 1)
         last_ns = time_ns
         stack_depths[stack_size] = depth
         stack_ends[stack_size] = end_ns[row]
         stack_size += 1
-    return len(begin_ns), np.int64(position), last_ns, stack_size
+    return len(begin_ns), np.int64(position), last_ns, stack_size, 0
 
 
 @numba.njit(
-    f"UniTuple(int64, 3)({_INT64S}, {_INT32S}, {_INT64S}, int64, int64, {_WORDS}, {_INT64S}, {_WORDS}, {_BYTES})",
+    f"UniTuple(int64, 3)({_INT64S}, {_INT32S}, {_INT64S}, int64, int64, {_WORDS}, {_INT64S}, {_WORDS},"
+    f" {_ANNOTATIONS}, {_BYTES})",
     nogil=True,
     cache=True,
 )
-def encode_events(times_ns, rows, lanes, first, last_ns, bodies, lengths, tracks, out):  # type: ignore[no-untyped-def]
+def encode_events(  # type: ignore[no-untyped-def]
+    times_ns,
+    rows,
+    lanes,
+    first,
+    last_ns,
+    bodies,
+    lengths,
+    tracks,
+    sources,
+    offsets,
+    data,
+    first_keys,
+    key_iids,
+    out,
+):
     """Events in order, each on a track of its own choice.
 
     Args: the events (time, row of its body, row of its track or `DEFAULT_TRACK`), of which those before index `first`
         are done; the time of the event before; bodies and lengths of the events; tracks, the first
-        `TRACK_FIELD_BYTES` of 16 bytes each; the buffer.
+        `TRACK_FIELD_BYTES` of 16 bytes each; annotations; the buffer.
 
     Returns: the first event that is not done, bytes written, time of the last event.
     """
     limit = np.uint64(len(out) - MAX_EVENT_BYTES)
     position = np.uint64(0)
     for event in range(first, len(times_ns)):
-        if position > limit:
+        annotated = _attribute_bytes(sources, offsets, event)
+        if position + np.uint64(2 * annotated) > limit:
             return event, np.int64(position), last_ns
         packet = position
-        position = _put_event(out, packet, times_ns[event] - last_ns, bodies, lengths, rows[event])
+        delta_ns = times_ns[event] - last_ns
         last_ns = times_ns[event]
+        if annotated:
+            position = _put_annotated(
+                out, packet, delta_ns, bodies, lengths, rows[event], tracks, lanes[event],
+                sources[event], offsets, data, first_keys, key_iids,
+            )  # fmt: skip
+            continue
+        position = _put_event(out, packet, delta_ns, bodies, lengths, rows[event])
         if lanes[event] != DEFAULT_TRACK:
             position = _put_track(out, packet, position, lengths[rows[event]], tracks, lanes[event])
     return len(times_ns), np.int64(position), last_ns
 
 
 @numba.njit(
-    f"UniTuple(int64, 3)({_INT64S}, {_INT32S}, {_INT32S}, {_INT32S}, {_INT32S}, bool_, int64, int64, {_BYTES})",
+    f"UniTuple(int64, 3)({_INT64S}, {_INT32S}, {_INT32S}, {_INT32S}, {_INT32S}, bool_, int64, int64,"
+    f" {_ANNOTATIONS}, {_BYTES})",
     nogil=True,
     cache=True,
 )
 def encode_logs(  # type: ignore[no-untyped-def]
-    times_ns, levels, message_iids, iids, category_iids, is_of_thread, first, last_ns, out
+    times_ns,
+    levels,
+    message_iids,
+    iids,
+    category_iids,
+    is_of_thread,
+    first,
+    last_ns,
+    sources,
+    offsets,
+    data,
+    first_keys,
+    key_iids,
+    out,
 ):
     """Lines of a log, in order, as instants on the default track.
 
     Args: the lines (time, level or 0 if there is none, ids of message and scope), of which those before index `first`
         are done; the ids of categories by scope; whether the track is that of a thread, which lines for the viewer's
-        table of logs must be on; the time of the event before; the buffer.
+        table of logs must be on; the time of the event before; annotations; the buffer.
 
     Returns: the first line that is not done, bytes written, time of the last event.
     """
     limit = np.uint64(len(out) - MAX_EVENT_BYTES)
     position = np.uint64(0)
     for line in range(first, len(times_ns)):
-        if position > limit:
+        annotated = _attribute_bytes(sources, offsets, line)
+        if position + np.uint64(2 * annotated) > limit:
             return line, np.int64(position), last_ns
+        size_bytes = np.uint64(3) if annotated else _ONE
         packet, iid = position, np.uint64(iids[line])
         message, level = np.uint64(message_iids[line]), np.uint8(levels[line])
-        position = _start_event(out, packet, times_ns[line] - last_ns, np.uint8(3))  # TYPE_INSTANT
+        event = _start_event(out, packet, times_ns[line] - last_ns, np.uint8(3), size_bytes)  # TYPE_INSTANT
         last_ns = times_ns[line]
-        event = position - np.uint64(2)
+        position = event + np.uint64(2)
         out[position] = 0x50  # name_iid
         position = put_varint(out, position + _ONE, message)
         out[position] = 0x18  # category_iids
@@ -350,8 +525,12 @@ def encode_logs(  # type: ignore[no-untyped-def]
             out[position] = 0x90  # source_location_iid
             out[position + _ONE] = 0x02
             position = put_varint(out, position + np.uint64(2), iid)
-        out[event - _ONE] = np.uint8(position - event)
-        out[packet + _ONE] = np.uint8(position - packet - np.uint64(2))
+        if annotated:
+            source = sources[line]
+            position = _put_annotations(
+                out, position, data, offsets[source], offsets[source + 1], key_iids, first_keys[source]
+            )
+        _finish_event(out, packet, event, position, size_bytes)
     return len(times_ns), np.int64(position), last_ns
 
 
@@ -370,9 +549,9 @@ def encode_values(times_ns, values, first, last_ns, out):  # type: ignore[no-unt
         if position > limit:
             return row, np.int64(position), last_ns
         packet, value = position, values[row]
-        position = _start_event(out, packet, times_ns[row] - last_ns, np.uint8(4))  # TYPE_COUNTER
+        event = _start_event(out, packet, times_ns[row] - last_ns, np.uint8(4), _ONE)  # TYPE_COUNTER
         last_ns = times_ns[row]
-        event = position - np.uint64(2)
+        position = event + np.uint64(2)
         if 0 <= value <= _MAX_VARINT_VALUE and value == np.floor(value):
             out[position] = 0xF0  # counter_value: (30 << 3) is 0xF0
             out[position + _ONE] = 0x01
@@ -382,6 +561,5 @@ def encode_values(times_ns, values, first, last_ns, out):  # type: ignore[no-unt
             out[position + _ONE] = 0x02
             _put_word(out, position + np.uint64(2), bits[row])
             position += np.uint64(10)
-        out[event - _ONE] = np.uint8(position - event)
-        out[packet + _ONE] = np.uint8(position - packet - np.uint64(2))
+        _finish_event(out, packet, event, position, _ONE)
     return len(times_ns), np.int64(position), last_ns

@@ -102,12 +102,13 @@ class Lanes:
             self.lane_count,
         )
         self._keep_open(begun, ends, tops[:lane_count])
-        return Events(times_ns, rows, lanes)
+        return Events(times_ns, rows, lanes, np.empty(0, np.int64))
 
     def close(self) -> Events:
         """The ends that are still due."""
         ends = _in_order(self._open.end_ids, OPEN)
-        events = Events(self._open.end_ns[ends], np.full(len(ends), END_ROW, np.int32), self._open.lanes[ends])
+        rows = np.full(len(ends), END_ROW, np.int32)
+        events = Events(self._open.end_ns[ends], rows, self._open.lanes[ends], np.empty(0, np.int64))
         self._keep_open(self._open, ends, self._tops)
         return events
 

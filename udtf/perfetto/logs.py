@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
+from udtf.perfetto.annotations import Annotations
 from udtf.perfetto.columns import interned_columns
 from udtf.perfetto.definitions import define_annotation
 from udtf.perfetto.kernels import LEVEL_IID, encode_logs
@@ -54,7 +55,7 @@ class LogTracer:
             messages.extend(definitions)
             return moments.times_ns, moments.rows.column("level").to_numpy(), iids
 
-        definitions, columns, bounds = interned_columns(
+        definitions, columns, bounds, annotations = interned_columns(
             self._writer, parts, columns_of, lambda moments: moments.scopes, self._run_streams, len(self._threads)
         )
         if self._levels is not None and bounds[-1]:
@@ -67,7 +68,8 @@ class LogTracer:
             yield stream, 0, events_start(self._writer.uuid_of(thread))
             rows = slice(bounds[stream], bounds[stream + 1])
             of_stream = [np.ascontiguousarray(column[rows]) for column in columns]
-            yield from ((stream, 0, piece) for piece in self._encode(thread is not None, *of_stream))
+            pieces = self._encode(thread is not None, *of_stream, annotations=annotations.of_rows(rows))
+            yield from ((stream, 0, piece) for piece in pieces)
 
     def _intern(self, texts: pa.DictionaryArray) -> tuple[npt.NDArray[np.int32], tuple[bytes, ...]]:
         """The ids of texts; of a dictionary only those that are used."""
@@ -85,12 +87,24 @@ class LogTracer:
         levels: npt.NDArray[np.int32],
         message_iids: npt.NDArray[np.int32],
         iids: npt.NDArray[np.int32],
+        annotations: Annotations,
     ) -> Iterator[memoryview]:
         line, last_ns = 0, 0
+        attribute_bytes = annotations.count_bytes()
         category_iids = self._writer.bodies.category_iids
         while line < len(times_ns):
-            piece = new_piece(len(times_ns) - line)
+            piece = new_piece(len(times_ns) - line, attribute_bytes)
             line, size, last_ns = encode_logs(
-                times_ns, levels, message_iids, iids, category_iids, is_of_thread, line, last_ns, piece
+                times_ns,
+                levels,
+                message_iids,
+                iids,
+                category_iids,
+                is_of_thread,
+                line,
+                last_ns,
+                annotations.sources,
+                *annotations.columns,
+                piece,
             )
             yield piece[:size].data

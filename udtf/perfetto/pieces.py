@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from udtf.perfetto.annotations import Annotations
 from udtf.perfetto.interning import Bodies
 from udtf.perfetto.kernels import MAX_EVENT_BYTES, Words, encode_events
 from udtf.perfetto.messages import TrackEvent
@@ -18,12 +19,14 @@ PIECE_BYTES = 512 << 10
 class Events:
     """Begins and ends in the order in which they are written, as columns of equal length.
 
-    `rows` are rows of bodies, `lanes` are rows of `track_fields` or `kernels.DEFAULT_TRACK`.
+    `rows` are rows of bodies, `lanes` are rows of `track_fields` or `kernels.DEFAULT_TRACK`, `sources` are numbers of
+    attributes as `Annotations` has them; they are empty where no event has any.
     """
 
     times_ns: npt.NDArray[np.int64]
     rows: npt.NDArray[np.int32]
     lanes: npt.NDArray[np.int64]
+    sources: npt.NDArray[np.int64]
 
 
 def track_fields(uuids: Sequence[int]) -> Words:
@@ -32,16 +35,19 @@ def track_fields(uuids: Sequence[int]) -> Words:
     return np.frombuffer(fields, np.uint64).reshape(-1, 2)
 
 
-def new_piece(event_count: int) -> npt.NDArray[np.uint8]:
-    """A buffer for so many events, or for as many as a piece holds."""
-    return np.empty(min((event_count + 1) * MAX_EVENT_BYTES, PIECE_BYTES), np.uint8)
+def new_piece(event_count: int, attribute_bytes: int = 0) -> npt.NDArray[np.uint8]:
+    """A buffer for so many events with so many bytes of attributes, or for as many as a piece holds."""
+    return np.empty(min((event_count + 1) * MAX_EVENT_BYTES + 2 * attribute_bytes, PIECE_BYTES), np.uint8)
 
 
-def write_events(events: Events, last_ns: int, bodies: Bodies, tracks: Words) -> Iterator[memoryview]:
-    """Pieces of events, after one at `last_ns`."""
+def write_events(
+    events: Events, last_ns: int, bodies: Bodies, tracks: Words, annotations: Annotations
+) -> Iterator[memoryview]:
+    """Pieces of events, after one at `last_ns`; their sources are those of `annotations`."""
     event = 0
+    attribute_bytes = annotations.with_sources(events.sources).count_bytes()
     while event < len(events.times_ns):
-        piece = new_piece(len(events.times_ns) - event)
+        piece = new_piece(len(events.times_ns) - event, attribute_bytes)
         event, size, last_ns = encode_events(
             events.times_ns,
             events.rows,
@@ -51,6 +57,8 @@ def write_events(events: Events, last_ns: int, bodies: Bodies, tracks: Words) ->
             bodies.words,
             bodies.lengths,
             tracks,
+            events.sources,
+            *annotations.columns,
             piece,
         )
         yield piece[:size].data

@@ -6,9 +6,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
+from udtf.perfetto.annotations import NO_ANNOTATIONS, Annotations
 from udtf.perfetto.columns import interned_columns
 from udtf.perfetto.interning import Bodies
-from udtf.perfetto.kernels import END_ROW, MAX_EVENT_BYTES, MAX_OPEN, OPEN, encode_spans
+from udtf.perfetto.kernels import END_ROW, MAX_OPEN, OPEN, encode_spans
 from udtf.perfetto.pieces import Events, check_columns, new_piece, track_fields, write_events
 from udtf.perfetto.sequence import events_start
 from udtf.perfetto.tracks import ThreadTrack, child_descriptor, track_uuid
@@ -35,7 +36,7 @@ class ThreadTracer:
 
     def write(self, parts: "Sequence[Part[Spans]]", *, last: bool) -> "Iterator[tuple[int, int, Piece]]":
         """See `udtf.views.kind.Tracer`."""
-        definitions, columns, bounds = interned_columns(
+        definitions, columns, bounds, annotations = interned_columns(
             self._writer,
             parts,
             lambda spans: (spans.begins_ns, spans.ends_ns, spans.depths),
@@ -53,7 +54,8 @@ class ThreadTracer:
                 self._encoders[thread] = encoder
             yield thread, int(counts[thread]), encoder.start()
             rows = slice(bounds[thread], bounds[thread + 1])
-            yield from ((thread, 0, piece) for piece in encoder.encode(*(column[rows] for column in columns)))
+            pieces = encoder.encode(*(column[rows] for column in columns), annotations=annotations.of_rows(rows))
+            yield from ((thread, 0, piece) for piece in pieces)
             if last:
                 yield from ((thread, 0, piece) for piece in self._encoders.pop(thread).finish())
         if last:
@@ -99,12 +101,14 @@ class ThreadEncoder:
         end_ns: npt.NDArray[np.int64],
         depths: npt.NDArray[np.int32],
         iids: npt.NDArray[np.int32],
+        annotations: Annotations = NO_ANNOTATIONS,
     ) -> Iterator[bytes | memoryview]:
         """The next spans, in order of their begins, and the ends that fall before the last of them.
 
         To be exhausted before the next call. Pieces of events hold at most `pieces.PIECE_BYTES`.
 
-        Args: columns of equal length: begin; end, `OPEN` where there is none; depth; interned id of the scope.
+        Args: columns of equal length: begin; end, `OPEN` where there is none; depth; interned id of the scope;
+            and the attributes of these spans.
         """
         columns = (
             np.ascontiguousarray(begin_ns, np.int64),
@@ -114,9 +118,10 @@ class ThreadEncoder:
         )
         check_columns(columns, iids, self._bodies)
         row = 0
+        attribute_bytes = annotations.count_bytes()
         while row < len(begin_ns):
-            piece = new_piece(2 * (len(begin_ns) - row) + self._stack_size)
-            row, size, self._last_ns, self._stack_size = encode_spans(
+            piece = new_piece(2 * (len(begin_ns) - row) + self._stack_size, attribute_bytes)
+            row, size, self._last_ns, self._stack_size, needs_track = encode_spans(
                 *columns,
                 row,
                 self._stack_depths,
@@ -126,19 +131,21 @@ class ThreadEncoder:
                 self._bodies.words,
                 self._bodies.lengths,
                 self._deeper_tracks,
+                annotations.sources,
+                *annotations.columns,
                 piece,
             )
             if size:
                 yield piece[:size].data
-            if row < len(begin_ns) and size <= len(piece) - MAX_EVENT_BYTES:  # the piece is not what was full
+            if needs_track:
                 yield self._add_track()
 
     def finish(self) -> Iterator[memoryview]:
         """The ends that are still due, the deepest first."""
         places = np.flatnonzero(self._stack_ends[: self._stack_size] != OPEN)[::-1]
         rows = np.full(len(places), END_ROW, np.int32)
-        events = Events(self._stack_ends[places], rows, places // MAX_OPEN - 1)
-        yield from write_events(events, self._last_ns, self._bodies, self._deeper_tracks)
+        events = Events(self._stack_ends[places], rows, places // MAX_OPEN - 1, np.empty(0, np.int64))
+        yield from write_events(events, self._last_ns, self._bodies, self._deeper_tracks, NO_ANNOTATIONS)
 
     def _add_track(self) -> bytes:
         """The descriptor of one more track, for whose spans the stack then has room."""

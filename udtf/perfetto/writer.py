@@ -2,6 +2,8 @@
 
 from collections.abc import Mapping, Sequence
 
+import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 
 from udtf.lake.scopes import ScopeHashes
@@ -55,6 +57,12 @@ class TraceWriter:
     def intern_messages(self, texts: pa.StringArray) -> Interned:
         """Ids for the messages of the log entries to be encoded next."""
         return self._interner.intern_messages(texts)
+
+    def intern_keys(
+        self, hashes: npt.NDArray[np.uint64], positions: npt.NDArray[np.int64], data: npt.NDArray[np.uint8]
+    ) -> Interned:
+        """Ids for the keys of the attributes to be encoded next, given as `lake.attributes.entry_keys` does."""
+        return self._interner.intern_keys(hashes, positions, data)
 
     def instant(self, thread: ThreadTrack | None, time_ns: int, name: str, annotations: Mapping[str, str]) -> bytes:
         """A mark on the track of a thread, or of the process where that is None."""

@@ -90,9 +90,7 @@ class LakeTables:
             if condition is not None and rows.of_processes is not None:
                 left = processes_left(condition, rows.schema, rows.of_processes.known)
                 rows = rows if left is None else rows.of_processes.rows(left)
-            # What a filter looks at is not known, so it gets all columns.
-            is_narrow = rows.with_columns is not None and condition is None
-            for batch in rows.with_columns(columns) if is_narrow else rows.batches():  # type: ignore[misc]
+            for batch in _batches(rows, columns, condition):
                 self.cancellation.check()
                 if condition is None:
                     yield batch.select(columns)
@@ -126,6 +124,17 @@ def _function(name: str, values: Mapping[str, Value]) -> TableFunction:
         if all(type(value) is PYTHON_TYPES.get(kinds.get(key)) for key, value in values.items()):
             return function
     raise InvalidArgument(f"there is no table function {name!r} of such arguments")
+
+
+def _batches(rows: Rows, columns: Sequence[str], condition: pc.Expression | None) -> Iterator[pa.RecordBatch]:
+    """The rows, with the columns that are named and those that the condition looks at, at least."""
+    if rows.with_columns is None:
+        return rows.batches()
+    if condition is None:
+        return rows.with_columns(columns)
+    # An expression does not say which columns it looks at, but has all of their names in its text.
+    text = str(condition)
+    return rows.with_columns({*columns, *(name for name in rows.schema.names if name in text)})
 
 
 def _filtered(batch: pa.RecordBatch, condition: pc.Expression) -> pa.Table:

@@ -13,17 +13,30 @@ import pyarrow as pa
 
 from udtf.errors import CorruptData
 from udtf.lake import schemas
+from udtf.lake.attributes import attributes_of, with_attributes
 from udtf.lake.clock import Clock
 from udtf.lake.events import Events
 from udtf.lake.index import Index
 from udtf.lake.matching import BEGIN, OPEN, match_by_id
 from udtf.lake.metadata import StreamRow
+from udtf.lake.ranges import ranges
 from udtf.lake.scopes import ScopeTable
 from udtf.lake.time_range import TimeRange
 from udtf.perfetto.async_spans import AsyncTracer
 from udtf.perfetto.writer import TraceWriter
+from udtf.views.attributes import attributes_of_spans, completed
 from udtf.views.kind import Bools, Int64s, InvalidEvent, Kind, Part, Reader
-from udtf.views.spans import SCOPE_FIELDS, TEXT, Spans, nanoseconds, scope_columns, timestamps
+from udtf.views.spans import (
+    PROPERTIES,
+    SCOPE_FIELDS,
+    TEXT,
+    Spans,
+    nanoseconds,
+    properties_column,
+    scope_columns,
+    taken,
+    timestamps,
+)
 from udtf.views.thread_spans import check_kinds
 
 MAX_DEPTH = int(np.iinfo(np.int32).max)
@@ -68,9 +81,10 @@ class AsyncEvents(Kind):
             SCOPE_FIELDS[3],
             SCOPE_FIELDS[2],
             SCOPE_FIELDS[4],
+            PROPERTIES,
         ]
     )
-    schema_version = 2
+    schema_version = 3
     keeps_block_ids = True
 
     def check(self, events: Events, bounds: Int64s) -> None:
@@ -112,7 +126,7 @@ class AsyncEvents(Kind):
         times_ns = clock.to_ns(events.column("ticks"))
         others = _pair(events, bounds, streams)
         unpaired = others < 0
-        return pa.record_batch(
+        rows = pa.record_batch(
             [
                 pa.array(ordinals),
                 timestamps(times_ns),
@@ -127,6 +141,7 @@ class AsyncEvents(Kind):
             ],
             schema=self.rows,
         )
+        return with_attributes(rows, _of_begins(events.attributes, events.column("kind") == BEGIN, others))
 
     def reader(self, index: Index, clock: Clock) -> "AsyncReader":
         return AsyncReader.of(index, clock)
@@ -152,6 +167,7 @@ class AsyncEvents(Kind):
                 filename,
                 target,
                 line,
+                properties_column(rows.attributes, len(rows)),
             ],
             schema=self.columns,
         )
@@ -169,7 +185,8 @@ class AsyncRows:
     """Some events of async streams as columns of equal length.
 
     `event_ids` are ordinals in the stream. `other_*` belong to the end of a begin (`OPEN` if the span has not ended)
-    and to the begin of an end (`OPEN` if there is none).
+    and to the begin of an end (`OPEN` if there is none). A begin has the attributes of its span, an end those that were
+    noted with it; None if there are none, or they were not asked for.
     """
 
     event_ids: Int64s
@@ -182,6 +199,7 @@ class AsyncRows:
     other_event_ids: Int64s
     other_times_ns: Int64s
     block_ids: pa.DictionaryArray
+    attributes: pa.BinaryArray | None = None
 
     def __len__(self) -> int:
         return len(self.event_ids)
@@ -195,12 +213,19 @@ class AsyncRows:
         return overlapping
 
     def take(self, positions: Int64s) -> "AsyncRows":
-        columns = {name: column[positions] for name, column in vars(self).items() if name != "block_ids"}
-        return AsyncRows(**columns, block_ids=self.block_ids.take(pa.array(positions)))
+        return AsyncRows(*taken(self, positions))
 
     def spans(self) -> Spans:
         """As spans; every row must be a begin."""
-        return Spans(self.span_ids, self.parent_span_ids, self.depths, self.times_ns, self.other_times_ns, self.scopes)
+        return Spans(
+            self.span_ids,
+            self.parent_span_ids,
+            self.depths,
+            self.times_ns,
+            self.other_times_ns,
+            self.scopes,
+            self.attributes,
+        )
 
 
 @dataclass(frozen=True)
@@ -227,19 +252,20 @@ class AsyncReader(Reader[AsyncRows]):
         unpaired = np.flatnonzero(other_ids == OPEN)
         # The loose events of each run are its unpaired rows, in the same order; those that a larger stretch has paired
         # are paired in the rows as well.
-        counts = np.diff(self.index.bounds)[runs]
-        firsts = self.index.bounds[runs]
-        loose = np.arange(counts.sum()) + np.repeat(firsts - (np.cumsum(counts) - counts), counts)
+        loose = ranges(self.index.bounds[runs], np.diff(self.index.bounds)[runs])
         if len(loose) != len(unpaired) or not np.array_equal(self.index.ordinals[loose], event_ids[unpaired]):
             raise CorruptData("the unpaired events of a partition are not those of its index")
         others = self.others[loose]
+        is_begin = rows.column("is_begin").to_numpy(zero_copy_only=False)
+        begins = is_begin[unpaired]
+        attributes = completed(attributes_of(rows), len(rows), unpaired[begins], self.index.loose, others[begins])
         unpaired, others = unpaired[others >= 0], others[others >= 0]
         other_ids[unpaired] = self.index.ordinals[others]
         other_times_ns[unpaired] = self.times_ns[others]
         return AsyncRows(
             event_ids,
             nanoseconds(rows.column("time")),
-            rows.column("is_begin").to_numpy(zero_copy_only=False),
+            is_begin,
             nanoseconds(rows.column("span_id")),
             nanoseconds(rows.column("parent_span_id")),
             rows.column("depth").to_numpy(),
@@ -247,12 +273,14 @@ class AsyncReader(Reader[AsyncRows]):
             other_ids,
             other_times_ns,
             rows.column("block_id"),
+            attributes,
         )
 
     def outside(self, runs: Bools) -> Part[AsyncRows]:
         wanted = np.flatnonzero(runs)
         positions = np.flatnonzero(np.repeat(runs, np.diff(self.index.bounds)))
         loose, others = self.index.loose.take(positions), self.others[positions]
+        attributes = _of_begins(self.index.loose.attributes, self.is_begin, self.others)
         columns = AsyncRows(
             self.index.ordinals[positions],
             self.times_ns[positions],
@@ -264,6 +292,7 @@ class AsyncReader(Reader[AsyncRows]):
             np.where(others >= 0, self.index.ordinals[others], OPEN),
             np.where(others >= 0, self.times_ns[others], OPEN),
             loose.rows.column("block_id").cast(TEXT),
+            None if attributes is None else attributes.take(pa.array(positions)),
         )
         bounds = np.append(np.searchsorted(positions, self.index.bounds[wanted]), len(positions))
         return Part(columns, wanted, bounds, loose.scopes)
@@ -272,6 +301,13 @@ class AsyncReader(Reader[AsyncRows]):
         orphans = np.flatnonzero(~self.is_begin & (self.others < 0))
         runs = np.searchsorted(self.index.bounds, orphans, side="right") - 1
         return self.index.runs.streams[runs].astype(np.int64), self.times_ns[orphans]
+
+
+def _of_begins(attributes: pa.BinaryArray | None, is_begin: Bools, others: Int64s) -> pa.BinaryArray | None:
+    """The attributes of events: a begin has those of its end as well."""
+    if attributes is None:
+        return None
+    return attributes_of_spans(attributes, np.arange(len(others)), np.where(is_begin, others, -1))
 
 
 def _pair(events: Events, bounds: Int64s, streams: npt.NDArray[np.int32]) -> Int64s:

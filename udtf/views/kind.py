@@ -158,7 +158,8 @@ class Kind(ABC):
     event: pa.StructType
     """The fields of an event: `ticks` first; `scope`, if it has one, is dictionary-encoded."""
     rows: pa.Schema
-    """Of a partition. Rows of a run are in the order of its events; `scope` holds codes."""
+    """Of a partition, which has a column of attributes besides if there are some. Rows of a run are in the order of its
+    events; `scope` holds codes."""
     columns: pa.Schema
     """Of the view."""
     schema_version: int

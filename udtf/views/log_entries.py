@@ -14,7 +14,7 @@ from udtf.perfetto.logs import LogTracer
 from udtf.perfetto.writer import TraceWriter
 from udtf.views.kind import Int64s, InvalidEvent, Part
 from udtf.views.moments import ROW_FIELDS, THREAD_FIELDS, MomentKind, Moments, check_text, thread_columns
-from udtf.views.spans import SCOPE_FIELDS, TEXT, scope_columns, timestamps
+from udtf.views.spans import PROPERTIES, SCOPE_FIELDS, TEXT, properties_column, scope_columns, timestamps
 
 LEVELS = ("trace", "debug", "info", "warn", "error", "fatal")
 """By their numbers, which begin at 1."""
@@ -41,9 +41,10 @@ class LogEntries(MomentKind):
             *THREAD_FIELDS,
             SCOPE_FIELDS[1],
             *SCOPE_FIELDS[3:],
+            PROPERTIES,
         ]
     )
-    schema_version = 1
+    schema_version = 2
 
     def check(self, events: Events, bounds: Int64s) -> None:
         levels = events.column("level")
@@ -65,7 +66,17 @@ class LogEntries(MomentKind):
         _, name, target, filename, line = scope_columns(part.scopes, part.columns.scopes)
         threads = thread_columns(streams, row_streams)
         return pa.record_batch(
-            [timestamps(part.columns.times_ns), levels, target, rows.column("msg"), *threads, name, filename, line],
+            [
+                timestamps(part.columns.times_ns),
+                levels,
+                target,
+                rows.column("msg"),
+                *threads,
+                name,
+                filename,
+                line,
+                properties_column(part.columns.attributes, len(part.columns)),
+            ],
             schema=self.columns,
         )
 

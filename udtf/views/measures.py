@@ -14,7 +14,7 @@ from udtf.perfetto.counters import CounterTracer
 from udtf.perfetto.writer import TraceWriter
 from udtf.views.kind import Int64s, InvalidEvent, Part
 from udtf.views.moments import ROW_FIELDS, THREAD_FIELDS, MomentKind, Moments, check_text, thread_columns
-from udtf.views.spans import SCOPE_FIELDS, TEXT, scope_columns, timestamps
+from udtf.views.spans import PROPERTIES, SCOPE_FIELDS, TEXT, properties_column, scope_columns, timestamps
 
 
 class Measures(MomentKind):
@@ -35,9 +35,10 @@ class Measures(MomentKind):
             pa.field("value", pa.float64(), nullable=False),
             *THREAD_FIELDS,
             *SCOPE_FIELDS[2:],
+            PROPERTIES,
         ]
     )
-    schema_version = 1
+    schema_version = 2
 
     def check(self, events: Events, bounds: Int64s) -> None:
         values = events.column("value")
@@ -64,6 +65,7 @@ class Measures(MomentKind):
                 target,
                 filename,
                 line,
+                properties_column(part.columns.attributes, len(part.columns)),
             ],
             schema=self.columns,
         )

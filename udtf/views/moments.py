@@ -13,6 +13,7 @@ import pyarrow as pa
 
 from udtf.errors import CorruptData
 from udtf.lake import schemas
+from udtf.lake.attributes import attributes_of, with_attributes
 from udtf.lake.block_format import MAX_TEXT_BYTES
 from udtf.lake.clock import Clock
 from udtf.lake.events import Events
@@ -51,6 +52,11 @@ class Moments:
         """Codes of their scopes."""
         return np.asarray(self.rows.column("scope").to_numpy())
 
+    @property
+    def attributes(self) -> pa.BinaryArray | None:
+        """None if there are none, or they were not asked for."""
+        return attributes_of(self.rows)
+
 
 class MomentKind(Kind):
     """Such a kind of telemetry of a process."""
@@ -73,7 +79,7 @@ class MomentKind(Kind):
     ) -> pa.RecordBatch:
         times = timestamps(clock.to_ns(events.column("ticks")))
         columns = [times, events.rows.column("scope"), *self.values(events)]
-        return pa.record_batch(columns, schema=self.rows)
+        return with_attributes(pa.record_batch(columns, schema=self.rows), events.attributes)
 
     def reader(self, index: Index, clock: Clock) -> "MomentReader":
         return MomentReader(self.rows)

@@ -1,12 +1,14 @@
 """Spans as columns, of threads or of tasks, and as SQL shows them."""
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
 from udtf.lake import schemas
+from udtf.lake.attributes import as_properties, none
 from udtf.lake.matching import OPEN
 from udtf.lake.scopes import ScopeTable
 from udtf.lake.time_range import TimeRange
@@ -22,6 +24,9 @@ SCOPE_FIELDS = [
     pa.field("line", pa.int64(), nullable=False),
 ]
 
+PROPERTIES = pa.field("properties", schemas.PROPERTIES, nullable=False)
+"""In SQL: the attributes of a span or an event."""
+
 SPAN_COLUMNS = pa.schema(
     [
         pa.field("id", pa.int64(), nullable=False),
@@ -32,6 +37,7 @@ SPAN_COLUMNS = pa.schema(
         pa.field("end", schemas.TIMESTAMP),
         pa.field("duration", pa.int64()),
         *SCOPE_FIELDS[1:],
+        PROPERTIES,
     ]
 )
 
@@ -41,7 +47,7 @@ class Spans:
     """Some spans as columns of equal length.
 
     `parents` are ids, -1 or 0 where there is none; `ends_ns` are `OPEN` where the span has not ended; `scopes` are
-    codes.
+    codes; `attributes` are None if there are none, or they were not asked for.
     """
 
     ids: Int64s
@@ -50,6 +56,7 @@ class Spans:
     begins_ns: Int64s
     ends_ns: Int64s
     scopes: npt.NDArray[np.int32]
+    attributes: pa.BinaryArray | None = None
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -58,7 +65,7 @@ class Spans:
         return (self.begins_ns <= time_range.end_ns) & (self.ends_ns >= time_range.begin_ns)
 
     def take(self, positions: Int64s) -> "Spans":
-        return Spans(*(column[positions] for column in vars(self).values()))
+        return Spans(*taken(self, positions))
 
 
 def span_batch(spans: Spans, scopes: ScopeTable) -> pa.RecordBatch:
@@ -77,9 +84,24 @@ def span_batch(spans: Spans, scopes: ScopeTable) -> pa.RecordBatch:
             timestamps(spans.ends_ns, mask),
             pa.array(durations, mask=mask),
             *scope,
+            properties_column(spans.attributes, len(spans)),
         ],
         schema=SPAN_COLUMNS,
     )
+
+
+def taken(columns: Any, positions: Int64s) -> list[Any]:
+    """Some of the rows of a data class of columns, which are of numpy or of Arrow, or None."""
+    rows = pa.array(positions)
+    return [
+        column if column is None else column.take(rows) if isinstance(column, pa.Array) else column[positions]
+        for column in vars(columns).values()
+    ]
+
+
+def properties_column(attributes: pa.BinaryArray | None, count: int) -> pa.MapArray:
+    """The column `properties` of so many rows."""
+    return as_properties(none(count) if attributes is None else attributes)
 
 
 def scope_columns(table: ScopeTable, codes: npt.NDArray[np.int32]) -> list[pa.Array]:

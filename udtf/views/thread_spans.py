@@ -14,14 +14,17 @@ import pyarrow as pa
 
 from udtf.errors import CorruptData
 from udtf.lake import schemas
+from udtf.lake.attributes import attributes_of, with_attributes
 from udtf.lake.clock import Clock
 from udtf.lake.events import Events
 from udtf.lake.index import Index
 from udtf.lake.matching import BEGIN, END, NONE, OPEN, complete_nested, match_loose, match_nested
 from udtf.lake.metadata import StreamRow
+from udtf.lake.ranges import ranges
 from udtf.lake.scopes import ScopeTable
 from udtf.perfetto.threads import ThreadTracer
 from udtf.perfetto.writer import TraceWriter
+from udtf.views.attributes import attributes_of_spans, completed
 from udtf.views.kind import Bools, Int64s, InvalidEvent, Kind, Part, Reader
 from udtf.views.spans import SPAN_COLUMNS, Spans, nanoseconds, span_batch, timestamps
 from udtf.views.tracks import thread_track
@@ -47,7 +50,7 @@ class ThreadSpans(Kind):
         ]
     )
     columns = SPAN_COLUMNS
-    schema_version = 2
+    schema_version = 3
 
     def check(self, events: Events, bounds: Int64s) -> None:
         check_kinds(events)
@@ -67,7 +70,7 @@ class ThreadSpans(Kind):
     ) -> pa.RecordBatch:
         begins, ends, depths = match_nested(events.column("kind"), bounds)
         times_ns = clock.to_ns(events.column("ticks"))
-        return pa.record_batch(
+        rows = pa.record_batch(
             [
                 pa.array(ordinals[begins]),
                 pa.array(depths),
@@ -77,6 +80,7 @@ class ThreadSpans(Kind):
             ],
             schema=self.rows,
         )
+        return with_attributes(rows, attributes_of_spans(events.attributes, begins, ends))
 
     def reader(self, index: Index, clock: Clock) -> "ThreadReader":
         return ThreadReader.of(index, clock)
@@ -142,7 +146,18 @@ class ThreadReader(Reader[Spans]):
             parents,
         )
         begins_ns = nanoseconds(rows.column("begin"))
-        return Spans(ids, parents, depths, begins_ns, ends_ns, rows.column("scope").to_numpy())
+        attributes = self._attributes(rows, runs)
+        return Spans(ids, parents, depths, begins_ns, ends_ns, rows.column("scope").to_numpy(), attributes)
+
+    def _attributes(self, rows: pa.RecordBatch, runs: Int64s) -> pa.BinaryArray | None:
+        """Of the spans of a partition: what it knows, and what was noted at ends that lie in other runs."""
+        if self.index.loose.attributes is None:
+            return attributes_of(rows)
+        # The loose begins of each run are its unfinished rows, in the same order.
+        loose = ranges(self.index.bounds[runs], np.diff(self.index.bounds)[runs])
+        begins = loose[self.kinds[loose] == BEGIN]
+        unfinished = np.flatnonzero(np.asarray(rows.column("end").is_null()))
+        return completed(attributes_of(rows), len(rows), unfinished, self.index.loose, self.other[begins])
 
     def outside(self, runs: Bools) -> Part[Spans]:
         is_row = self.kinds == BEGIN
@@ -155,6 +170,7 @@ class ThreadReader(Reader[Spans]):
             self.times_ns[positions],
             self.ends_ns[positions],
             self.index.loose.column("scope")[positions],
+            attributes_of_spans(self.index.loose.attributes, positions, self.other[positions]),
         )
         wanted = np.flatnonzero(runs)
         bounds = np.append(np.searchsorted(positions, self.index.bounds[wanted]), len(positions))

@@ -16,10 +16,12 @@ import pyarrow.compute as pc
 
 from udtf.errors import InvalidTelemetry
 from udtf.lake import schemas
+from udtf.lake.attributes import InvalidAttributes
 from udtf.lake.block_format import MAX_EVENTS, MAX_PAYLOAD_BYTES, decode_block
 from udtf.lake.clock import Clock
 from udtf.lake.events import SCOPE, Events, concatenate, from_struct
 from udtf.lake.fingerprints import fingerprints
+from udtf.lake.ingestion.attributes import read_attributes
 from udtf.lake.ingestion.columns import cast, check_columns
 from udtf.lake.matching import first_decrease
 from udtf.lake.metadata import StreamRow
@@ -225,15 +227,27 @@ def _of_lists(kind: Kind, column: pa.Array, block_ids: pa.StringArray) -> _Part:
     if values.null_count:
         raise InvalidTelemetry(f"column {kind.column!r} has a null event, expected none")
     names = [field.name for field in values.type]
-    if sorted(names) != sorted(field.name for field in kind.event):
+    expected_names = [field.name for field in kind.event]
+    if sorted(names) not in (sorted(expected_names), sorted([*expected_names, schemas.ATTRIBUTES.name])):
         raise InvalidTelemetry(
             f"column {kind.column!r} has events with fields {', '.join(names)}, expected "
-            f"{', '.join(field.name for field in kind.event)}"
+            f"{', '.join(expected_names)}, and {schemas.ATTRIBUTES.name} if there are some"
         )
     flat = dict(zip(names, values.flatten(), strict=True))
-    fields = [_cast_field(kind, field, flat[field.name]) for field in kind.event]
-    events = from_struct(pa.StructArray.from_arrays(fields, fields=list(kind.event)))
+    columns = {field.name: _cast_field(kind, field, flat[field.name]) for field in kind.event}
     bounds = np.concatenate(([0], np.cumsum(counts)))
+    if (attributes := flat.get(schemas.ATTRIBUTES.name)) is not None:
+        try:
+            columns[schemas.ATTRIBUTES.name] = read_attributes(
+                attributes, f"column {kind.column!r}, field {schemas.ATTRIBUTES.name!r}"
+            )
+        except InvalidAttributes as error:
+            wrong = int(np.searchsorted(bounds, error.position, side="right")) - 1
+            raise InvalidTelemetry(
+                f"block {block_ids[wrong].as_py()!r}: {error.found} at event {error.position - bounds[wrong]}, "
+                f"expected {error.expected}"
+            ) from error
+    events = from_struct(pa.StructArray.from_arrays(list(columns.values()), list(columns)))
     return kind, np.arange(len(column)), events, bounds, None
 
 
@@ -326,6 +340,9 @@ def _checked(
             if pa.types.is_string(field.type):
                 sizes = np.asarray(pc.binary_length(events.rows.column(field.name)).to_numpy())
                 payload_bytes += np.add.reduceat(sizes.astype(np.int64), bounds[:-1])
+        if (attributes := events.attributes) is not None:
+            sizes = np.asarray(pc.binary_length(attributes).to_numpy())
+            payload_bytes += np.add.reduceat(sizes.astype(np.int64), bounds[:-1])
     if kind.keeps_block_ids:
         of_events = pa.DictionaryArray.from_arrays(
             pa.array(np.repeat(np.arange(len(first), dtype=np.int32), counts)), block_ids
