@@ -102,6 +102,7 @@ class AsyncEncoder:
         span_ids: npt.NDArray[np.int64],
         parent_span_ids: npt.NDArray[np.int64],
         iids: npt.NDArray[np.int32],
+        *,
         annotations: Annotations = NO_ANNOTATIONS,
     ) -> Iterator[bytes | memoryview]:
         """The next spans, in order of their begins, and the ends that come before the last of them.

@@ -87,6 +87,7 @@ class LogTracer:
         levels: npt.NDArray[np.int32],
         message_iids: npt.NDArray[np.int32],
         iids: npt.NDArray[np.int32],
+        *,
         annotations: Annotations,
     ) -> Iterator[memoryview]:
         line, last_ns = 0, 0

@@ -101,6 +101,7 @@ class ThreadEncoder:
         end_ns: npt.NDArray[np.int64],
         depths: npt.NDArray[np.int32],
         iids: npt.NDArray[np.int32],
+        *,
         annotations: Annotations = NO_ANNOTATIONS,
     ) -> Iterator[bytes | memoryview]:
         """The next spans, in order of their begins, and the ends that fall before the last of them.
