@@ -92,12 +92,13 @@ AnyEvents = Events | LogLines | Values
 
 @dataclass(frozen=True)
 class Block:
-    """A run of one stream's events; `object_offset` is the ordinal in the stream of the first of them."""
+    """A run of one stream's events; `object_offset` is the ordinal in the stream of the first of them, None for what is
+    to be appended to it, wherever it ends."""
 
     block_id: str
     stream_id: str
     process_id: str
-    object_offset: int
+    object_offset: int | None
     events: AnyEvents = field(repr=False, compare=False)
 
     @property
@@ -174,13 +175,15 @@ def streams_batch(streams: Sequence[Stream]) -> pa.RecordBatch:
 
 
 def blocks_batch(blocks: Sequence[Block]) -> pa.RecordBatch:
-    """Rows for the table `blocks`: the events of each block are a list in the column of its kind."""
+    """Rows for the table `blocks`: the events of each block are a list in the column of its kind. All blocks have an
+    ordinal, or none."""
     columns = {
         "block_id": pa.array([block.block_id for block in blocks], pa.utf8()),
         "stream_id": pa.array([block.stream_id for block in blocks], pa.utf8()),
         "process_id": pa.array([block.process_id for block in blocks], pa.utf8()),
-        "object_offset": pa.array([block.object_offset for block in blocks], pa.int64()),
     }
+    if not blocks or any(block.object_offset is not None for block in blocks):
+        columns["object_offset"] = pa.array([block.object_offset for block in blocks], pa.int64())
     for name, event in (
         ("thread_events", schemas.THREAD_EVENT),
         ("async_events", schemas.ASYNC_EVENT),
@@ -194,11 +197,12 @@ def blocks_batch(blocks: Sequence[Block]) -> pa.RecordBatch:
 def cut_blocks(
     stream: Stream,
     events: AnyEvents,
-    first_ordinal: int = 0,
+    first_ordinal: int | None = 0,
     max_events: int = DEFAULT_BLOCK_EVENTS,
     new_id: Callable[[], str] = lambda: str(uuid.uuid4()),
 ) -> Iterator[Block]:
-    """Consecutive blocks of at most `max_events` events each, all events of a stream from `first_ordinal` on.
+    """Consecutive blocks of at most `max_events` events each, all events of a stream from `first_ordinal` on, or to be
+    appended where that is None.
 
     A block holds only the scopes that its own events use. No events make no block.
     """
@@ -208,7 +212,7 @@ def cut_blocks(
             block_id=new_id(),
             stream_id=stream.stream_id,
             process_id=stream.process_id,
-            object_offset=first_ordinal + begin,
+            object_offset=None if first_ordinal is None else first_ordinal + begin,
             events=part,
         )
 

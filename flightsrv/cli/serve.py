@@ -1,6 +1,8 @@
 """`flightsrv serve`: the server."""
 
 import logging
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from typing import Any
 
 import click
@@ -56,6 +58,22 @@ from flightsrv.cli.security import security_of, security_options
     show_envvar=True,
     help="Serve the page and traces over HTTP on this port; 0 for a free one, written to the log. Default: no page.",
 )
+@click.option(
+    "--otlp-port",
+    type=click.IntRange(0, 65535),
+    envvar="FLIGHTSRV_OTLP_PORT",
+    show_envvar=True,
+    help="Take telemetry by OTLP/gRPC on this port as well, usually 4317; 0 for a free one, written to the log. --port "
+    "takes it anyway, unless the transport is pyarrow.",
+)
+@click.option(
+    "--otlp-http-port",
+    type=click.IntRange(0, 65535),
+    envvar="FLIGHTSRV_OTLP_HTTP_PORT",
+    show_envvar=True,
+    help="Take telemetry by OTLP/HTTP on this port as well, usually 4318; 0 for a free one, written to the log. "
+    "--http-port takes it anyway.",
+)
 @perfetto_ui_option
 @host_name_option
 @click.option("--retention", type=Age(), help="Remove telemetry whose events are older, such as 7d.")
@@ -71,6 +89,8 @@ def serve(
     transport: Any,
     metrics_port: int | None,
     http_port: int | None,
+    otlp_port: int | None,
+    otlp_http_port: int | None,
     perfetto_ui: str,
     host_names: tuple[str, ...],
     retention: float | None,
@@ -95,7 +115,8 @@ def serve(
         logging.getLogger("flightsrv").setLevel(logging.DEBUG)
         logging.getLogger("udtf").setLevel(logging.DEBUG)
     bounds = limits_of(options)
-    connections = fitting(bounds.connections, nb_ports=1 if http_port is None else 2)
+    further_ports = [port for port in (http_port, otlp_port, otlp_http_port) if port is not None]
+    connections = fitting(bounds.connections, nb_ports=1 + len(further_ports))
     settings = lifecycle.ServerSettings(
         transport=transport,
         connections=connections,
@@ -104,16 +125,28 @@ def serve(
         queries=bounds.queries,
         lake=bounds.lake,
         metrics_port=metrics_port,
+        otlp_port=otlp_port,
         retention=Retention(retention, max_bytes_of(max_lake_gib)),
     )
-    if http_port is not None and settings.security.tls is not None:
-        raise click.UsageError(
-            "--http-port does not go with --tls-cert: run `flightsrv gateway --url grpc+tls://...` beside the server."
-        )
-    if http_port is None:
+    for name, http in (("--http-port", http_port), ("--otlp-http-port", otlp_http_port)):
+        if http is not None and settings.security.tls is not None:
+            raise click.UsageError(
+                f"{name} does not go with --tls-cert: run `flightsrv gateway --url grpc+tls://...` beside the server."
+            )
+    if http_port is None and otlp_http_port is None:
         lifecycle.serve(lake, db, host, port, settings)
         return
-    from flightsrv.gateway.lifecycle import GatewaySettings, running_gateway
+    from flightsrv.gateway.lifecycle import GatewaySettings, export_app, page_app, running_gateway
 
-    page = GatewaySettings(host, http_port, perfetto_ui=perfetto_ui, host_names=host_names, connections=connections)
-    lifecycle.serve(lake, db, host, port, settings, beside=lambda url: running_gateway(url, page))
+    @contextmanager
+    def gateways(url: str) -> Iterator[None]:
+        with ExitStack() as stack:
+            for http, make_app in ((http_port, page_app), (otlp_http_port, export_app)):
+                if http is not None:
+                    of_port = GatewaySettings(
+                        host, http, perfetto_ui=perfetto_ui, host_names=host_names, connections=connections
+                    )
+                    stack.enter_context(running_gateway(url, of_port, make_app))
+            yield
+
+    lifecycle.serve(lake, db, host, port, settings, beside=gateways)

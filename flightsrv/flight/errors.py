@@ -54,10 +54,11 @@ class Code(Enum):
 
 
 class Status(NamedTuple):
-    """How a call ends."""
+    """How a call ends; `is_transient` if the same may succeed later."""
 
     code: Code
     message: str
+    is_transient: bool = False
 
 
 CODES: Sequence[tuple[type[Exception], Code]] = (
@@ -78,6 +79,9 @@ CODES: Sequence[tuple[type[Exception], Code]] = (
 )
 """The first match counts: more special classes stand first."""
 
+TRANSIENT = (Draining, Overloaded, StoreFull, StoreUnavailable)
+"""After these, the same may succeed later."""
+
 
 def status_of(error: BaseException, query_id: str) -> Status:
     """The status for `error`; what is not for the client is logged under `query_id`."""
@@ -89,7 +93,7 @@ def status_of(error: BaseException, query_id: str) -> Status:
     if code is None:
         message = client_message(error) if isinstance(error, UdtfError) else "internal error"
         return Status(Code.INTERNAL, f"{message}, query id {query_id}")
-    return Status(code, client_message(error))
+    return Status(code, client_message(error), isinstance(error, TRANSIENT))
 
 
 def client_message(error: BaseException) -> str:

@@ -7,6 +7,8 @@ from typing import Annotated
 
 from fastapi import FastAPI
 from pydantic import BaseModel, Field
+from starlette.applications import Starlette
+from starlette.middleware import Middleware
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.staticfiles import StaticFiles
@@ -18,6 +20,8 @@ from flightsrv.gateway.bodies import LimitBodies
 from flightsrv.gateway.callers import Callers
 from flightsrv.gateway.compression import CompressTexts
 from flightsrv.gateway.errors import install_error_handlers
+from flightsrv.gateway.exports import PATHS as EXPORT_PATHS
+from flightsrv.gateway.exports import ExportRoutes
 from flightsrv.gateway.guards import RefuseOtherSites
 from flightsrv.gateway.head import AnswerHead
 from flightsrv.gateway.headers import AddHeaders
@@ -32,12 +36,16 @@ from flightsrv.gateway.threads import threads_router
 from flightsrv.gateway.traces import traces_router
 from flightsrv.gateway.uploads import MAX_UPLOADS_BYTES, uploads_router
 from flightsrv.gateway.uploads import PATH as UPLOADS_PATH
+from flightsrv.importers.otlp import MAX_EXPORT_BYTES
 
 PAGE = Path(__file__).with_name("page")
 _PAGES = {"/": "index.html", "/docs": "docs.html"}
 """Paths of whole pages; what they are made of is below `/page`."""
 
 _POLICY = "default-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'; object-src 'none'"
+
+
+_EXPORTS = dict.fromkeys(EXPORT_PATHS, MAX_EXPORT_BYTES)
 
 
 class PageSettings(BaseModel):
@@ -85,7 +93,7 @@ def create_app(
     )
     # The first one is the innermost.
     app.add_middleware(CompressTexts)
-    app.add_middleware(LimitBodies, larger={UPLOADS_PATH: MAX_UPLOADS_BYTES})
+    app.add_middleware(LimitBodies, larger={UPLOADS_PATH: MAX_UPLOADS_BYTES} | _EXPORTS)
     app.add_middleware(RefuseOtherSites, host_names=host_names)
     app.add_middleware(MeasureRequests, metrics=metrics)
     app.add_middleware(AnswerHead)
@@ -98,6 +106,7 @@ def create_app(
     app.include_router(ranges_router())
     app.include_router(traces_router(callers, TraceReader(max_traces), metrics))
     app.include_router(uploads_router(callers))
+    app.router.routes.extend(ExportRoutes(callers).routes())
     app.include_router(health_router(client, metrics))
     settings = PageSettings(perfetto_ui=perfetto_ui, bundled_ui=None, version=__version__)
     if perfetto_ui == BUNDLED or has_bundled_ui():
@@ -116,6 +125,16 @@ def create_app(
     for path, file in _PAGES.items():
         app.add_route(path, partial(_send_file, page, file), include_in_schema=False)
     return app
+
+
+def create_export_app(client: QueryClient, host_names: Collection[str] | None = None) -> Starlette:
+    """An app that takes OTLP and nothing else; see `create_app`."""
+    middleware = [
+        Middleware(AddHeaders),
+        Middleware(RefuseOtherSites, host_names=host_names),
+        Middleware(LimitBodies, larger=_EXPORTS),
+    ]
+    return Starlette(routes=ExportRoutes(Callers(client)).routes(), middleware=middleware)
 
 
 async def _send_file(page: Page, file: str, request: Request) -> Response:

@@ -6,7 +6,7 @@ from fastapi import Header
 
 from flightsrv.client import QueryClient
 
-_PRINTABLE = r"^[\x20-\x7e]{1,8192}$"
+PRINTABLE = r"^[\x20-\x7e]{1,8192}$"
 """What gRPC lets through in a header."""
 
 
@@ -21,7 +21,7 @@ class Callers:
         self._client = client
 
     def __call__(
-        self, authorization: Annotated[str | None, Header(pattern=_PRINTABLE, include_in_schema=False)] = None
+        self, authorization: Annotated[str | None, Header(pattern=PRINTABLE, include_in_schema=False)] = None
     ) -> QueryClient:
         """For FastAPI, which finds the header."""
         return self._client if authorization is None else self._client.for_caller(authorization)

@@ -2,12 +2,14 @@
 
 import logging
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
+from starlette.types import ASGIApp
+
 from flightsrv.client import InvalidRequest, QueryClient, Tls
-from flightsrv.gateway.app import create_app
+from flightsrv.gateway.app import create_app, create_export_app
 from flightsrv.gateway.guards import is_local
 from flightsrv.gateway.perfetto_ui import PUBLIC_UI
 from flightsrv.http_server import HttpServer
@@ -49,14 +51,27 @@ class GatewaySettings:
         return self.host_names if self.host_names or is_local(self.host) else None
 
 
+AppFactory = Callable[[QueryClient, GatewaySettings], ASGIApp]
+
+
+def page_app(client: QueryClient, settings: GatewaySettings) -> ASGIApp:
+    """The page and the API under it. Raises InvalidRequest if no bundled UI is installed that is asked for."""
+    return create_app(client, settings.perfetto_ui, settings.max_traces, settings.expected_names)
+
+
+def export_app(client: QueryClient, settings: GatewaySettings) -> ASGIApp:
+    """OTLP/HTTP alone."""
+    return create_export_app(client, settings.expected_names)
+
+
 class RunningGateway:
     """A gateway that listens, from the moment it is made until `stop`."""
 
-    def __init__(self, server_url: str, settings: GatewaySettings) -> None:
-        """Raises InvalidRequest where the address cannot be listened on, or no bundled UI is installed."""
+    def __init__(self, server_url: str, settings: GatewaySettings, make_app: AppFactory = page_app) -> None:
+        """Raises InvalidRequest where the address cannot be listened on, or as `make_app` does."""
         self._client = QueryClient(server_url, settings.token, settings.tls)
         try:
-            app = create_app(self._client, settings.perfetto_ui, settings.max_traces, settings.expected_names)
+            app = make_app(self._client, settings)
             self._server = HttpServer(app, settings.host, settings.port, settings.connections, settings.drain_s)
         except InvalidRequest:
             self._client.close()
@@ -76,15 +91,17 @@ class RunningGateway:
 
 
 @contextmanager
-def running_gateway(server_url: str, settings: GatewaySettings) -> Iterator[RunningGateway]:
+def running_gateway(
+    server_url: str, settings: GatewaySettings, make_app: AppFactory = page_app
+) -> Iterator[RunningGateway]:
     """A gateway for the length of a `with` block; the log tells where."""
-    gateway = RunningGateway(server_url, settings)
-    log.info("page on %s", gateway.url)
+    gateway = RunningGateway(server_url, settings, make_app)
+    log.info("%s on %s", "page" if make_app is page_app else "OTLP/HTTP", gateway.url)
     try:
         yield gateway
     finally:
         if not gateway.stop():
-            log.error("requests to the page did not end")
+            log.error("requests to %s did not end", gateway.url)
 
 
 def serve(server_url: str, settings: GatewaySettings) -> None:

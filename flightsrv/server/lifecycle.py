@@ -4,18 +4,26 @@ import logging
 import os
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from flightsrv.flight.call import Services
 from flightsrv.flight.calls import Calls
 from flightsrv.flight.service import FlightService
-from flightsrv.flight.transports.transport import TRANSPORTS, Address, TransportName, TransportSettings
+from flightsrv.flight.transports.transport import (
+    TRANSPORTS,
+    Address,
+    Transport,
+    TransportName,
+    TransportSettings,
+    exports_only,
+)
 from flightsrv.flightsql import handlers
 from flightsrv.policy.auth.authentication import Authentication
 from flightsrv.policy.auth.settings import SecuritySettings
 from flightsrv.policy.connections import ConnectionLimits
 from flightsrv.policy.gate import Gate
 from flightsrv.policy.limits import CallLimits
+from flightsrv.server.exporter import LakeExporter
 from flightsrv.server.heap import keep_freed_memory
 from flightsrv.server.metrics_endpoint import MetricsEndpoint
 from flightsrv.server.retention import Retention, RetentionTimer
@@ -44,6 +52,8 @@ class ServerSettings:
         lake: how the store, the database and memory are used.
         metrics_port: where metrics are served over HTTP, on the same address as queries; 0 is a free port, None is not
             at all.
+        otlp_port: where OTLP/gRPC is taken, beside the port of the service and on the same address; 0 is a free port,
+            None is nowhere.
         retention: what the lake keeps.
     """
 
@@ -56,6 +66,7 @@ class ServerSettings:
     queries: QuerySettings = field(default_factory=QuerySettings)
     lake: LakeSettings = field(default_factory=LakeSettings)
     metrics_port: int | None = None
+    otlp_port: int | None = None
     retention: Retention = field(default_factory=Retention)
 
 
@@ -75,18 +86,24 @@ class RunningServer:
         keep_freed_memory()
         self._retention = RetentionTimer(services.lake, settings.retention)
         address = Address(host, port)
+        calls = Calls(services, self.gate, Authentication(security.tokens))
+        listening = TransportSettings(address, security.tls, limits, settings.connections)
+        exporter = LakeExporter()
+        self._transports: list[Transport] = []
         try:
-            self._transport = TRANSPORTS[settings.transport](
-                FlightService(handlers),
-                Calls(services, self.gate, Authentication(security.tokens)),
-                TransportSettings(address, security.tls, limits, settings.connections),
-            )
+            self._transports.append(TRANSPORTS[settings.transport](FlightService(handlers), calls, listening, exporter))
+            if settings.otlp_port is not None:
+                of_otlp = replace(listening, address=Address(host, settings.otlp_port))
+                self._transports.append(exports_only(calls, of_otlp, exporter))
         except InvalidArgument:
+            for transport in self._transports:
+                transport.stop(0.0)
             self._retention.close()
             if self._metrics is not None:
                 self._metrics.close()
             raise
-        self.port = self._transport.port
+        self.port = self._transports[0].port
+        self.otlp_port = self._transports[1].port if settings.otlp_port is not None else None
         self.url = f"{'grpc' if security.tls is None else 'grpc+tls'}://{address.host_in_url}:{self.port}"
         self.metrics_url = None if self._metrics is None else self._metrics.url
 
@@ -102,7 +119,8 @@ class RunningServer:
             log.warning("cancelling calls that go on after %.0f s", self._settings.drain_s)
             if not self.gate.close(self._settings.grace_s):
                 return False
-        self._transport.stop(self._settings.grace_s)
+        for transport in self._transports:
+            transport.stop(self._settings.grace_s)
         self._retention.close()
         if self._metrics is not None:
             self._metrics.close()
@@ -180,6 +198,8 @@ def serve(
     server = start(lake_uri, db_url, host, port, settings)
     if server.metrics_url is not None:
         log.info("metrics on %s", server.metrics_url)
+    if server.otlp_port is not None:
+        log.info("OTLP/gRPC on port %d", server.otlp_port)
     try:
         with beside(server.url):
             print(f"listening on {server.url}", flush=True)

@@ -307,7 +307,6 @@ _HERE = Scope("f", "app", "app.py", 10)
     [
         (LogLine(7, _HERE, 7, "hello"), r"column 'level' is 7 at event 1, expected 0 \(none\) to 6 \(fatal\)"),
         (LogLine(7, _HERE, 1, "x" * 16_384), "column 'msg' has 16384 bytes at event 1, expected at most 16383"),
-        (LogLine(-1, _HERE, 1, "early"), "column 'ticks' decreases at event 1"),
         (Value(7, _HERE, "B", math.nan), "column 'value' is NaN at event 1, expected a number"),
         (Value(7, _HERE, "x" * 16_384, 1.0), "column 'unit' has 16384 bytes"),
     ],

@@ -88,6 +88,12 @@ class Index:
         texts = self.stream_ids.nbytes + self.loose.rows.nbytes + self.loose.scopes.scopes.nbytes
         return int(sum(column.nbytes for column in columns) + texts) + 2000
 
+    def shifted(self, offsets: Int64s) -> "Index":
+        """The same with the ordinals of each of its streams greater by the offset of the stream."""
+        of_runs = offsets[self.runs.streams]
+        runs = replace(self.runs, first=self.runs.first + of_runs, end=self.runs.end + of_runs)
+        return replace(self, runs=runs, ordinals=self.ordinals + np.repeat(of_runs, np.diff(self.bounds)))
+
     def encode(self) -> bytes:
         """An Arrow IPC stream of one row of lists."""
         scopes = self.loose.scopes
@@ -144,8 +150,8 @@ def _joined(kind: Matching, laid: Index) -> Index:
         laid.runs.streams[starts],
         laid.runs.first[starts],
         laid.runs.end[lasts],
-        laid.runs.begin_ticks[starts],
-        laid.runs.end_ticks[lasts],
+        np.minimum.reduceat(laid.runs.begin_ticks, starts),
+        np.maximum.reduceat(laid.runs.end_ticks, starts),
         np.add.reduceat(laid.runs.nb_rows, starts),
     )
     bounds = np.append(laid.bounds[starts], laid.bounds[-1])

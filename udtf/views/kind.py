@@ -166,6 +166,8 @@ class Kind(ABC):
     """Part of what makes a partition fresh: raise it when the same events make other rows."""
     keeps_block_ids = False
     """Whether its rows name the block of each event."""
+    is_ordered = True
+    """Whether ticks never decrease in a stream."""
 
     @abstractmethod
     def check(self, events: Events, bounds: Int64s) -> None:
@@ -181,6 +183,13 @@ class Kind(ABC):
         """Which events have their other half outside of these runs: run r has the events from `bounds[r]` to
         `bounds[r + 1]`, and is of stream `streams[r]`. Runs are by stream and ordinal; between two of one stream events
         are missing, which may come later."""
+
+    def extents(self, events: Events, bounds: Int64s) -> tuple[Int64s, Int64s]:
+        """The first and the last tick of each run, none of which is empty."""
+        ticks = events.column("ticks")
+        if self.is_ordered:
+            return ticks[bounds[:-1]], ticks[bounds[1:] - 1]
+        return np.minimum.reduceat(ticks, bounds[:-1]), np.maximum.reduceat(ticks, bounds[:-1])
 
     @abstractmethod
     def count_rows(self, events: Events, bounds: Int64s) -> Int64s:

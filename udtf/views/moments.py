@@ -1,6 +1,7 @@
 """What kinds of telemetry have in common whose events are moments: each says all there is to say of it.
 
-None is loose, and a row of a partition is an event: its time, its scope, and what else the kind has.
+None is loose, and a row of a partition is an event: its time, its scope, and what else the kind has. Some senders
+deliver them late, so that those of a stream come in any order of their times.
 """
 
 from abc import abstractmethod
@@ -62,6 +63,7 @@ class MomentKind(Kind):
     """Such a kind of telemetry of a process."""
 
     instance_of = "process"
+    is_ordered = False
 
     @abstractmethod
     def values(self, events: Events) -> list[pa.Array]:

@@ -1,4 +1,5 @@
-"""Flight by grpcio: address, encryption, threads, how large and how often messages may be, and how RPCs are answered.
+"""Flight and OTLP by grpcio: address, encryption, threads, how large and how often messages may be, and how RPCs are
+answered.
 
 To gRPC a message is bytes, which are ours to read and to write.
 """
@@ -10,6 +11,10 @@ from dataclasses import dataclass
 from typing import NoReturn, TypeAlias
 
 import grpc
+from google.protobuf.any_pb2 import Any as AnyMessage
+from google.protobuf.duration_pb2 import Duration
+from google.rpc.error_details_pb2 import RetryInfo
+from google.rpc.status_pb2 import Status as StatusMessage
 
 from flightsrv.flight.call import Call
 from flightsrv.flight.calls import Calls, ClientLeft
@@ -17,7 +22,7 @@ from flightsrv.flight.errors import Status
 from flightsrv.flight.service import FlightService
 from flightsrv.flight.transports.connections import ConnectionWatch
 from flightsrv.flight.transports.stalls import StallWatch
-from flightsrv.flight.transports.transport import TransportSettings
+from flightsrv.flight.transports.transport import Exporter, TransportSettings
 from flightsrv.flight.upload import MessageUpload
 from flightsrv.policy.auth.settings import Tls
 from flightsrv.policy.connections import BEGIN_TIMEOUT_S, SLACK
@@ -39,7 +44,6 @@ Messages: TypeAlias = Generator[bytes, None, None]
 MAX_CALLS_OF_CONNECTION = 128
 
 OPTIONS: Sequence[tuple[str, int]] = (
-    ("grpc.max_receive_message_length", MAX_MESSAGE_BYTES),
     # Batches are sliced, but for a row that is larger than a slice.
     ("grpc.max_send_message_length", -1),
     # Or else the system lets a second server listen on the same port, and each gets a part of the calls.
@@ -60,6 +64,9 @@ OPTIONS: Sequence[tuple[str, int]] = (
     ("grpc.max_concurrent_streams", MAX_CALLS_OF_CONNECTION),
 )
 
+RETRY_AFTER_S = 1
+"""When those who export may try again what failed for the moment."""
+
 REFUSING_THREADS = 8
 """For calls beyond those that are answered: they must be told so."""
 
@@ -67,19 +74,26 @@ REFUSING_THREADS = 8
 class GrpcTransport:
     """A gRPC server that listens, from the moment it is made until `stop`."""
 
-    def __init__(self, service: FlightService, calls: Calls, settings: TransportSettings) -> None:
-        """Raises InvalidArgument where the address cannot be listened on."""
+    def __init__(
+        self, calls: Calls, settings: TransportSettings, service: FlightService | None, exporter: Exporter
+    ) -> None:
+        """Without a `service`, for exports alone. Raises InvalidArgument where the address cannot be listened on."""
         limits, connections = settings.calls, settings.connections
         self._stalls = StallWatch(limits.max_stall_s)
         self._connections = ConnectionWatch(connections)
         self._threads = ThreadPoolExecutor(limits.max_calls + REFUSING_THREADS, thread_name_prefix="rpc")
         # Calls beyond the first number wait for a moment to be refused by the service. Those beyond the second, gRPC
         # refuses without a thread.
+        rpcs = _Rpcs(calls, limits, self._stalls, self._connections)
+        handlers = [
+            _export_handler(rpcs, exporter, *service_and_signal) for service_and_signal in exporter.services.items()
+        ]
         self._server = grpc.server(
             self._threads,
-            handlers=[_Handlers(service, calls, limits, self._stalls, self._connections).handler()],
+            handlers=handlers if service is None else [_Flight(rpcs, service).handler(), *handlers],
             options=[
                 *OPTIONS,
+                ("grpc.max_receive_message_length", exporter.max_bytes if service is None else MAX_MESSAGE_BYTES),
                 ("grpc.max_connection_idle_ms", round(connections.max_idle_s * 1e3)),
                 # Those beyond the limit, there is a choice which of them to close (`connections`).
                 ("grpc.max_allowed_incoming_connections", connections.max_connections + SLACK),
@@ -136,44 +150,43 @@ class _Rpc:
         self.context.send_initial_metadata(tuple(headers.items()))
 
 
-class _Handlers:
+class _Flight:
     """The methods of the service as gRPC takes them; those that are not in it are UNIMPLEMENTED."""
 
-    def __init__(
-        self,
-        service: FlightService,
-        calls: Calls,
-        limits: CallLimits,
-        stalls: StallWatch,
-        connections: ConnectionWatch,
-    ) -> None:
+    def __init__(self, rpcs: "_Rpcs", service: FlightService) -> None:
+        self._rpcs = rpcs
         self._service = service
-        self._calls = calls
-        self._limits = limits
-        self._stalls = stalls
-        self._connections = connections
 
     def handler(self) -> grpc.GenericRpcHandler:
+        limits, answering = self._rpcs.limits, self._rpcs.answering
         rpcs = {
-            "GetFlightInfo": self._answering_once(self._service.get_flight_info),
-            "PollFlightInfo": self._answering_once(self._service.poll_flight_info),
-            "GetSchema": self._answering_once(self._service.get_schema),
-            "Handshake": self._answering(self._handshake),
-            "ListFlights": self._answering(lambda rpc: self._service.list_flights()),
-            "DoGet": self._answering(self._do_get, self._limits.max_ticket_bytes),
-            "DoPut": self._answering(self._do_put, MAX_MESSAGE_BYTES),
-            "DoExchange": self._answering(lambda rpc: self._service.do_exchange()),
-            "DoAction": self._answering(self._do_action, self._limits.max_info_bytes),
-            "ListActions": self._answering(self._list_actions),
+            "GetFlightInfo": self._describing(self._service.get_flight_info),
+            "PollFlightInfo": self._describing(self._service.poll_flight_info),
+            "GetSchema": self._describing(self._service.get_schema),
+            "Handshake": answering(self._handshake, limits.max_request_bytes),
+            "ListFlights": answering(lambda rpc: self._service.list_flights(), limits.max_request_bytes),
+            "DoGet": answering(self._do_get, limits.max_ticket_bytes),
+            "DoPut": answering(self._do_put, MAX_MESSAGE_BYTES),
+            "DoExchange": answering(lambda rpc: self._service.do_exchange(), limits.max_request_bytes),
+            "DoAction": answering(self._do_action, limits.max_info_bytes),
+            "ListActions": answering(self._list_actions, limits.max_request_bytes),
         }
         return grpc.method_handlers_generic_handler(NAME, rpcs)
+
+    def _describing(
+        self, describe: Callable[[Call, FlightDescriptor], Message]
+    ) -> "grpc.RpcMethodHandler[bytes, bytes]":
+        return self._rpcs.answering_once(
+            lambda rpc: encode(describe(rpc.call, decode(FlightDescriptor, rpc.request()))),
+            self._rpcs.limits.max_request_bytes,
+        )
 
     def _handshake(self, rpc: _Rpc) -> Messages:
         """Tell what to send with other calls, in headers and trailers, since clients look in either.
 
         Headers name the caller as well, whatever the messages say; a client that sends some waits for answers.
         """
-        headers = self._calls.authentication.handshake(rpc.headers)
+        headers = self._rpcs.calls.authentication.handshake(rpc.headers)
         rpc.send_headers(headers)
         rpc.context.set_trailing_metadata(tuple(headers.items()))
         for _ in rpc.requests:
@@ -199,24 +212,43 @@ class _Handlers:
     def _list_actions(self, rpc: _Rpc) -> Messages:
         yield from map(encode, self._service.list_actions())
 
-    # In both, requests are a stream to gRPC, so that none is read before the caller is authenticated.
 
-    def _answering_once(
-        self, answer: Callable[[Call, FlightDescriptor], Message]
+def _export_handler(rpcs: "_Rpcs", exporter: Exporter, service: str, signal: str) -> grpc.GenericRpcHandler:
+    """The service of a signal of OTLP."""
+    export = rpcs.answering_once(
+        lambda rpc: exporter.export(rpc.call, signal, rpc.request()), exporter.max_bytes, tells_when_to_retry=True
+    )
+    return grpc.method_handlers_generic_handler(service, {"Export": export})
+
+
+class _Rpcs:
+    """How RPCs of any service are let in and answered.
+
+    Requests are a stream to gRPC, so that none is read before the caller is authenticated.
+    """
+
+    def __init__(self, calls: Calls, limits: CallLimits, stalls: StallWatch, connections: ConnectionWatch) -> None:
+        self.calls = calls
+        self.limits = limits
+        self._stalls = stalls
+        self._connections = connections
+
+    def answering_once(
+        self, answer: Callable[[_Rpc], bytes], max_bytes: int, *, tells_when_to_retry: bool = False
     ) -> "grpc.RpcMethodHandler[bytes, bytes]":
+        """A method with one answer, whose requests have at most so many bytes each."""
+
         def behavior(requests: Iterator[bytes], context: grpc.ServicerContext) -> bytes:
-            with self._received(requests, context, self._limits.max_request_bytes) as rpc:
-                return encode(answer(rpc.call, decode(FlightDescriptor, rpc.request())))
+            with self._received(requests, context, max_bytes, tells_when_to_retry) as rpc:
+                return answer(rpc)
 
         return grpc.stream_unary_rpc_method_handler(behavior)
 
-    def _answering(
-        self, answer: Callable[[_Rpc], Messages], max_bytes: int | None = None
-    ) -> "grpc.RpcMethodHandler[bytes, bytes]":
-        most = self._limits.max_request_bytes if max_bytes is None else max_bytes
+    def answering(self, answer: Callable[[_Rpc], Messages], max_bytes: int) -> "grpc.RpcMethodHandler[bytes, bytes]":
+        """A method with any number of answers, whose requests have at most so many bytes each."""
 
         def behavior(requests: Iterator[bytes], context: grpc.ServicerContext) -> Messages:
-            with self._received(requests, context, most) as rpc, closing(answer(rpc)) as messages:
+            with self._received(requests, context, max_bytes) as rpc, closing(answer(rpc)) as messages:
                 for message in messages:
                     with self._stalls.waiting(rpc.call, context):
                         yield message
@@ -224,19 +256,27 @@ class _Handlers:
         return grpc.stream_stream_rpc_method_handler(behavior)
 
     @contextmanager
-    def _received(self, requests: Iterator[bytes], context: grpc.ServicerContext, max_bytes: int) -> Iterator[_Rpc]:
+    def _received(
+        self,
+        requests: Iterator[bytes],
+        context: grpc.ServicerContext,
+        max_bytes: int,
+        tells_when_to_retry: bool = False,
+    ) -> Iterator[_Rpc]:
         """An RPC for the length of a `with` block. What is raised there becomes its status.
 
         Nothing is read of a client that is not known, and no message of more than `max_bytes` is looked into.
         """
 
         def abort(status: Status) -> NoReturn:
+            if tells_when_to_retry and status.is_transient:
+                context.set_trailing_metadata((("grpc-status-details-bin", _retry_details(status)),))
             context.abort(grpc.StatusCode[status.code.name], status.message)
 
         headers = _headers(context)
         try:
             with (
-                self._calls.call(headers, context.peer(), lambda: not context.is_active(), abort) as call,
+                self.calls.call(headers, context.peer(), lambda: not context.is_active(), abort) as call,
                 self._connections.used(context.peer()),
             ):
                 try:
@@ -261,6 +301,15 @@ class _Handlers:
         # For gRPC, that is an end of them as well.
         if not context.is_active():
             raise QueryCancelled("the client left before it had sent all")
+
+
+def _retry_details(status: Status) -> bytes:
+    """The status once more, as a message that says when to try again."""
+    detail = AnyMessage()
+    detail.Pack(RetryInfo(retry_delay=Duration(seconds=RETRY_AFTER_S)))
+    code, _ = grpc.StatusCode[status.code.name].value
+    encoded: bytes = StatusMessage(code=code, message=status.message, details=[detail]).SerializeToString()
+    return encoded
 
 
 def _headers(context: grpc.ServicerContext) -> Headers:

@@ -4,6 +4,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Literal, Protocol
 
+from flightsrv.flight.call import Call
 from flightsrv.flight.calls import Calls
 from flightsrv.flight.service import FlightService
 from flightsrv.policy.auth.settings import Tls
@@ -36,6 +37,18 @@ class TransportSettings:
     connections: ConnectionLimits
 
 
+class Exporter(Protocol):
+    """What stores telemetry that comes by OTLP."""
+
+    services: Mapping[str, str]
+    """The signals, by the names of their services of gRPC."""
+    max_bytes: int
+    """Of a request."""
+
+    def export(self, call: Call, signal: str, request: bytes) -> bytes:
+        """Store what a request of a signal has, and answer it. Raises UdtfError, which is a status for the client."""
+
+
 class Transport(Protocol):
     """Listens from the moment it is made until `stop`."""
 
@@ -45,20 +58,28 @@ class Transport(Protocol):
         """Refuse new calls, and end those under way after a while at the latest."""
 
 
-def _grpcio(service: FlightService, calls: Calls, settings: TransportSettings) -> Transport:
+def _grpcio(service: FlightService, calls: Calls, settings: TransportSettings, exporter: Exporter) -> Transport:
     from flightsrv.flight.transports.grpcio import GrpcTransport
 
-    return GrpcTransport(service, calls, settings)
+    return GrpcTransport(calls, settings, service, exporter)
 
 
-def _pyarrow(service: FlightService, calls: Calls, settings: TransportSettings) -> Transport:
+def _pyarrow(service: FlightService, calls: Calls, settings: TransportSettings, _: Exporter) -> Transport:
     from flightsrv.flight.transports.pyarrow_flight import PyarrowTransport
 
     return PyarrowTransport(service, calls, settings)
 
 
-TRANSPORTS: Mapping[TransportName, Callable[[FlightService, Calls, TransportSettings], Transport]] = {
+TRANSPORTS: Mapping[TransportName, Callable[[FlightService, Calls, TransportSettings, Exporter], Transport]] = {
     "grpc": _grpcio,
     "pyarrow": _pyarrow,
 }
-"""They raise InvalidArgument where the address cannot be listened on."""
+"""Transports of Flight; that of grpcio takes OTLP as well. They raise InvalidArgument where the address cannot be
+listened on."""
+
+
+def exports_only(calls: Calls, settings: TransportSettings, exporter: Exporter) -> Transport:
+    """A transport of OTLP alone. Raises InvalidArgument where the address cannot be listened on."""
+    from flightsrv.flight.transports.grpcio import GrpcTransport
+
+    return GrpcTransport(calls, settings, None, exporter)

@@ -49,7 +49,10 @@ _OPTIONAL = ("process_id", "begin_ticks", "end_ticks", "nb_objects", "payload_si
 @dataclass(frozen=True)
 class Blocks:
     """Blocks of one kind of telemetry as columns of equal length; block b has the events from `bounds[b]` to
-    `bounds[b + 1]`."""
+    `bounds[b + 1]`.
+
+    Those that `are_appended` go on where their streams end, wherever that is: `first` counts from there.
+    """
 
     kind: Kind
     block_ids: pa.StringArray
@@ -61,6 +64,7 @@ class Blocks:
     payload_bytes: Int64s
     events: Events
     bounds: Int64s
+    are_appended: bool = False
 
     def __len__(self) -> int:
         return len(self.first)
@@ -108,6 +112,19 @@ class Blocks:
             bounds=np.concatenate(([0], np.cumsum(counts))),
         )
 
+    def in_line(self) -> "Blocks":
+        """The same, if they are appended with those of each stream one behind the other."""
+        if not self.are_appended:
+            return self
+        before = np.cumsum(self.nb_events) - self.nb_events
+        starts = np.full(len(self.streams), len(self.events))
+        np.minimum.at(starts, self.stream_codes, before)
+        return replace(self, first=before - starts[self.stream_codes])
+
+    def behind(self, ends: Int64s) -> "Blocks":
+        """Appended blocks in their places, given where each of `streams` ends."""
+        return replace(self, first=self.first + ends[self.stream_codes], are_appended=False)
+
     def name(self, block: int) -> str:
         """For messages."""
         return f"block {self.block_ids[block].as_py()!r}"
@@ -121,15 +138,16 @@ def read_blocks(batch: pa.RecordBatch) -> list[tuple[Blocks, Int64s]]:
     """
     lists = {kind.column: kind for kind in KINDS}
     known = [*schemas.BLOCKS.names, PAYLOAD.name, *lists]
-    check_columns(batch, known, ("stream_id", "object_offset"))
-    first = _integers(batch, "object_offset")
+    check_columns(batch, known, ("stream_id",))
+    are_appended = "object_offset" not in batch.schema.names
+    first = np.zeros(batch.num_rows, np.int64) if are_appended else _integers(batch, "object_offset")
     if np.any((first < 0) | (first > _MAX_INT64 - MAX_EVENTS)):
         wrong = int(np.argmax((first < 0) | (first > _MAX_INT64 - MAX_EVENTS)))
         raise InvalidTelemetry(f"row {wrong} has object_offset {first[wrong]}, expected 0 or more")
     stream_ids = cast(batch.column("stream_id"), schemas.BLOCKS.field("stream_id"))
     if stream_ids.null_count:
         raise InvalidTelemetry("column 'stream_id' has a null, expected a value in every row")
-    block_ids = _block_ids(batch, stream_ids, first)
+    block_ids = _given_ids(batch) if are_appended else _block_ids(batch, stream_ids, first)
     given = [name for name in (PAYLOAD.name, *lists) if name in batch.schema.names]
     filled = np.zeros(batch.num_rows, np.int64)
     found = []
@@ -142,6 +160,10 @@ def read_blocks(batch: pa.RecordBatch) -> list[tuple[Blocks, Int64s]]:
         ids = block_ids.take(pa.array(rows))
         parts = _of_payloads(column, ids) if name == PAYLOAD.name else [_of_lists(lists[name], column, ids)]
         for kind, of_kind, events, bounds, payload_bytes in parts:
+            if are_appended and kind.is_ordered:
+                raise InvalidTelemetry(
+                    f"column 'object_offset' is missing, expected the ordinal of the first event for blocks of {name}"
+                )
             of_batch = rows[of_kind]
             blocks = _checked(
                 kind,
@@ -153,7 +175,7 @@ def read_blocks(batch: pa.RecordBatch) -> list[tuple[Blocks, Int64s]]:
                 payload_bytes,
             )
             _check_given(batch, of_batch, blocks)
-            found.append((blocks, of_batch))
+            found.append((replace(blocks, are_appended=are_appended), of_batch))
     if np.any(filled != 1):
         wrong = int(np.argmax(filled != 1))
         raise InvalidTelemetry(
@@ -320,7 +342,7 @@ def _checked(
         wrong = int(np.argmax((counts < 1) | (counts > MAX_EVENTS)))
         refuse(wrong, f"it has {counts[wrong]} events, expected 1 to {MAX_EVENTS}")
     ticks = events.column("ticks")
-    decrease = first_decrease(ticks, bounds)
+    decrease = first_decrease(ticks, bounds) if kind.is_ordered else -1
     if decrease >= 0:
         wrong = int(np.searchsorted(bounds, decrease, side="right")) - 1
         refuse(
@@ -355,8 +377,7 @@ def _checked(
         block_ids,
         stream_ids,
         first,
-        ticks[bounds[:-1]],
-        ticks[bounds[1:] - 1],
+        *kind.extents(events, bounds),
         fingerprints(events, bounds),
         payload_bytes,
         keyed,
@@ -395,13 +416,25 @@ def _integers(batch: pa.RecordBatch, name: str) -> Int64s:
 def _block_ids(batch: pa.RecordBatch, stream_ids: pa.StringArray, first: Int64s) -> pa.StringArray:
     """As they were sent; one that was not is made from the stream and the ordinal of the first event."""
     made = pc.binary_join_element_wise(stream_ids, pa.array(first).cast(pa.utf8()), "-")
-    if "block_id" not in batch.schema.names:
-        return made
+    return made if "block_id" not in batch.schema.names else pc.coalesce(_sent_ids(batch), made)
+
+
+def _given_ids(batch: pa.RecordBatch) -> pa.StringArray:
+    """Those of blocks that nothing else tells apart."""
+    ids = _sent_ids(batch) if "block_id" in batch.schema.names else pa.nulls(batch.num_rows, pa.utf8())
+    if ids.null_count:
+        raise InvalidTelemetry(
+            "expected an object_offset for every block, or a block_id to know it by if it comes again"
+        )
+    return ids
+
+
+def _sent_ids(batch: pa.RecordBatch) -> pa.StringArray:
     column = cast(batch.column("block_id"), schemas.BLOCKS.field("block_id"))
     long = np.flatnonzero(pc.binary_length(column).fill_null(0).to_numpy() > MAX_BLOCK_ID_BYTES)
     if len(long):
         raise InvalidTelemetry(f"row {long[0]} has a block_id of more than {MAX_BLOCK_ID_BYTES} bytes")
-    return pc.coalesce(column, made)
+    return column
 
 
 def join_blocks(parts: Sequence[Blocks]) -> Blocks:
@@ -419,4 +452,5 @@ def join_blocks(parts: Sequence[Blocks]) -> Blocks:
         np.concatenate([part.payload_bytes for part in parts]),
         concatenate([part.events for part in parts]),
         np.concatenate(([0], np.cumsum(np.concatenate([part.nb_events for part in parts])))),
+        parts[0].are_appended,
     )

@@ -105,7 +105,7 @@ class Ingestion:
         new: dict[str, list[Blocks]] = {}
         seen: dict[str, HistoryRow] = {}
         for process_id, parts in by_process.items():
-            history = self._history(process_id)
+            history = self._history(process_id, look_back=any(part.are_appended for part in parts))
             seen[process_id] = history.row
             for blocks in _of_kinds(parts):
                 try:
@@ -127,9 +127,9 @@ class Ingestion:
             self._throw_away(segments)
         return stored
 
-    def _history(self, process_id: str) -> OpenHistory:
+    def _history(self, process_id: str, *, look_back: bool) -> OpenHistory:
         try:
-            return self._committer.history(process_id)
+            return self._committer.history(process_id, look_back=look_back)
         except NotFound as error:
             # Removed since its streams were looked up.
             self._streams.clear()
@@ -138,7 +138,8 @@ class Ingestion:
 
     def _store(self, process: ProcessRow, parts: Sequence[Blocks]) -> list[NewSegment]:
         """Store the object of what an upload brings of one process; returns its segments."""
-        drafts = [(cut, encode_segment({blocks.kind.name: blocks.events for blocks in cut})) for cut in _cut(parts)]
+        cuts = [[blocks.in_line() for blocks in cut] for cut in _cut(parts)]
+        drafts = [(cut, encode_segment({blocks.kind.name: blocks.events for blocks in cut})) for cut in cuts]
         key = f"segments/{process.process_id}/{uuid.uuid4().hex}"
         self._objects.put(key, b"".join(data for _, data in drafts), durable=True)
         segments = []
@@ -199,9 +200,13 @@ class _Committer:
         )
         self.commit = GroupCommit[_Upload, bool](self._commit)
 
-    def history(self, process_id: str) -> OpenHistory:
-        """The history of a process, as far as this server knows it; to be read only."""
-        return self._open.get(process_id, lambda: self._load(process_id)).copy()
+    def history(self, process_id: str, *, look_back: bool) -> OpenHistory:
+        """The history of a process, as far as this server knows it; to be read only. Where blocks are to be appended,
+        with a `look_back`."""
+        opened = self._open.get(process_id, lambda: self._load(process_id))
+        if look_back:
+            opened.look_back()
+        return opened.copy()
 
     def forget(self, process_id: str) -> None:
         """Read the history of a process again before it is used."""
@@ -235,8 +240,11 @@ class _Committer:
             for segment in upload.segments:
                 process_id = segment.process_id
                 if process_id not in touched:
+                    look_back = any(other.has_appended for other in upload.segments)
                     known = growing.get(process_id)
-                    history = self.history(process_id) if known is None else known.copy()
+                    history = self.history(process_id, look_back=look_back) if known is None else known.copy()
+                    if look_back:
+                        history.look_back()
                     if history.row != upload.seen[process_id] and not all(
                         len(history.new_blocks(blocks)) == len(blocks)
                         for other in upload.segments

@@ -1,6 +1,6 @@
 """The history of a process while it grows: what must be known to add a segment."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -15,6 +15,9 @@ from udtf.lake.ingestion.stream_ends import REMOVED, Extent, StreamEnds
 from udtf.lake.metadata import Growth, HistoryRow, MetadataStore, SegmentRow, StretchRow
 from udtf.lake.sealed import digest, join_parts, seal, split_parts, unseal
 from udtf.views.catalog import KINDS
+
+RECENT_SEGMENTS = 256
+"""Blocks that are appended are known again if they are in one of the last so many segments of their process."""
 
 
 @dataclass(frozen=True)
@@ -36,6 +39,21 @@ class NewSegment:
     def nb_events(self) -> int:
         return sum(len(blocks.events) for blocks in self.blocks)
 
+    @property
+    def has_appended(self) -> bool:
+        return any(blocks.are_appended for blocks in self.blocks)
+
+    def behind(self, ends: StreamEnds) -> "NewSegment":
+        """The same with blocks that are appended in their places."""
+        indexes, placed = dict(self.indexes), []
+        for blocks in self.blocks:
+            if blocks.are_appended:
+                of_streams = ends.of(blocks.streams.to_pylist())
+                indexes[blocks.kind.name] = indexes[blocks.kind.name].shifted(of_streams)
+                blocks = blocks.behind(of_streams)
+            placed.append(blocks)
+        return replace(self, blocks=placed, indexes=indexes)
+
 
 class OpenHistory:
     """How far a process has come, and those of its largest stretches that are not part of a larger one yet."""
@@ -48,6 +66,8 @@ class OpenHistory:
         self._ends = StreamEnds()
         self._segments: list[SegmentRow] = []
         self._stretches: list[StretchRow] = []
+        self._recent: list[frozenset[str]] | None = None
+        """Ids of the blocks of each of the last segments; None if nothing was appended yet."""
         for stretch in self._largest:
             for kind in stretch.kinds:
                 index = stretch.index_of(kind)
@@ -62,10 +82,28 @@ class OpenHistory:
         history._ends = self._ends.copy()
         history._segments = list(self._segments)
         history._stretches = list(self._stretches)
+        history._recent = None if self._recent is None else list(self._recent)
         return history
 
+    def look_back(self) -> None:
+        """Learn which blocks came last, so that those which are appended are known when they come again."""
+        if self._recent is None:
+            first = max(self.row.nb_segments - RECENT_SEGMENTS, self.row.first_segment)
+            numbers = range(first, self.row.nb_segments)
+            rows = self._metadata.segments(self.row.process_id, numbers) if numbers else []
+            self._recent = [_ids_of(block_rows(row).values()) for row in [*rows, *self._segments]]
+
     def new_blocks(self, blocks: Blocks) -> np.ndarray[Any, np.dtype[np.int64]]:
-        """See `StreamEnds.new_blocks`."""
+        """Those of some blocks of one kind that are not stored; see `StreamEnds.new_blocks`. Of blocks that are
+        appended, those whose ids are new, by stream, after `look_back`."""
+        if blocks.are_appended:
+            assert self._recent is not None
+            ids = np.array(blocks.block_ids.to_pylist(), object)
+            is_first = np.zeros(len(blocks), np.bool_)
+            is_first[np.unique(ids, return_index=True)[1]] = True
+            new = [is_first[i] and not any(ids[i] in recent for recent in self._recent) for i in range(len(blocks))]
+            order = np.argsort(blocks.stream_codes, kind="stable")
+            return order[np.array(new, np.bool_)[order]]
 
         def lookup(stream_id: str, first: int, end: int) -> list[Extent]:
             return self._around(blocks.kind.name, stream_id, first, end)
@@ -74,6 +112,7 @@ class OpenHistory:
 
     def append(self, segment: NewSegment, now: int) -> None:
         """Add a segment whose blocks are new."""
+        segment = segment.behind(self._ends)
         number = self.row.nb_segments
         row = SegmentRow(
             process_id=segment.process_id,
@@ -95,6 +134,9 @@ class OpenHistory:
             self._stretches.append(self._complete(key))
         for index in segment.indexes.values():
             self._ends.add(index)
+        if self._recent is not None:
+            ids = frozenset(block_id for blocks in segment.blocks for block_id in blocks.block_ids.to_pylist())
+            self._recent = [*self._recent[1 - RECENT_SEGMENTS :], ids]
         is_last = self.row.last_end_time is None or segment.end_time >= self.row.last_end_time
         self.row = replace(
             self.row,
@@ -211,6 +253,10 @@ def block_rows(segment: SegmentRow) -> dict[str, pa.Table]:
     """
     parts = split_parts(unseal(segment.blocks, f"the list of blocks of segment {segment.first_segment}"))
     return {name: pa.table(decode_lists(data)) for name, data in parts.items()}
+
+
+def _ids_of(tables: Iterable[pa.Table]) -> frozenset[str]:
+    return frozenset(block_id for table in tables for block_id in table["block_id"].to_pylist())
 
 
 def _extents(runs: Runs) -> list[Extent]:

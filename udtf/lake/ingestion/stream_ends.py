@@ -2,7 +2,7 @@
 
 Most blocks go on where their stream ends, which is all that has to be looked at. Blocks of ordinals that lie before
 that fill a gap, or have been stored already and are sent again: for those the stored blocks around them are looked
-up.
+up. Blocks without ordinals are appended to their stream.
 """
 
 from collections.abc import Callable, Sequence
@@ -60,6 +60,11 @@ class StreamEnds:
         self._ends[codes[later]] = index.runs.end[later]
         self._end_ticks[codes[later]] = index.runs.end_ticks[later]
 
+    def of(self, stream_ids: Sequence[str]) -> Int64s:
+        """The ordinal after the last event of each of these streams, 0 if it has none."""
+        ends: Int64s = self._ends[self._codes_of(stream_ids)]
+        return ends
+
     def new_blocks(self, blocks: Blocks, lookup: Lookup) -> Int64s:
         """Those of some blocks of one kind that are not stored, by stream and ordinal.
 
@@ -73,7 +78,7 @@ class StreamEnds:
         of_order = codes[order]
         is_late = blocks.first[order] < self._ends[of_order]
         backwards = ~is_late & (self._ends[of_order] > 0) & (blocks.begin_ticks[order] < self._end_ticks[of_order])
-        if np.any(backwards):
+        if blocks.kind.is_ordered and np.any(backwards):
             block = int(order[np.argmax(backwards)])
             raise _backwards(blocks, block, int(self._end_ticks[codes[block]]))
         is_new = ~is_late
@@ -115,7 +120,7 @@ def _check_order(blocks: Blocks, codes: Int64s, order: Int64s) -> None:
         pair = int(np.argmax(overlaps))
         raise _overlap(blocks, int(after[pair]), int(blocks.first[before[pair]]), int(blocks.end[before[pair]]))
     backwards = same & (blocks.begin_ticks[after] < blocks.end_ticks[before])
-    if np.any(backwards):
+    if blocks.kind.is_ordered and np.any(backwards):
         pair = int(np.argmax(backwards))
         raise _backwards(blocks, int(after[pair]), int(blocks.end_ticks[before[pair]]))
 
@@ -130,6 +135,8 @@ def _fits(blocks: Blocks, block: int, lookup: Lookup) -> bool:
             return False
         if extent.first < end and extent.end > first:
             raise _overlap(blocks, block, extent.first, extent.end)
+        if not blocks.kind.is_ordered:
+            continue
         if extent.end <= first and extent.end_ticks > int(blocks.begin_ticks[block]):
             raise _backwards(blocks, block, extent.end_ticks)
         if extent.first >= end and extent.begin_ticks < int(blocks.end_ticks[block]):

@@ -4,7 +4,7 @@ A read is one statement, whatever the number of threads; a write is one short tr
 Times are integers here, nanoseconds since the Unix epoch.
 """
 
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from copy import copy
 from dataclasses import dataclass, replace
 from typing import Any
@@ -103,14 +103,14 @@ class MetadataStore:
     # Telemetry in.
 
     def put_processes(self, rows: Sequence[ProcessRow]) -> None:
-        """Store processes; a known one keeps its insert time and takes the new descriptions.
+        """Store processes; a known one keeps its insert time and takes the new descriptions. Of two starts on the same
+        clock, the earlier one stays.
 
         Raises:
             InvalidTelemetry: a known process comes with another clock, which would move its spans in time.
         """
-        fixed = ("tsc_frequency", "start_time", "start_ticks")
         new = [HistoryRow(row.process_id, row.insert_time, 0, 0, 0, None, None, row.insert_time) for row in rows]
-        self._put_descriptions(processes, "process", fixed, rows, {histories: new})
+        self._put_descriptions(processes, "process", _of_one_clock, rows, {histories: new})
 
     def put_streams(self, rows: Sequence[StreamRow]) -> None:
         """Store streams; a known one keeps its insert time and takes the new properties.
@@ -118,7 +118,7 @@ class MetadataStore:
         Raises:
             InvalidTelemetry: a known stream comes with another process, tags or format.
         """
-        self._put_descriptions(streams, "stream", ("process_id", "tags", "format"), rows, {})
+        self._put_descriptions(streams, "stream", _unmoved_stream, rows, {})
 
     def grow(self, growths: Sequence[Growth]) -> None:
         """Add segments to histories, at most one growth for each, all or none, in one transaction.
@@ -524,12 +524,12 @@ class MetadataStore:
         self,
         table: sa.Table,
         noun: str,
-        fixed: Collection[str],
+        update: Callable[[Any, Any], Any],
         rows: Sequence[Any],
         beside: Mapping[sa.Table, Sequence[Row]],
     ) -> None:
-        """Insert or update rows keyed by `<noun>_id`, refusing a change to the fixed columns. Rows `beside` them are
-        inserted if they are not there."""
+        """Insert or update rows keyed by `<noun>_id`; `update` makes of a known and a given row the one to store. Rows
+        `beside` them are inserted if they are not there."""
         if not rows:
             return
         self._check_visible(rows)
@@ -548,16 +548,34 @@ class MetadataStore:
                     continue
                 if not self.is_visible(known.process_id):
                     raise PermissionDenied(f"{noun} {identity!r} cannot be stored: its id is taken")
-                for name in fixed:
-                    if getattr(known, name) != getattr(row, name):
-                        raise InvalidTelemetry(
-                            f"{noun} {identity!r} is stored already with {name} {getattr(known, name)!r}, "
-                            f"given: {getattr(row, name)!r}"
-                        )
-                changed = row_type(**{**vars(row), "insert_time": known.insert_time})
+                changed = replace(update(known, row), insert_time=known.insert_time)
                 connection.execute(sa.update(table).where(table.c[key] == identity), changed.to_database())
             for other, others in beside.items():
                 connection.execute(self._database.insert(other).on_conflict_do_nothing(), values_of(others))
+
+
+def _of_one_clock(known: ProcessRow, given: ProcessRow) -> ProcessRow:
+    clock = known.clock
+    if known.tsc_frequency == given.tsc_frequency and clock.to_ns(given.start_ticks) == given.start_time:
+        if given.start_time < known.start_time:
+            return given
+        return replace(given, start_time=known.start_time, start_ticks=known.start_ticks)
+    _check_unchanged("process", known.process_id, known, given, ("tsc_frequency", "start_time", "start_ticks"))
+    return given
+
+
+def _unmoved_stream(known: StreamRow, given: StreamRow) -> StreamRow:
+    _check_unchanged("stream", known.stream_id, known, given, ("process_id", "tags", "format"))
+    return given
+
+
+def _check_unchanged(noun: str, identity: str, known: Row, given: Row, names: Sequence[str]) -> None:
+    for name in names:
+        if getattr(known, name) != getattr(given, name):
+            raise InvalidTelemetry(
+                f"{noun} {identity!r} is stored already with {name} {getattr(known, name)!r}, "
+                f"given: {getattr(given, name)!r}"
+            )
 
 
 def _both(row: Sequence[Any]) -> tuple[ProcessRow, HistoryRow]:

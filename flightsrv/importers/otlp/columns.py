@@ -1,0 +1,107 @@
+"""Events as they are gathered, one after the other, and then as columns."""
+
+from dataclasses import dataclass, field
+
+import numpy as np
+import pyarrow as pa
+
+from flightsrv.telemetry import LogLines, Values
+from udtf.lake.block_format import Scope, scope_array
+
+
+class ScopeCodes:
+    """Scopes, each with a code."""
+
+    def __init__(self) -> None:
+        self._codes: dict[Scope, int] = {}
+        self._table = scope_array([])
+
+    def __getitem__(self, scope: Scope) -> int:
+        return self._codes.setdefault(scope, len(self._codes))
+
+    def table(self) -> pa.StructArray:
+        """Scopes by their codes."""
+        if len(self._table) < len(self._codes):
+            self._table = scope_array(list(self._codes))
+        return self._table
+
+
+@dataclass
+class LogLists:
+    """Lines of a log that are to be `LogLines`."""
+
+    scope_codes: ScopeCodes
+    times_ns: list[int] = field(default_factory=list)
+    levels: list[int] = field(default_factory=list)
+    scopes: list[int] = field(default_factory=list)
+    messages: list[str] = field(default_factory=list)
+
+    def add(self, time_ns: int, level: int, scope: Scope, message: str) -> None:
+        self.times_ns.append(time_ns)
+        self.levels.append(level)
+        self.scopes.append(self.scope_codes[scope])
+        self.messages.append(message)
+
+    def columns(self) -> LogLines:
+        return LogLines(
+            np.array(self.times_ns, np.int64),
+            np.array(self.levels, np.uint8),
+            np.array(self.scopes, np.int32),
+            self.scope_codes.table(),
+            pa.array(self.messages, pa.utf8()),
+        )
+
+
+@dataclass
+class ValueLists:
+    """Values of counters that are to be `Values`."""
+
+    scope_codes: ScopeCodes
+    times_ns: list[int] = field(default_factory=list)
+    scopes: list[int] = field(default_factory=list)
+    units: list[str] = field(default_factory=list)
+    values: list[float] = field(default_factory=list)
+
+    def add(self, time_ns: int, scope: Scope, unit: str, value: float) -> None:
+        self.times_ns.append(time_ns)
+        self.scopes.append(self.scope_codes[scope])
+        self.units.append(unit)
+        self.values.append(value)
+
+    def columns(self) -> Values:
+        return Values(
+            np.array(self.times_ns, np.int64),
+            np.array(self.scopes, np.int32),
+            self.scope_codes.table(),
+            pa.array(self.units, pa.utf8()),
+            np.array(self.values, np.float64),
+        )
+
+
+Lists = LogLists | ValueLists
+
+
+@dataclass
+class Rejections:
+    """How many events were left out, and why."""
+
+    count: int = 0
+    reasons: list[str] = field(default_factory=list)
+
+    def add(self, reason: str) -> None:
+        self.count += 1
+        if len(self.reasons) < 5 and reason not in self.reasons:
+            self.reasons.append(reason)
+
+    @property
+    def message(self) -> str:
+        return "; ".join(self.reasons)
+
+
+MAX_TIME_NS = (1 << 63) - 2
+"""What the lake takes: the last value of int64 means "never"."""
+
+
+def is_time(time_ns: int) -> bool:
+    """Whether it is one that the lake takes."""
+    return 0 < time_ns <= MAX_TIME_NS

@@ -1,0 +1,153 @@
+"""What a request brings, gathered and handed on as rows to ingest.
+
+Blocks have no ordinals: the lake appends them. Each is known by a hash of what was sent, so that a request that is sent
+again, because its answer was lost, is stored once.
+"""
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
+from hashlib import blake2b
+from itertools import count
+from typing import Any
+
+import pyarrow as pa
+from google.protobuf.message import Message
+from opentelemetry.proto.common.v1.common_pb2 import AnyValue
+
+from flightsrv.importers.otlp.columns import Lists, LogLists, Rejections, ScopeCodes, ValueLists
+from flightsrv.importers.otlp.logs import gather_logs
+from flightsrv.importers.otlp.metrics import gather_metrics
+from flightsrv.importers.otlp.requests import Signal
+from flightsrv.importers.otlp.resources import derived_id, process_of
+from flightsrv.importers.otlp.values import property_text, to_text
+from flightsrv.telemetry import Block, Process, Stream, blocks_batch, cut_blocks, log_stream, measure_stream
+from flightsrv.uploads import Introductions, Uploads, store_uploads
+
+MAX_EXPORT_BYTES = 16 << 20
+"""Of a request, without compression."""
+MAX_KNOWN = 100_000
+
+
+class Exports:
+    """Stores what comes. Remembers when processes began and what the lake was told of them, which may be forgotten at
+    any time. Safe to use from many threads."""
+
+    def __init__(self) -> None:
+        self._starts_ns: dict[str, int] = {}
+        self._introductions = Introductions()
+
+    def store(
+        self,
+        signal: Signal,
+        request: Any,
+        ingest: Callable[[str, pa.RecordBatch], object],
+        refusal: type[Exception],
+    ) -> Message:
+        """Store what a request exports, by `ingest(table, rows)`, which returns when they are durable.
+
+        Args:
+            refusal: what `ingest` raises for rows that are wrong, or belong to what is not there.
+
+        Returns:
+            the answer to the request; it says what was left out.
+
+        Raises:
+            Exception: whatever `ingest` raises; nothing was stored, and all may be sent again.
+        """
+        rejections = Rejections()
+        gathered = [each for each in _gather(signal, request, rejections) if each.has_events]
+        processes = [self._begun(each.process()) for each in gathered]
+        streams = [stream for each in gathered for stream in each.streams()]
+        blocks = [block for each in gathered for block in each.blocks()]
+        if blocks:
+            store_uploads(Uploads(processes, streams, blocks_batch(blocks)), ingest, refusal, self._introductions)
+        return signal.answer(rejections)
+
+    def _begun(self, process: Process) -> Process:
+        """A process with the earliest start that is known of it."""
+        if len(self._starts_ns) > MAX_KNOWN:
+            self._starts_ns.clear()
+        start_ns = min(self._starts_ns.get(process.process_id, process.start_time_ns), process.start_time_ns)
+        self._starts_ns[process.process_id] = start_ns
+        return replace(process, start_time_ns=start_ns, start_ticks=start_ns)
+
+
+class _OfProcess:
+    """What a request brings of one process, stream by stream."""
+
+    def __init__(self, described: Process, scope_codes: ScopeCodes) -> None:
+        self.digest = blake2b(digest_size=16)
+        self._described = described
+        self._scope_codes = scope_codes
+        self._lists: dict[str, tuple[Stream, Lists]] = {}
+
+    def logs(self, attributes: Mapping[str, AnyValue]) -> LogLists:
+        """The lists for a line with these attributes."""
+        process_id = self._described.process_id
+        thread = thread_of(process_id, attributes)
+        key = "log" if thread is None else f"log of {thread.stream_id}"
+        lists = self._lists.get(key)
+        if lists is None:
+            stream = log_stream(derived_id(process_id, key), process_id, thread)
+            lists = self._lists[key] = stream, LogLists(self._scope_codes)
+        assert isinstance(lists[1], LogLists)
+        return lists[1]
+
+    def values(self) -> ValueLists:
+        """The lists for values of counters."""
+        process_id = self._described.process_id
+        lists = self._lists.get("measure")
+        if lists is None:
+            stream = measure_stream(derived_id(process_id, "measure"), process_id)
+            lists = self._lists["measure"] = stream, ValueLists(self._scope_codes)
+        assert isinstance(lists[1], ValueLists)
+        return lists[1]
+
+    @property
+    def has_events(self) -> bool:
+        return bool(self._lists)
+
+    def process(self) -> Process:
+        """Its description, as far as the request tells."""
+        start_ns = min(self._described.start_time_ns, *(min(lists.times_ns) for _, lists in self._lists.values()))
+        return replace(self._described, start_time_ns=start_ns, start_ticks=start_ns)
+
+    def streams(self) -> Iterator[Stream]:
+        yield from (stream for stream, _ in self._lists.values())
+
+    def blocks(self) -> Iterator[Block]:
+        request = self.digest.hexdigest()
+        for stream, lists in self._lists.values():
+            parts = count()
+            yield from cut_blocks(
+                stream,
+                lists.columns(),
+                None,
+                new_id=lambda: f"{stream.stream_id}-{request}-{next(parts)}",  # noqa: B023
+            )
+
+
+def _gather(signal: Signal, request: Any, rejections: Rejections) -> list[_OfProcess]:
+    scope_codes = ScopeCodes()
+    gathered: dict[str, _OfProcess] = {}
+    for part in getattr(request, f"resource_{signal.name}"):
+        described = process_of(part.resource)
+        of_process = gathered.setdefault(described.process_id, _OfProcess(described, scope_codes))
+        of_process.digest.update(part.SerializeToString(deterministic=True))
+        if signal.name == "logs":
+            gather_logs(part, of_process.logs, rejections)
+        else:
+            gather_metrics(part, of_process.values, rejections)
+    return list(gathered.values())
+
+
+def thread_of(process_id: str, attributes: Mapping[str, AnyValue]) -> Stream | None:
+    """The thread that an event was on, by the attributes that say so."""
+    texts = {
+        name: property_text(to_text(attributes[name])) for name in ("thread.id", "thread.name") if name in attributes
+    }
+    known_as = texts.get("thread.id") or texts.get("thread.name")
+    if not known_as:
+        return None
+    properties = {"thread-name": texts.get("thread.name") or known_as, "thread-id": texts.get("thread.id", "")}
+    return Stream(derived_id(process_id, "thread", known_as), process_id, (), properties)

@@ -1,0 +1,1 @@
+"""OpenTelemetry in, from the bytes of its protocol to views and traces."""
