@@ -68,6 +68,7 @@ class LogLines:
     scopes: npt.NDArray[np.int32]
     scope_table: pa.StructArray
     messages: pa.StringArray
+    attributes: pa.BinaryArray | None = None
 
     def __len__(self) -> int:
         return len(self.ticks)
@@ -82,6 +83,7 @@ class Values:
     scope_table: pa.StructArray
     units: pa.StringArray
     values: npt.NDArray[np.float64]
+    attributes: pa.BinaryArray | None = None
 
     def __len__(self) -> int:
         return len(self.ticks)
@@ -116,6 +118,8 @@ class Block:
             width, texts = MEASURE_BYTES, self.events.units.nbytes
         else:
             width = THREAD_EVENT_BYTES if self.events.async_columns is None else ASYNC_EVENT_BYTES
+        if self.events.attributes is not None:
+            texts += self.events.attributes.nbytes
         return len(self.events) * width + int(self.events.scope_table.nbytes + texts)
 
 
@@ -231,6 +235,8 @@ _Columns = dict[str, pa.Array | npt.NDArray[Any]]
 def _columns_of(events: AnyEvents) -> tuple[pa.StructArray, _Columns]:
     """The scopes of events, and their columns by the names of fields, `scope` as codes."""
     columns: _Columns = {"ticks": events.ticks, "scope": events.scopes}
+    if events.attributes is not None:
+        columns[schemas.ATTRIBUTES.name] = events.attributes
     if isinstance(events, LogLines):
         columns |= {"level": events.levels, "msg": events.messages}
     elif isinstance(events, Values):
@@ -245,14 +251,17 @@ def _columns_of(events: AnyEvents) -> tuple[pa.StructArray, _Columns]:
 def _event_lists(blocks: Sequence[tuple[pa.StructArray, _Columns]], event: pa.StructType) -> pa.ListArray:
     """A list of events for each block; none for those of another kind."""
     names = {field.name for field in event}
-    is_of_kind = [columns.keys() == names for _, columns in blocks]
+    noted = schemas.ATTRIBUTES.name
+    is_of_kind = [columns.keys() - {noted} == names for _, columns in blocks]
     parts = [block for block, chosen in zip(blocks, is_of_kind, strict=True) if chosen]
     if not parts:
         return pa.nulls(len(blocks), pa.list_(event))
     first_scopes = np.cumsum([0, *(len(scope_table) for scope_table, _ in parts[:-1])])
     fields = []
+    if any(noted in columns for _, columns in parts):
+        event = pa.struct([*event, schemas.ATTRIBUTES])
     for member in event:
-        values = [columns[member.name] for _, columns in parts]
+        values = [columns[member.name] if member.name in columns else _no_attributes(columns) for _, columns in parts]
         if member.name == "scope":
             codes = np.concatenate([part + first for part, first in zip(values, first_scopes, strict=True)])
             scopes, code_of = _distinct(pa.concat_arrays([scope_table for scope_table, _ in parts]))
@@ -266,6 +275,10 @@ def _event_lists(blocks: Sequence[tuple[pa.StructArray, _Columns]], event: pa.St
         pa.StructArray.from_arrays(fields, fields=list(event)),
         mask=pa.array([not chosen for chosen in is_of_kind]),
     )
+
+
+def _no_attributes(columns: _Columns) -> pa.BinaryArray:
+    return pa.array([b""] * len(columns["ticks"]), pa.binary())
 
 
 def _thread_properties(thread_name: str, thread_id: int) -> dict[str, str]:
@@ -287,10 +300,11 @@ def _slice(events: AnyEvents, begin: int, end: int) -> AnyEvents:
     code_of = np.zeros(len(events.scope_table), np.int32)
     code_of[used] = np.arange(len(used), dtype=np.int32)
     ticks, codes, table = events.ticks[begin:end], code_of[scopes], events.scope_table.take(pa.array(used))
+    attributes = None if events.attributes is None else events.attributes[begin:end]
     if isinstance(events, LogLines):
-        return LogLines(ticks, events.levels[begin:end], codes, table, events.messages[begin:end])
+        return LogLines(ticks, events.levels[begin:end], codes, table, events.messages[begin:end], attributes)
     if isinstance(events, Values):
-        return Values(ticks, codes, table, events.units[begin:end], events.values[begin:end])
+        return Values(ticks, codes, table, events.units[begin:end], events.values[begin:end], attributes)
     tasks = events.async_columns
     return Events(
         ticks,
@@ -298,6 +312,7 @@ def _slice(events: AnyEvents, begin: int, end: int) -> AnyEvents:
         codes,
         table,
         tasks and AsyncColumns(tasks.span_ids[begin:end], tasks.parent_span_ids[begin:end], tasks.depths[begin:end]),
+        attributes,
     )
 
 

@@ -28,6 +28,8 @@ MAX_KNOWN = 100_000
 
 _TICKS, _CODES, _SPAN_IDS, _PARENTS, _DEPTHS = range(5)
 """Columns of events; threads have the first two, as have logs and counters."""
+_SIZE_BYTES = 4
+"""Of the size of the attributes of an event."""
 _LEVELS = 2
 """Column of logs."""
 
@@ -82,6 +84,7 @@ class _Header(BaseModel):
     codes: list[_Count]
     scopes: list[tuple[str, str, str, Annotated[int, Field(ge=0, lt=1 << 32)]]]
     texts: list[str] = []
+    attributes: Annotated[list[_Count], Field(min_length=len(WIDTHS), max_length=len(WIDTHS))] = [0] * len(WIDTHS)
 
 
 @dataclass(frozen=True)
@@ -227,6 +230,14 @@ class _Gathered:
         self.columns: list[list[Int64s]] = [[np.zeros(0, np.int64)] for _ in range(WIDTHS[kind])]
         self.scopes: list[Int64s] = [np.zeros(0, np.int64)]
         """Of each event the row in the table of scopes."""
+        self.noted: list[Int64s] = []
+        """Which events have attributes."""
+        self.attributes: list[pa.BinaryArray] = []
+        """Those of them."""
+
+    @property
+    def nb_events(self) -> int:
+        return sum(map(len, self.scopes))
 
 
 def _gather(
@@ -250,9 +261,8 @@ def _gather(
     if len(codes) != len(header.scopes) or np.any(codes[1:] <= codes[:-1]):
         raise InvalidUpload("expected ascending codes, one of each scope")
     sizes = [int(counts[kinds == kind].sum()) * width * INTEGER_BYTES for kind, width in enumerate(WIDTHS)]
-    if sum(sizes) != len(content):
-        raise InvalidUpload(f"the events of the blocks have {sum(sizes)} bytes, the upload has {len(content)}")
-    position = 0
+    noted, attributes = _attributes(header, content, sum(sizes))
+    position = nb_noted = 0
     for kind, (width, size) in enumerate(zip(WIDTHS, sizes, strict=True)):
         of_kind = gathered[kind]
         chosen = np.flatnonzero((kinds == kind) & (counts > 0))
@@ -267,9 +277,35 @@ def _gather(
         of_kind.streams += [streams[number] for number in stream_numbers[chosen].tolist()]
         of_kind.first_ordinals.append(first_ordinals[chosen])
         of_kind.counts.append(counts[chosen])
+        if nb_of_kind := header.attributes[kind]:
+            rows = noted[nb_noted : nb_noted + nb_of_kind]
+            if np.any(rows[1:] <= rows[:-1]) or rows[0] < 0 or rows[-1] >= len(columns[_TICKS]):
+                raise InvalidUpload(f"expected attributes of {len(columns[_TICKS])} events, in their order")
+            of_kind.noted.append(rows + of_kind.nb_events)
+            of_kind.attributes.append(attributes.slice(nb_noted, nb_of_kind))
+            nb_noted += nb_of_kind
         of_kind.scopes.append(_scopes(columns[_CODES], codes) + first_scope)
         for parts, column in zip(of_kind.columns, columns, strict=True):
             parts.append(column)
+
+
+def _attributes(header: _Header, content: memoryview, events_bytes: int) -> tuple[Int64s, pa.BinaryArray]:
+    """Which events have attributes, kind by kind, and these, which come after all events."""
+    count = sum(header.attributes)
+    head_bytes = count * (INTEGER_BYTES + _SIZE_BYTES)
+    if events_bytes + head_bytes > len(content):
+        raise InvalidUpload(f"the events of the blocks have {events_bytes} bytes, the upload has {len(content)}")
+    part = content[events_bytes:]
+    rows = np.frombuffer(part, "<i8", count).astype(np.int64, copy=False)
+    sizes = np.frombuffer(part, "<u4", count, count * INTEGER_BYTES)
+    offsets = np.concatenate(([0], np.cumsum(sizes, dtype=np.int64)))
+    data = part[head_bytes:]
+    if offsets[-1] != len(data):
+        raise InvalidUpload(
+            f"the attributes of the events have {offsets[-1]} bytes, the upload has {len(data)} for them"
+        )
+    buffers = [None, pa.py_buffer(offsets.astype(np.int32)), pa.py_buffer(data)]
+    return rows, pa.Array.from_buffers(pa.binary(), count, buffers)
 
 
 def _blocks_batch(gathered: Sequence[_Gathered], scopes: pa.StructArray, texts: pa.StringArray) -> pa.RecordBatch:
@@ -289,9 +325,8 @@ def _blocks_batch(gathered: Sequence[_Gathered], scopes: pa.StructArray, texts: 
         is_other[own] = False
         first_row += len(of_kind.streams)
         offsets = np.concatenate(([0], np.cumsum(counts)))
-        columns[name] = pa.ListArray.from_arrays(
-            pa.array(offsets, pa.int32()), _event_array(of_kind, scopes, texts), mask=pa.array(is_other)
-        )
+        events = _with_attributes(of_kind, _event_array(of_kind, scopes, texts))
+        columns[name] = pa.ListArray.from_arrays(pa.array(offsets, pa.int32()), events, mask=pa.array(is_other))
     return pa.record_batch(columns)
 
 
@@ -323,6 +358,17 @@ def _scopes(recorded: Int64s, codes: Int64s) -> Int64s:
     if np.any(indices >= len(codes)) or np.any(codes[indices] != np.abs(recorded)):
         raise InvalidUpload("an event has a code without a scope")
     return indices
+
+
+def _with_attributes(of_kind: _Gathered, events: pa.StructArray) -> pa.StructArray:
+    """The same with a field of attributes, if there are some."""
+    if not of_kind.noted:
+        return events
+    some = pa.concat_arrays(of_kind.attributes)
+    places = np.full(len(events), len(some), np.int64)
+    places[np.concatenate(of_kind.noted)] = np.arange(len(some))
+    attributes = pa.concat_arrays([some, pa.array([b""], pa.binary())]).take(pa.array(places))
+    return pa.StructArray.from_arrays([*events.flatten(), attributes], fields=[*events.type, schemas.ATTRIBUTES])
 
 
 def _event_array(events: _Gathered, scopes: pa.StructArray, texts: pa.StringArray) -> pa.StructArray:

@@ -3,8 +3,8 @@
     from flightsrv import tracing
 
     with tracing.start("http://127.0.0.1:8080"):
-        with tracing.span("parse"):
-            ...
+        with tracing.span("query", sql=text) as span:
+            span.set(rows=len(run(text)))
 
     @tracing.traced
     def compress(...): ...
@@ -23,7 +23,7 @@ The way of a span: `recorder` (in the thread that records) -> `buffers` -> `send
 `uploads` made -> `http`, or the `spool` on disk. All of it needs the standard library only.
 """
 
-from flightsrv.tracing.async_spans import AsyncSpan, async_span
+from flightsrv.tracing.async_spans import AsyncSpan, async_span, set_attributes
 from flightsrv.tracing.counters import Counter, counter
 from flightsrv.tracing.decorator import traced
 from flightsrv.tracing.logs import LogHandler, instant
@@ -56,6 +56,7 @@ __all__ = [
     "counter",
     "flush",
     "instant",
+    "set_attributes",
     "span",
     "start",
     "statistics",

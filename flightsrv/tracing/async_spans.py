@@ -4,7 +4,9 @@ import itertools
 import sys
 from contextvars import ContextVar, Token
 from types import TracebackType
+from typing import Any
 
+from flightsrv.tracing.attributes import raised
 from flightsrv.tracing.buffers import AsyncBuffer, Nowhere
 from flightsrv.tracing.recorder import Recorder, active
 
@@ -15,16 +17,18 @@ _span_ids = itertools.count(1)
 class AsyncSpan:
     """One span of a task, for one `async with`; children are those begun in its context, new tasks included."""
 
-    __slots__ = ("_buffer", "_code", "_recorder", "_token", "depth", "parent_span_id", "span_id")
+    __slots__ = ("_attributes", "_buffer", "_code", "_recorder", "_token", "depth", "parent_span_id", "span_id")
 
     span_id: int
     parent_span_id: int
     depth: int
     _token: "Token[AsyncSpan | None]"
 
-    def __init__(self, recorder: Recorder | None, code: int) -> None:
+    def __init__(self, recorder: Recorder | None, code: int, attributes: dict[str, Any] | None = None) -> None:
         self._recorder = recorder
         self._code = code
+        self._attributes = attributes
+        """What is to be noted with the next event."""
         self._buffer: AsyncBuffer | Nowhere | None = None
 
     def begin(self) -> None:
@@ -44,19 +48,31 @@ class AsyncSpan:
         self.parent_span_id = parent_span_id
         self.depth = depth
         self.span_id = span_id = next(_span_ids)
-        event = (recorder.now(), self._code, span_id, parent_span_id, depth)
+        attributes, self._attributes = self._attributes, None
+        noted = buffer.note(self._code, attributes) if attributes else self._code
+        event = (recorder.now(), noted, span_id, parent_span_id, depth)
         self._buffer = buffer
         events += event
         self._token = _current.set(self)
 
-    def end(self) -> None:
-        """Record the end of a begin that was recorded, in the same stream, whatever thread this is."""
+    def set(self, /, **attributes: Any) -> None:
+        """Note attributes of the span until it ends."""
+        if self._buffer is not None:
+            self._attributes = (self._attributes or {}) | attributes
+
+    def end(self, error: BaseException | None = None) -> None:
+        """Record the end of a begin that was recorded, in the same stream, whatever thread this is; `error` is what
+        left the span, if something did."""
         buffer, recorder = self._buffer, self._recorder
         if buffer is None or recorder is None:
             return
         self._buffer = None
         if self.span_id >= recorder.first_span_id:
-            event = (recorder.now(), -self._code, self.span_id, self.parent_span_id, self.depth)
+            attributes, self._attributes = self._attributes, None
+            if error is not None:
+                attributes = (attributes or {}) | raised(error)
+            noted = buffer.note(-self._code, attributes) if attributes else -self._code
+            event = (recorder.now(), noted, self.span_id, self.parent_span_id, self.depth)
             events = buffer.events
             events += event
         try:
@@ -65,13 +81,14 @@ class AsyncSpan:
             # Left in another context than it was entered in, as a generator that was given up is.
             buffer.misplaced_ends += 1
 
-    async def __aenter__(self) -> None:
+    async def __aenter__(self) -> "AsyncSpan":
         self.begin()
+        return self
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        self.end()
+        self.end(error)
 
 
 def next_span_id() -> int:
@@ -82,13 +99,24 @@ def next_span_id() -> int:
 _current: ContextVar[AsyncSpan | None] = ContextVar("flightsrv_async_span", default=None)
 
 
-def async_span(name: str) -> AsyncSpan:
-    """A span of the calling task: `async with async_span("request"): ...`
+def set_attributes(**attributes: Any) -> None:
+    """Note attributes of the innermost span that is open on the calling thread, or else of that of the calling task,
+    until it ends: for code that did not open it. Without one, does nothing."""
+    recorder = active()
+    if recorder is None or recorder.threads.spans.set_attributes(None, attributes):
+        return
+    current = _current.get()
+    if current is not None:
+        current.set(**attributes)
 
-    It may be held across `await`, and overlap with spans of other tasks. Its parent is the async span around it,
-    or around the place where its task was made.
+
+def async_span(name: str, /, **attributes: Any) -> AsyncSpan:
+    """A span of the calling task: `async with async_span("request", path=path) as opened: ...`
+
+    Attributes are those of `span`. It may be held across `await`, and overlap with spans of other tasks. Its parent is
+    the async span around it, or around the place where its task was made.
     """
     recorder = active()
     if recorder is None:
         return AsyncSpan(None, 0)
-    return AsyncSpan(recorder, recorder.span_called(name, sys._getframe(1)).code)
+    return AsyncSpan(recorder, recorder.span_called(name, sys._getframe(1)).code, attributes)

@@ -12,8 +12,12 @@ import weakref
 from collections.abc import Callable, Iterator
 from typing import Any, ClassVar, NamedTuple
 
+from flightsrv.tracing.attributes import DROPPED, Noted, noted_chars, raised, settle
+
 THREAD_EVENT_WIDTH = 2
-"""Integers of a thread event: ticks, and the scope's code, which is negated for an end."""
+"""Integers of a thread event: ticks, and the scope's code, which is negated for an end.
+
+In place of the code of any event there may be `attributes.Noted`, which is a tuple."""
 ASYNC_EVENT_WIDTH = 5
 """Integers of an async event: ticks, code as above, span id, parent's span id or 0, depth."""
 LOG_ENTRY_WIDTH = 4
@@ -27,6 +31,9 @@ WIDTHS = (THREAD_EVENT_WIDTH, ASYNC_EVENT_WIDTH, LOG_ENTRY_WIDTH, MEASURE_WIDTH)
 
 MAX_LOG_CHARS = 1 << 22
 """Most text that the log of a thread holds until the sender has come by."""
+
+MAX_NOTED_CHARS = 1 << 22
+"""Most text of attributes that a buffer holds until then."""
 
 PIECE_INTEGERS = 1 << 18
 """What the sender takes at a time, so that threads which record wait for milliseconds at most."""
@@ -42,6 +49,21 @@ FIRST_TICKS = -(1 << 63)
 
 NOTHING_OPEN = 0
 """Bottom of the stack of open spans; not the code of any scope."""
+
+
+class OpenSpan:
+    """In place of the code of an open span, of which attributes were set."""
+
+    __slots__ = ("attributes", "code")
+
+    def __init__(self, code: int, attributes: dict[str, Any]) -> None:
+        self.code = code
+        self.attributes = attributes
+
+
+def code_of(entry: "int | OpenSpan") -> int:
+    """The code of an entry of a stack of open spans."""
+    return entry.code if isinstance(entry, OpenSpan) else entry
 
 
 class Owner:
@@ -113,10 +135,12 @@ class Buffer:
         "events",
         "last_ticks",
         "misplaced_ends",
+        "noted_chars",
         "owner",
         "roomy_length",
         "stream_id",
         "taken_events",
+        "taken_noted_chars",
         "thread",
         "thread_id",
         "width",
@@ -133,6 +157,7 @@ class Buffer:
         self.last_ticks = FIRST_TICKS
         self.dropped = 0
         self.misplaced_ends = 0
+        self.noted_chars = self.taken_noted_chars = 0
         self._settings = settings
         self._reserve = reserve
         self._loans: list[None] = []
@@ -174,6 +199,17 @@ class Buffer:
         self.roomy_length = room
         return True
 
+    def note(self, code: int, attributes: dict[str, Any]) -> Noted | int:
+        """What stands for the code of an event with these attributes, which become its own."""
+        if not attributes:
+            return code
+        chars = settle(attributes)
+        if self.noted_chars - self.taken_noted_chars + chars > MAX_NOTED_CHARS:
+            attributes = {DROPPED: len(attributes)}
+            chars = settle(attributes)
+        self.noted_chars += chars
+        return code, attributes, chars
+
     def _set_alert(self) -> None:
         self.roomy_length = min(self._capacity // 2, self._length_of(ALERT_SPANS))
 
@@ -196,6 +232,8 @@ class Buffer:
             piece = self.events[:length]
             del self.events[:length]
             self.taken_events += length // self.width
+            if self.noted_chars:
+                self.taken_noted_chars += noted_chars(piece[1 :: self.width])
             left -= length
             yield piece
         loans = len(self._loans)
@@ -208,7 +246,8 @@ class Buffer:
 class ThreadBuffer(Buffer):
     """Begins and ends of one thread, which match as parentheses; `Span` adds to it in the ordinary case.
 
-    `open_codes` is the stack of spans that are open: the code of the scope, negated when the span was refused.
+    `open_codes` is the stack of spans that are open: the code of the scope, negated when the span was refused, or an
+    `OpenSpan`.
     `is_referred_to` says that other streams are of this thread, so that it is told of even without spans.
     """
 
@@ -218,7 +257,7 @@ class ThreadBuffer(Buffer):
 
     def __init__(self, settings: BufferSettings, reserve: Reserve, owner: Owner) -> None:
         super().__init__(settings, reserve, owner)
-        self.open_codes = [NOTHING_OPEN]
+        self.open_codes: list[int | OpenSpan] = [NOTHING_OPEN]
         self.is_referred_to = False
 
     def begin_when_crowded(self, code: int) -> None:
@@ -230,23 +269,58 @@ class ThreadBuffer(Buffer):
         else:
             self.open_codes += (-code,)
 
-    def end_out_of_place(self, code: int) -> None:
-        """End a span that is not the innermost one: entered and left in no proper order.
+    def refuse(self, code: int) -> None:
+        """Remember that a span is refused."""
+        self.open_codes += (-code,)
+
+    def set_attributes(self, code: int | None, attributes: dict[str, Any]) -> bool:
+        """Note attributes of the innermost open span of a code, or of any, until it ends; returns whether there is one
+        (which may be refused)."""
+        open_codes = self.open_codes
+        if open_codes[-1] == code:
+            open_codes[-1] = OpenSpan(code, attributes)
+            return True
+        for place in range(len(open_codes) - 1, 0, -1):
+            entry = open_codes[place]
+            own = code_of(entry)
+            if code is None or abs(own) == code:
+                if isinstance(entry, OpenSpan):
+                    entry.attributes |= attributes
+                elif own > 0:
+                    open_codes[place] = OpenSpan(own, attributes)
+                return True
+        return False
+
+    def end_with(self, code: int, error: BaseException | None, is_raised: bool) -> None:
+        """End a span of which attributes were set, or one that is not the innermost one: entered and left in no proper
+        order.
 
         Spans within the one that ends are ended with it; they could not be told apart in a stack of spans. The
         end of a span that is not open on this thread is left out.
         """
         open_codes = self.open_codes
-        self.misplaced_ends += 1
-        if code not in open_codes and -code not in open_codes:
+        top = open_codes[-1]
+        if type(top) is OpenSpan and top.code == code and not is_raised:
+            ended = (self._settings.now(), self.note(-code, top.attributes))
+            del open_codes[-1]
+            self.events += ended
             return
+        codes = [abs(code_of(entry)) for entry in open_codes]
+        if codes[-1] != code:
+            self.misplaced_ends += 1
+            if code not in codes:
+                return
         ticks = self._settings.now()
         while True:
             innermost = open_codes[-1]
-            event = (ticks, -innermost) if innermost > 0 else ()
+            attributes = innermost.attributes if isinstance(innermost, OpenSpan) else {}
+            own = code_of(innermost)
+            if own == code and is_raised:
+                attributes = attributes | raised(error)
+            event = (ticks, self.note(-own, attributes) if attributes else -own) if own > 0 else ()
             del open_codes[-1]
             self.events += event
-            if abs(innermost) == code:
+            if abs(own) == code:
                 return
 
 
@@ -274,7 +348,7 @@ class LogBuffer(Buffer):
         self.thread_stream_id = spans.stream_id
         self.added_chars = self.taken_chars = 0
 
-    def add(self, code: int, level: int, text: str) -> None:
+    def add(self, code: int, level: int, text: str, attributes: dict[str, Any] | None = None) -> None:
         """Record an entry, unless there is no room."""
         chars = self.added_chars - self.taken_chars + len(text)
         is_crowded = len(self.events) >= self.roomy_length or chars > MAX_LOG_CHARS // 2
@@ -284,7 +358,8 @@ class LogBuffer(Buffer):
             self.dropped += 1
             return
         self.added_chars += len(text)
-        entry = (self._settings.now(), code, level, text)
+        noted = self.note(code, attributes) if attributes else code
+        entry = (self._settings.now(), noted, level, text)
         self.events += entry
 
     def take(self) -> Iterator[list[Any]]:
@@ -315,7 +390,7 @@ class Nowhere:
     """
 
     events: ClassVar[list[Any]] = []
-    open_codes: ClassVar[list[int]] = [NOTHING_OPEN]
+    open_codes: ClassVar[list[int | OpenSpan]] = [NOTHING_OPEN]
     roomy_length = 0
     misplaced_ends = 0
 
@@ -325,10 +400,19 @@ class Nowhere:
     def begin_when_crowded(self, code: int) -> None:
         pass
 
-    def end_out_of_place(self, code: int) -> None:
+    def refuse(self, code: int) -> None:
         pass
 
-    def add(self, code: int, level: int, text: str) -> None:
+    def set_attributes(self, code: int | None, attributes: dict[str, Any]) -> bool:
+        return False
+
+    def note(self, code: int, attributes: dict[str, Any]) -> Noted | int:
+        return code
+
+    def end_with(self, code: int, error: BaseException | None, is_raised: bool) -> None:
+        pass
+
+    def add(self, code: int, level: int, text: str, attributes: dict[str, Any] | None = None) -> None:
         pass
 
 
@@ -354,7 +438,7 @@ class Threads(threading.local):
         settings, reserve, register = self._make
         self._owner = Owner()
         spans = ThreadBuffer(settings, reserve, self._owner)
-        spans.open_codes += (-abs(code) for code in self.spans.open_codes[1:])
+        spans.open_codes += (-abs(code_of(entry)) for entry in self.spans.open_codes[1:])
         async_spans = AsyncBuffer(settings, reserve, self._owner)
         register(spans, async_spans)
         self.spans = spans

@@ -205,7 +205,7 @@ class Outbox:
             return [Block(stream, first_ordinal, [], FIRST_TICKS)] if is_changed else []
         blocks = []
         for integers in pieces:
-            blocks.append(Block(stream, first_ordinal, integers, buffer.last_ticks))
+            blocks.append(Block(stream, first_ordinal, integers, buffer.last_ticks, buffer.noted_chars > 0))
             buffer.last_ticks = max(buffer.last_ticks, max(integers[:: buffer.width]))
             first_ordinal += len(integers) // buffer.width
         return blocks

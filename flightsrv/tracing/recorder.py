@@ -11,8 +11,9 @@ import sys
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from types import CodeType, FrameType, FunctionType, TracebackType
-from typing import cast
+from typing import Any, Protocol, cast
 
+from flightsrv.tracing.attributes import raised
 from flightsrv.tracing.buffers import (
     FIRST_TICKS,
     Buffer,
@@ -43,7 +44,7 @@ class Span:
         self._now = now
         self.code = code
 
-    def __enter__(self) -> None:
+    def __enter__(self) -> "Span":
         thread = self._threads.spans
         events = thread.events
         code = self.code
@@ -54,6 +55,7 @@ class Span:
             open_codes += (code,)
         else:
             thread.begin_when_crowded(code)
+        return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
@@ -65,7 +67,7 @@ class Span:
             now = self._now
             events = thread.events
             try:
-                event = (now(), -code)
+                event = (now(), -code if kind is None else thread.note(-code, raised(error)))
             except BaseException:
                 # No earlier than what was recorded before.
                 event = (FIRST_TICKS, -code)
@@ -77,7 +79,39 @@ class Span:
         elif open_codes[-1] == -code:
             del open_codes[-1]
         else:
-            thread.end_out_of_place(code)
+            thread.end_with(code, error, kind is not None)
+
+    def set(self, /, **attributes: Any) -> None:
+        """Note attributes of the innermost span of this place that is open on the calling thread, until it ends."""
+        self._threads.spans.set_attributes(self.code, attributes)
+
+
+class SpanWithAttributes:
+    """One span of a place, with what is noted of it."""
+
+    __slots__ = ("_attributes", "_span")
+
+    def __init__(self, span: Span, attributes: dict[str, Any]) -> None:
+        self._span = span
+        self._attributes = attributes
+
+    def __enter__(self) -> Span:
+        span = self._span
+        thread, code = span._threads.spans, span.code
+        if len(thread.events) < thread.roomy_length or thread.accepts_another():
+            event = (span._now(), thread.note(code, self._attributes))
+            events, open_codes = thread.events, thread.open_codes
+            # As in `Span.__enter__`, nothing is interrupted from here on.
+            events += event
+            open_codes += (code,)
+        else:
+            thread.refuse(code)
+        return span
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self._span.__exit__(kind, error, traceback)
 
 
 def _begin_without_interruption(function: FunctionType) -> None:
@@ -104,12 +138,15 @@ class _NoSpan:
 
     __slots__ = ()
 
-    def __enter__(self) -> None:
-        pass
+    def __enter__(self) -> "_NoSpan":
+        return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
+        pass
+
+    def set(self, /, **attributes: Any) -> None:
         pass
 
 
@@ -249,12 +286,22 @@ def activate(recorder: Recorder | None) -> None:
     _active = recorder
 
 
-def span(name: str) -> AbstractContextManager[None]:
-    """A span of the calling thread, for a `with` statement: `with span("parse"): ...`
+class OpenedSpan(Protocol):
+    """What `with span(...) as opened` gives."""
 
-    It is named `name` and belongs to the module, file and line of the caller. Spans of a thread nest: a span that
-    has others open within it ends those too. So do not hold one across an `await` or a `yield`, where other code
-    may run on the thread; `async_span` is made for that.
+    def set(self, /, **attributes: Any) -> None:
+        """Note attributes of the span, which must be open."""
+
+
+def span(name: str, /, **attributes: Any) -> AbstractContextManager[OpenedSpan]:
+    """A span of the calling thread, for a `with` statement: `with span("query", sql=text) as opened: ...`
+
+    It is named `name` and belongs to the module, file and line of the caller. Attributes are text, numbers and
+    booleans; of lists and dicts their JSON is kept, of all else its text. More may be set until the end
+    (`opened.set(rows=3)`). An exception that leaves the span is noted by itself.
+
+    Spans of a thread nest: a span that has others open within it ends those too. So do not hold one across an `await`
+    or a `yield`, where other code may run on the thread; `async_span` is made for that.
     """
     recorder = _active
     if recorder is None:
@@ -262,8 +309,8 @@ def span(name: str) -> AbstractContextManager[None]:
     frame = _frame_at(1)
     try:
         code, instruction, known = recorder.latest[name]
-        if code is frame.f_code and instruction == frame.f_lasti:
-            return known
+        if code is not frame.f_code or instruction != frame.f_lasti:
+            known = recorder.span_at(name, frame)
     except (KeyError, TypeError):
-        pass
-    return recorder.span_at(name, frame)
+        known = recorder.span_at(name, frame)
+    return SpanWithAttributes(known, attributes) if attributes else known

@@ -63,11 +63,11 @@ def sendable(text: object) -> str:
         return f"({type(text).__name__} that has no text)"
 
 
-def cut(text: str) -> str:
-    """Sendable text of at most `MAX_TEXT_BYTES` in UTF-8; where something is missing, it ends with an ellipsis."""
-    if len(text) <= MAX_TEXT_BYTES // 4:
+def cut(text: str, max_bytes: int = MAX_TEXT_BYTES) -> str:
+    """Sendable text of at most so many bytes in UTF-8; where something is missing, it ends with an ellipsis."""
+    if len(text) <= max_bytes // 4:
         return text
     encoded = text.encode()
-    if len(encoded) <= MAX_TEXT_BYTES:
+    if len(encoded) <= max_bytes:
         return text
-    return encoded[: MAX_TEXT_BYTES - len("…".encode())].decode("utf-8", "ignore") + "…"
+    return encoded[: max_bytes - len("…".encode())].decode("utf-8", "ignore") + "…"

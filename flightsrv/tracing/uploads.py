@@ -18,10 +18,13 @@ An upload stands for itself, so that it can be sent by any process at any time, 
         codes       codes of the scopes in the events
         scopes      of each code [name, target, filename, line]
         texts       what is said in logs, and units of counters, each once
-    thread_events   of the blocks of kind 0, one after the other: rows of ticks, code (negative: an end)
-    async_events    of the blocks of kind 1: rows of ticks, code, span_id, parent_span_id, depth
-    log_entries     of the blocks of kind 2: rows of ticks, code, level, text
-    measures        of the blocks of kind 3: rows of ticks, code, text of the unit, bits of the value as a float64
+        attributes  of each kind how many events have attributes; missing if none has any
+    thread_events   of the blocks of kind 0, one after the other: rows of ticks, code (negative: an end) async_events
+    of the blocks of kind 1: rows of ticks, code, span_id, parent_span_id, depth log_entries     of the blocks of kind
+    2: rows of ticks, code, level, text measures        of the blocks of kind 3: rows of ticks, code, text of the unit,
+    bits of the value as a float64 attributes      of the events that have some, kind by kind: int64 row among those of
+    the kind, of all; uint32 size in
+                    bytes, of all; the bytes themselves (`udtf/lake/attributes.py`), of all
 
 All integers are little-endian; those of events are int64, and come as byte planes: first the lowest byte of the first
 column of all rows, then the next higher byte, and so on to the last column. Most planes hardly change from row to row,
@@ -36,6 +39,7 @@ from array import array
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
+from flightsrv.tracing.attributes import encode, noted_chars
 from flightsrv.tracing.buffers import LOG, MEASURE, WIDTHS
 from flightsrv.tracing.process_info import Description
 from flightsrv.tracing.scopes import ScopeTable
@@ -70,15 +74,17 @@ class Block(NamedTuple):
     first_ordinal: int
     items: list[Any]
     least_ticks: int
+    may_have_attributes: bool = False
 
     @property
     def nb_events(self) -> int:
         return len(self.items) // WIDTHS[self.stream.kind]
 
     def count_chars(self) -> int:
-        """Size of its texts."""
-        column = TEXT_COLUMNS.get(self.stream.kind)
-        return 0 if column is None else sum(map(len, self.items[column :: WIDTHS[self.stream.kind]]))
+        """Size of its texts and attributes."""
+        width, column = WIDTHS[self.stream.kind], TEXT_COLUMNS.get(self.stream.kind)
+        chars = 0 if column is None else sum(map(len, self.items[column::width]))
+        return chars + (noted_chars(self.items[1::width]) if self.may_have_attributes else 0)
 
 
 def raw_size_bytes_of(upload: bytes) -> int:
@@ -95,8 +101,13 @@ def encode_upload(process: Description, blocks: Sequence[Block], scopes: ScopeTa
     codes: set[int] = set()
     texts: dict[str, int] = {}
     tables = [array("q") for _ in WIDTHS]
+    noted: list[list[tuple[int, bytes]]] = [[] for _ in WIDTHS]
     for block in blocks:
         stream = block.stream
+        if block.may_have_attributes:
+            block, of_block = _without_attributes(block)
+            first_row = len(tables[stream.kind]) // WIDTHS[stream.kind]
+            noted[stream.kind] += ((first_row + row, attributes) for row, attributes in of_block)
         number = stream_numbers.setdefault(stream.stream_id, len(streams))
         if number == len(streams):
             streams.append(stream)
@@ -112,6 +123,8 @@ def encode_upload(process: Description, blocks: Sequence[Block], scopes: ScopeTa
         "scopes": [scopes[code] for code in used],
         "texts": list(texts),
     }
+    if any(noted):
+        header["attributes"] = list(map(len, noted))
     text = json.dumps(header, separators=(",", ":")).encode()
     parts = [HEADER_SIZE.pack(len(text)), text]
     for table, width in zip(tables, WIDTHS, strict=True):
@@ -119,9 +132,27 @@ def encode_upload(process: Description, blocks: Sequence[Block], scopes: ScopeTa
             table.byteswap()
         values = table.tobytes()
         parts += (values[plane :: width * INTEGER_BYTES] for plane in range(width * INTEGER_BYTES))
+    with_attributes = [row for of_kind in noted for row in of_kind]
+    parts.append(struct.pack(f"<{len(with_attributes)}q", *(row for row, _ in with_attributes)))
+    parts.append(struct.pack(f"<{len(with_attributes)}I", *(len(attributes) for _, attributes in with_attributes)))
+    parts += (attributes for _, attributes in with_attributes)
     raw = b"".join(parts)
     body = zlib.compress(raw, 1)
     return PREFIX.pack(MAGIC, len(body), len(raw)) + body
+
+
+def _without_attributes(block: Block) -> tuple[Block, list[tuple[int, bytes]]]:
+    """A block with nothing but codes, and which of its events have which attributes."""
+    width = WIDTHS[block.stream.kind]
+    items = list(block.items)
+    codes = items[1::width]
+    noted = []
+    for row, code in enumerate(codes):
+        if type(code) is tuple:
+            codes[row] = code[0]
+            noted.append((row, encode(code[1])))
+    items[1::width] = codes
+    return block._replace(items=items), noted
 
 
 def _integers(block: Block, texts: dict[str, int]) -> list[int]:

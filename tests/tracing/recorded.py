@@ -10,6 +10,7 @@ import pyarrow as pa
 
 from flightsrv import tracing
 from flightsrv.uploads import Introductions, decode_uploads, store_uploads
+from udtf.lake.attributes import as_properties, none
 from udtf.lake.block_format import BEGIN
 
 
@@ -23,6 +24,7 @@ class Event:
     span_id: int = 0
     parent_span_id: int = 0
     depth: int = 0
+    attributes: dict[str, str] = field(default_factory=dict, kw_only=True)
 
     @property
     def name(self) -> str:
@@ -90,11 +92,13 @@ class MemorySink:
             # By columns: a sink that is slow makes the sender wait.
             columns = {field.name: values for field, values in zip(rows.type, rows.flatten(), strict=True)}
             scopes = columns["scope"].dictionary.to_pylist()
+            attributes = columns.pop("attributes", none(len(rows)))
             others = [columns[name].to_pylist() for name in columns if name not in ("ticks", "kind", "scope")]
+            noted = map(dict, as_properties(attributes).to_pylist())
             kinds, ticks = columns["kind"].to_pylist(), columns["ticks"].to_pylist()
             codes = columns["scope"].indices.to_pylist()
-            for kind, tick, code, *numbers in zip(kinds, ticks, codes, *others, strict=True):
-                events.append(Event(kind == BEGIN, tick, scopes[code], *numbers))
+            for kind, tick, code, noted_of_event, *numbers in zip(kinds, ticks, codes, noted, *others, strict=True):
+                events.append(Event(kind == BEGIN, tick, scopes[code], *numbers, attributes=noted_of_event))
 
 
 class GatedSink(MemorySink):

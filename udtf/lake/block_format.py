@@ -70,6 +70,8 @@ class Events:
     scopes: npt.NDArray[np.int32]
     scope_table: pa.StructArray
     async_columns: AsyncColumns | None = None
+    attributes: pa.BinaryArray | None = None
+    """Of each event, as `udtf.lake.attributes` has them; a payload has none."""
 
     def __len__(self) -> int:
         return len(self.ticks)
@@ -90,7 +92,13 @@ def scope_array(scopes: Sequence[Scope]) -> pa.StructArray:
 
 
 def encode_block(events: Events) -> bytes:
-    """The payload of a block. Does not validate: the server does."""
+    """The payload of a block. Does not validate: the server does.
+
+    Raises:
+        ValueError: the events have attributes, for which the format has no place; send a list of events.
+    """
+    if events.attributes is not None:
+        raise ValueError("events with attributes have no payload, send them as a list")
     columns = [
         pa.array(events.ticks, pa.int64()),
         pa.array(events.kinds, pa.uint8()),

@@ -13,7 +13,8 @@ Application = Callable[[Scope, Callable[..., Any], Callable[..., Any]], Awaitabl
 class TracingMiddleware:
     """ASGI middleware: `app.add_middleware(TracingMiddleware)`, or `TracingMiddleware(app)`.
 
-    A request or websocket is an async span from its first byte to its last, such as `GET /users/*`.
+    A request or websocket is an async span from its first byte to its last, such as `GET /users/*`, with the attributes
+    `path` and `status`.
     """
 
     def __init__(self, app: Application) -> None:
@@ -25,5 +26,12 @@ class TracingMiddleware:
             await self._app(scope, receive, send)
             return
         method = str(scope.get("method", "WEBSOCKET"))
-        async with async_span(self._names.bounded(f"{method} {without_numbers(scope['path'])}", method)):
-            await self._app(scope, receive, send)
+        path = scope["path"]
+        async with async_span(self._names.bounded(f"{method} {without_numbers(path)}", method), path=path) as opened:
+
+            async def send_noted(message: Scope) -> None:
+                if message["type"] == "http.response.start":
+                    opened.set(status=message["status"])
+                await send(message)
+
+            await self._app(scope, receive, send_noted)

@@ -1,4 +1,5 @@
-"""A span for each request that `httpx` sends, until the headers of its answer have come: `GET example.com`."""
+"""A span for each request that `httpx` sends, until the headers of its answer have come: `GET example.com`, with the
+attributes `path` and `status`."""
 
 import httpx
 
@@ -16,8 +17,10 @@ class TracingTransport(httpx.BaseTransport):
         self._transport = transport or httpx.HTTPTransport()
 
     def handle_request(self, request: httpx.Request) -> httpx.Response:
-        with span(_name(request)):
-            return self._transport.handle_request(request)
+        with span(_name(request), path=request.url.path) as opened:
+            response = self._transport.handle_request(request)
+            opened.set(status=response.status_code)
+            return response
 
     def close(self) -> None:
         self._transport.close()
@@ -30,8 +33,10 @@ class AsyncTracingTransport(httpx.AsyncBaseTransport):
         self._transport = transport or httpx.AsyncHTTPTransport()
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
-        async with async_span(_name(request)):
-            return await self._transport.handle_async_request(request)
+        async with async_span(_name(request), path=request.url.path) as opened:
+            response = await self._transport.handle_async_request(request)
+            opened.set(status=response.status_code)
+            return response
 
     async def aclose(self) -> None:
         await self._transport.aclose()

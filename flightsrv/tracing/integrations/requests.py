@@ -14,14 +14,17 @@ _names = Names()
 class TracingAdapter(HTTPAdapter):
     """An adapter that makes spans, of whatever options `HTTPAdapter` takes.
 
-    Such a span, `GET example.com`, is of the thread, and lasts until the headers of the answer have come, or with
-    `stream=False` the answer.
+    Such a span, `GET example.com`, with the attributes `path` and `status`, is of the thread, and lasts until the
+    headers of the answer have come, or with `stream=False` the answer.
     """
 
     def send(self, request: requests.PreparedRequest, *arguments: Any, **options: Any) -> requests.Response:
         method, host = str(request.method), str(request.url).partition("://")[2].partition("/")[0].rpartition("@")[2]
-        with span(_names.bounded(f"{method} {host}", method)):
-            return super().send(request, *arguments, **options)
+        path = request.path_url.partition("?")[0]
+        with span(_names.bounded(f"{method} {host}", method), path=path) as opened:
+            response = super().send(request, *arguments, **options)
+            opened.set(status=response.status_code)
+            return response
 
 
 def trace_session(session: requests.Session) -> None:

@@ -1,4 +1,5 @@
-"""A span for each statement that SQLAlchemy executes, named by its text; values of parameters are not in it."""
+"""A span for each statement that SQLAlchemy executes, named by its text, with the attributes `sql` and, where the
+driver tells, `rows`; values of parameters are not in it."""
 
 from typing import Any
 
@@ -9,6 +10,8 @@ from flightsrv.tracing.integrations.names import Names
 from flightsrv.tracing.recorder import span
 
 _SPAN = "_flightsrv_span"
+_UNKNOWN = -1
+"""In place of a number of rows."""
 
 
 def trace_engine(engine: Any) -> None:
@@ -21,35 +24,38 @@ def trace_engine(engine: Any) -> None:
     def begin(connection: Any, cursor: Any, statement: str, parameters: Any, context: Any, executemany: bool) -> None:
         text = " ".join(statement.split())
         name = names.bounded(text, text.partition(" ")[0][:20] or "SQL")
-        made = async_span(name) if engine.dialect.is_async else span(name)
-        _begin(made)
-        setattr(context, _SPAN, made)
+        made = async_span(name, sql=text) if engine.dialect.is_async else span(name, sql=text)
+        setattr(context, _SPAN, (made, _begin(made)))
 
     def end(connection: Any, cursor: Any, statement: str, parameters: Any, context: Any, executemany: bool) -> None:
-        _end(context)
+        _end(context, cursor.rowcount, None)
 
     def fail(failure: Any) -> None:
-        _end(failure.execution_context)
+        _end(failure.execution_context, _UNKNOWN, failure.original_exception)
 
     event.listen(engine, "before_cursor_execute", begin)
     event.listen(engine, "after_cursor_execute", end)
     event.listen(engine, "handle_error", fail)
 
 
-def _begin(made: Any) -> None:
-    if isinstance(made, AsyncSpan):
-        made.begin()
-    else:
-        made.__enter__()
+def _begin(made: Any) -> Any:
+    """Begin a span; returns what attributes of it are set by."""
+    if not isinstance(made, AsyncSpan):
+        return made.__enter__()
+    made.begin()
+    return made
 
 
-def _end(context: Any) -> None:
+def _end(context: Any, nb_rows: int, error: BaseException | None) -> None:
     """End the span of an execution, if it has one that goes on."""
-    made = getattr(context, _SPAN, None)
-    if made is None:
+    execution = getattr(context, _SPAN, None)
+    if execution is None:
         return
+    made, opened = execution
     delattr(context, _SPAN)
+    if nb_rows != _UNKNOWN:
+        opened.set(rows=nb_rows)
     if isinstance(made, AsyncSpan):
-        made.end()
+        made.end(error)
     else:
-        made.__exit__(None, None, None)
+        made.__exit__(type(error) if error is not None else None, error, None)

@@ -13,8 +13,9 @@ Application = Callable[[dict[str, Any], Callable[..., Any]], Iterable[bytes]]
 class TracingMiddleware:
     """WSGI middleware: `app.wsgi_app = TracingMiddleware(app.wsgi_app)`.
 
-    The call of the application is a span of its thread, such as `GET /users/*`. Where the body is made piece by piece,
-    each piece is a span as well (`GET /users/*, body`), because the server sends between two of them.
+    The call of the application is a span of its thread, such as `GET /users/*`, with the attributes `path` and
+    `status`. Where the body is made piece by piece, each piece is a span as well (`GET /users/*, body`), because the
+    server sends between two of them.
     """
 
     def __init__(self, app: Application) -> None:
@@ -25,8 +26,13 @@ class TracingMiddleware:
         method = environ["REQUEST_METHOD"]
         path = without_numbers(environ.get("SCRIPT_NAME", "") + environ.get("PATH_INFO", ""))
         name = self._names.bounded(f"{method} {path}", method)
-        with span(name):
-            body = self._app(environ, start_response)
+        with span(name, path=environ.get("PATH_INFO", "")) as opened:
+
+            def start_noted(status: str, *arguments: Any) -> Any:
+                opened.set(status=int(status[:3]) if status[:3].isdigit() else status)
+                return start_response(status, *arguments)
+
+            body = self._app(environ, start_noted)
         wrapper = environ.get("wsgi.file_wrapper")
         # A server looks at these itself: it sends a file, or a length.
         is_for_server = isinstance(body, (list, tuple)) or (isinstance(wrapper, type) and isinstance(body, wrapper))
@@ -56,5 +62,5 @@ class _TracedBody:
             with self._span():
                 close()
 
-    def _span(self) -> AbstractContextManager[None]:
+    def _span(self) -> AbstractContextManager[object]:
         return span(self._name)
