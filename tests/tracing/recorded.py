@@ -101,6 +101,18 @@ class MemorySink:
                 events.append(Event(kind == BEGIN, tick, scopes[code], *numbers, attributes=noted_of_event))
 
 
+def noted_at_ends(events: list[Event]) -> list[dict[str, str]]:
+    """The attributes of spans in the order in which they ended, those noted at the begin first."""
+    open_spans: list[dict[str, str]] = []
+    ended = []
+    for event in events:
+        if event.is_begin:
+            open_spans.append(event.attributes)
+        else:
+            ended.append(open_spans.pop() | event.attributes)
+    return ended
+
+
 class GatedSink(MemorySink):
     """A sink that can be made to wait, as a receiver does that hangs."""
 

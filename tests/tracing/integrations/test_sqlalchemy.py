@@ -9,7 +9,7 @@ from sqlalchemy.ext.asyncio import create_async_engine
 
 from flightsrv import tracing
 from flightsrv.tracing.integrations.sqlalchemy import trace_engine
-from tests.tracing.recorded import MemorySink, async_tree, settings, tree
+from tests.tracing.recorded import MemorySink, async_tree, noted_at_ends, settings, tree
 
 
 @pytest.fixture
@@ -33,6 +33,10 @@ def test_statements_are_spans(sink: MemorySink) -> None:
         connection.execute(sa.text("SELECT 3"))
     tracing.flush()
     assert tree(sink.of_thread("MainThread")) == "work\n  SELECT ? AS n\n  SELECT * FROM nothing\n  SELECT 2"
+    first, failed, last, _ = noted_at_ends(sink.of_thread("MainThread"))
+    assert (first, last) == ({"sql": "SELECT ? AS n"}, {"sql": "SELECT 2"})
+    assert failed["error.type"] == "OperationalError"
+    assert 'near "nothing"' in failed["error.message"]
 
 
 def test_statements_of_tasks_are_async_spans(sink: MemorySink) -> None:

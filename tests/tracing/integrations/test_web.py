@@ -20,7 +20,7 @@ from flightsrv.tracing.integrations.httpx import AsyncTracingTransport, TracingT
 from flightsrv.tracing.integrations.names import MAX_NAMES, Names, without_numbers
 from flightsrv.tracing.integrations.requests import trace_session
 from flightsrv.tracing.integrations.wsgi import TracingMiddleware as WsgiMiddleware
-from tests.tracing.recorded import MemorySink, async_tree, settings, tree
+from tests.tracing.recorded import MemorySink, async_tree, noted_at_ends, settings, tree
 
 
 @pytest.fixture
@@ -85,6 +85,11 @@ def test_requests_of_an_asgi_application_are_spans(sink: MemorySink) -> None:
     assert async_tree(sink.of_thread("uvicorn", "async")) == (
         "GET /users/*\n  look up\nGET /users/*\nGET /stream\n  piece\n  piece\nGET /broken"
     )
+    noted = [attributes for attributes in noted_at_ends(sink.of_thread("uvicorn", "async")) if attributes]
+    assert [(attributes["path"], attributes.get("status")) for attributes in noted] == [
+        *(("/users/17", "200"), ("/users/0", "404"), ("/stream", "200"), ("/broken", None))
+    ]
+    assert noted[-1]["error.message"] == "broken"
 
 
 def test_a_websocket_is_a_span(sink: MemorySink) -> None:
@@ -154,6 +159,12 @@ def test_requests_of_a_wsgi_application_are_spans(sink: MemorySink) -> None:
         *("GET /items/*", "  look up", "GET /stream", "  make", "  make", "GET /items/*")
     ]
     assert lines.count("GET /stream, body") == 4  # two pieces, the end, and the close
+    noted = [attributes for attributes in noted_at_ends(sink.of_thread("flask")) if attributes]
+    assert noted == [
+        {"path": "/items/12", "status": "200"},
+        {"path": "/stream", "status": "200"},
+        {"path": "/items/x1", "status": "404"},
+    ]
 
 
 def test_a_wsgi_server_gets_bodies_that_it_knows_as_they_are(sink: MemorySink) -> None:
@@ -188,6 +199,11 @@ def test_requests_of_clients_are_spans(sink: MemorySink) -> None:
     tracing.flush()
     assert tree(sink.of_thread("MainThread")) == f"POST {host}\nGET {host}\nGET {host}"
     assert async_tree(sink.of_thread("MainThread", "async")) == f"GET {host}"
+    answered = {"path": "/x", "status": "404"}
+    *first, failed = noted_at_ends(sink.of_thread("MainThread"))
+    assert first == [answered, answered]
+    assert (failed["path"], failed["error.type"]) == ("/x", "ConnectionError")
+    assert noted_at_ends(sink.of_thread("MainThread", "async")) == [answered]
 
 
 def test_names_are_bounded() -> None:
