@@ -2,6 +2,7 @@
 
 _BY_COMMAND = {
     "serve": "server",
+    "export": "server",
     "gc": "server",
     "delete": "server",
     "demo": "server",

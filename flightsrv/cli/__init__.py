@@ -8,6 +8,7 @@ import click
 from flightsrv import __version__
 from flightsrv.cli.demo import demo
 from flightsrv.cli.errors import CommandGroup
+from flightsrv.cli.export import export
 from flightsrv.cli.gateway import gateway
 from flightsrv.cli.import_chrome import import_chrome
 from flightsrv.cli.processes import processes
@@ -48,6 +49,7 @@ main.add_command(trace)
 main.add_command(query)
 main.add_command(processes)
 main.add_command(import_chrome)
+main.add_command(export)
 main.add_command(gc)
 main.add_command(delete)
 main.add_command(demo)

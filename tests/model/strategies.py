@@ -164,10 +164,11 @@ def processes(
     max_async_streams: int = 2,
     min_streams: int = 0,
     max_moment_streams: int = 0,
+    clocks: st.SearchStrategy[int] = CLOCKS,
 ) -> Process:
     """A process of a few streams, each empty, small or large; ids are new with every draw."""
     scopes = draw(st.lists(SCOPES, min_size=1, max_size=5))
-    tsc_frequency = draw(CLOCKS)
+    tsc_frequency = draw(clocks)
     start_ticks = draw(st.sampled_from([0, 10**6, 123_456_789_012]))
     fast = tsc_frequency >= 10**7  # far from the start, ticks times 10**9 no longer fit in 64 bits
     first_ticks = start_ticks + draw(st.sampled_from([0, 1, -1, -333, 10**15 if fast else 1000]))

@@ -13,8 +13,9 @@ from udtf.functions.parameter import Parameter
 from udtf.functions.table_function import Query, Rows, TableFunction, choose
 from udtf.functions.view_instance import parts_of, row_streams
 from udtf.lake.time_range import TimeRange
-from udtf.lake.view import Telemetry
+from udtf.lake.view import Telemetry, View
 from udtf.views.catalog import SPAN_TYPES, kinds_of_spans
+from udtf.views.kind import Part
 from udtf.views.spans import PROPERTIES, SPAN_COLUMNS, TEXT, span_batch
 
 COLUMNS = pa.schema(
@@ -60,15 +61,15 @@ def batches_of(
     yet. `properties` are empty unless they are among the columns named."""
     for kind in kinds_of_spans(span_types):
         view = query.view(kind, telemetry, time_range, with_attributes=PROPERTIES.name in columns)
-        stream_ids = pa.array([stream.stream_id for stream in view.streams], pa.utf8())
-        thread_names = pa.array([stream.thread_name for stream in view.streams], pa.utf8())
         for part in parts_of(view):
-            if part is None:
-                yield pa.RecordBatch.from_pylist([], COLUMNS)
-                continue
-            part = kind.spans(part)
-            codes = pa.array(row_streams(view, part))
-            names = [pa.DictionaryArray.from_arrays(codes, texts) for texts in (stream_ids, thread_names)]
-            yield pa.record_batch([*names, *span_batch(part.columns, part.scopes).columns], schema=COLUMNS)
+            yield pa.RecordBatch.from_pylist([], COLUMNS) if part is None else rows_of(view, part)
         tell_failures(query, view)
         tell_losses(query, view)
+
+
+def rows_of(view: View, part: Part[Any]) -> pa.RecordBatch:
+    """Rows of a view of spans as a batch of `COLUMNS`."""
+    spans = view.kind.spans(part)
+    codes = pa.array(row_streams(view, spans))
+    names = [pa.DictionaryArray.from_arrays(codes, texts) for texts in (view.stream_ids, view.thread_names)]
+    return pa.record_batch([*names, *span_batch(spans.columns, spans.scopes).columns], schema=COLUMNS)

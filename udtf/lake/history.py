@@ -177,6 +177,24 @@ class Histories:
             raise CorruptData(f"the metadata has no segments {lost[0].first_segment} to {lost[0].end_segment - 1}")
         return [found[*of_history, key] for key in keys]
 
+    def nb_touching(self, history: HistoryRow, time_range: TimeRange) -> int:
+        """How many segments touch a range. It grows when one comes late, and never shrinks."""
+        touching = 0
+        pending = largest_stretches(history.nb_segments)
+        while pending:
+            stretches = self.of(history, pending)
+            pending = []
+            for stretch in stretches:
+                is_removed = stretch.key.end_segment <= history.first_segment
+                is_within = stretch.begin_time >= time_range.begin_ns and stretch.end_time <= time_range.end_ns
+                if not stretch.overlaps(time_range):
+                    continue
+                if is_within or is_removed or stretch.key.nb_segments == 1:
+                    touching += stretch.key.nb_segments
+                else:
+                    pending += stretch.key.children()
+        return touching
+
     def cover(self, history: HistoryRow, time_range: TimeRange) -> Cover:
         """What there is for a time range."""
         units: list[Stretch] = []

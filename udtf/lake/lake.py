@@ -30,6 +30,7 @@ class Lake:
     """Safe to use from many threads.
 
     Attributes:
+        histories: what is known of processes without their events.
         concurrency: how many things to do at once with its objects, unless told otherwise.
         removal: what takes telemetry out of it.
     """
@@ -47,7 +48,7 @@ class Lake:
         self.metadata = metadata
         self.metrics = metrics or Metrics()
         partitions = PartitionStore(objects, settings.caches)
-        histories = Histories(metadata, settings.caches.index_bytes)
+        self.histories = histories = Histories(metadata, settings.caches.index_bytes)
         self.metrics.watch_store(objects.statistics)
         self.metrics.watch_cache("rows", partitions.rows.statistics)
         self.metrics.watch_cache("file", partitions.files.statistics)

@@ -116,6 +116,7 @@ class View:
 
     Attributes:
         streams: those of the view, in their order.
+        stream_ids, thread_names: of these streams.
         index: all runs of these streams, as they are known.
         with_attributes: whether the attributes of events are read as well.
         failures: what could not be read, as far as windows have come.
@@ -134,7 +135,8 @@ class View:
     def __post_init__(self) -> None:
         self.process, self.history = self.telemetry.process, self.telemetry.history
         self.streams = self.telemetry.of_kind(self.kind)
-        self._stream_ids = pa.array([stream.stream_id for stream in self.streams], pa.utf8())
+        self.stream_ids = pa.array([stream.stream_id for stream in self.streams], pa.utf8())
+        self.thread_names = pa.array([stream.thread_name for stream in self.streams], pa.utf8())
         others: list[Stretch] = []
         units: list[Stretch] = []
         self.removed = False
@@ -144,7 +146,7 @@ class View:
             self.removed = cover.removed
         self._columns = [*self.kind.rows.names, *([ATTRIBUTES.name] if self.with_attributes else [])]
         self._nb_others = len(others)
-        self._layout = _Layout.of(self.kind, [*others, *units], self._stream_ids) if others or units else None
+        self._layout = _Layout.of(self.kind, [*others, *units], self.stream_ids) if others or units else None
         self._units = [
             number
             for number in range(len(others), len(others) + len(units))
@@ -353,7 +355,7 @@ class View:
             segments = self.sources.histories.of(self.history, [StretchKey(1, number) for number in numbers])
         others = [other for other in self._layout.stretches if other is not stretch]
         of_kind = [segment for segment in segments if segment.index_of(self.kind.name) is not None]
-        layout = _Layout.of(self.kind, [*others, *of_kind], self._stream_ids)
+        layout = _Layout.of(self.kind, [*others, *of_kind], self.stream_ids)
         reader = self.kind.reader(layout.index, self.process.clock)
         parts: list[Part[Any]] = []
         failures: list[Failure] = []

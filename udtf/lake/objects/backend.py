@@ -1,6 +1,7 @@
 """What an object store asks of the place where objects are kept: single requests, and three ways in which they fail."""
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Protocol
 
 from udtf.errors import CorruptData, StoreRefused
@@ -36,8 +37,15 @@ class Backend(Protocol):
     def read_range(self, key: str, begin: int, end: int) -> bytes:
         """The bytes from `begin` to `end`, the last not included; raises ObjectMissing."""
 
+    def read_tail(self, key: str, nb_bytes: int) -> bytes:
+        """The last bytes of an object, all of a shorter one; raises ObjectMissing."""
+
     def write(self, key: str, data: bytes, *, durable: bool) -> None:
         """Make or replace an object. With `durable`, it has reached the disk on return."""
+
+    def write_file(self, key: str, file: Path) -> None:
+        """Make or replace an object with the content of a file of this machine, however large. It has reached the disk
+        on return."""
 
     def delete(self, key: str) -> None:
         """Remove an object, or do nothing if there is none."""

@@ -2,10 +2,12 @@
 
 import errno
 import os
+import shutil
 import uuid
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import BinaryIO
 
 from udtf.errors import StoreFull
 from udtf.lake.objects.backend import ObjectMissing, StoreRefused, TransientError
@@ -13,6 +15,8 @@ from udtf.lake.objects.backend import ObjectMissing, StoreRefused, TransientErro
 _FULL = {errno.ENOSPC, errno.EDQUOT}
 _PASSING = {errno.EMFILE, errno.ENFILE, errno.EAGAIN, errno.ETIMEDOUT, errno.ESTALE}
 
+
+_COPY_BYTES = 1 << 20
 
 MAX_KNOWN_FOLDERS = 10_000
 
@@ -39,10 +43,23 @@ class LocalFolder:
         with _translated(key), (self._root / key).open("rb", buffering=0) as file:
             return os.pread(file.fileno(), end - begin, begin)
 
+    def read_tail(self, key: str, nb_bytes: int) -> bytes:
+        with _translated(key), (self._root / key).open("rb", buffering=0) as file:
+            size_bytes = os.fstat(file.fileno()).st_size
+            return os.pread(file.fileno(), nb_bytes, max(0, size_bytes - nb_bytes))
+
     def write(self, key: str, data: bytes, *, durable: bool) -> None:
+        self._write(key, len(data), lambda file: file.write(data), durable=durable)
+
+    def write_file(self, key: str, file: Path) -> None:
+        with _translated(key), file.open("rb") as source:
+            size_bytes = os.fstat(source.fileno()).st_size
+            self._write(key, size_bytes, lambda copy: shutil.copyfileobj(source, copy, _COPY_BYTES), durable=True)
+
+    def _write(self, key: str, size_bytes: int, fill: Callable[[BinaryIO], object], *, durable: bool) -> None:
         """Writes beside and renames, so that no reader and no crash ever sees half a file."""
         path = self._root / key
-        self._check_room(len(data))
+        self._check_room(size_bytes)
         partial = path.with_name(f".{path.name}.{uuid.uuid4().hex}")
         with _translated(key):
             try:
@@ -52,7 +69,7 @@ class LocalFolder:
                 file = partial.open("xb")
             try:
                 with file:
-                    file.write(data)
+                    fill(file)
                     if durable:
                         file.flush()
                         os.fsync(file.fileno())

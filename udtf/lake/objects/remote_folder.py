@@ -4,6 +4,7 @@ import errno
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from datetime import datetime
+from pathlib import Path
 from typing import Any
 
 import fsspec
@@ -37,6 +38,7 @@ class RemoteFolder:
         self._files, root = fsspec.core.url_to_fs(uri, **options)
         if is_s3:
             s3.try_once(self._files)
+        self._upload_options = s3.UPLOAD_OPTIONS if is_s3 else {}
         self._root = str(root).rstrip("/")
 
     def read(self, key: str) -> bytes:
@@ -49,10 +51,19 @@ class RemoteFolder:
             data: bytes = self._files.cat_file(self._path(key), start=begin, end=end)
         return data
 
+    def read_tail(self, key: str, nb_bytes: int) -> bytes:
+        with self._translated(key):
+            data: bytes = self._files.cat_file(self._path(key), start=-nb_bytes)
+        return data
+
     def write(self, key: str, data: bytes, *, durable: bool) -> None:
         """A remote store always promises durability."""
         with self._translated(key):
             self._files.pipe_file(self._path(key), data)
+
+    def write_file(self, key: str, file: Path) -> None:
+        with self._translated(key):
+            self._files.put_file(str(file), self._path(key), **self._upload_options)
 
     def delete(self, key: str) -> None:
         with suppress(ObjectMissing), self._translated(key):

@@ -5,6 +5,9 @@ from typing import Any
 
 PROTOCOLS = ("s3", "s3a")
 
+UPLOAD_OPTIONS = {"chunksize": 8 << 20}
+"""Of files: parts of them are in memory one at a time, where s3fs would take 100 MB."""
+
 _PASSING_CODES = {
     "InternalError",
     "RequestLimitExceeded",

@@ -86,16 +86,27 @@ class ObjectStore:
         self._count(read_bytes=len(data))
         return data
 
+    def get_tail(self, key: str, nb_bytes: int) -> bytes:
+        """The last bytes of an object, all of a shorter one.
+
+        Raises:
+            ObjectMissing: there is no such object.
+        """
+        data = self._request(lambda: self._backend.read_tail(key, nb_bytes))
+        self._count(read_bytes=len(data))
+        return data
+
     def put(self, key: str, data: bytes, *, durable: bool) -> None:
         """Write an object; it replaces one of the same key.
 
         With `durable`, it has reached the disk on return. A remote store always promises that.
         """
-        try:
-            self._request(lambda: self._backend.write(key, data, durable=durable))
-        except ObjectMissing as error:
-            raise StoreRefused(f"object {key} has no place to be written to: is the store still there?") from error
-        self._count(written_bytes=len(data))
+        self._put(key, len(data), lambda: self._backend.write(key, data, durable=durable))
+
+    def put_file(self, key: str, file: Path) -> None:
+        """Write an object with the content of a file of this machine, as `put` does with `durable`, without having all
+        of it in memory."""
+        self._put(key, file.stat().st_size, lambda: self._backend.write_file(key, file))
 
     def delete(self, key: str) -> None:
         """Remove an object, or do nothing if there is none."""
@@ -122,6 +133,13 @@ class ObjectStore:
     def statistics(self) -> StoreStatistics:
         with self._lock:
             return StoreStatistics(**self._counts)
+
+    def _put(self, key: str, size_bytes: int, send: Callable[[], None]) -> None:
+        try:
+            self._request(send)
+        except ObjectMissing as error:
+            raise StoreRefused(f"object {key} has no place to be written to: is the store still there?") from error
+        self._count(written_bytes=size_bytes)
 
     def _request(self, send: Callable[[], T], on_retry: Callable[[], None] = _ignore) -> T:
         """What all requests go through. Pauses take none of the places."""

@@ -1,0 +1,142 @@
+"""`flightsrv export`: telemetry out of a lake, as a Parquet dataset for other engines."""
+
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from typing import TYPE_CHECKING
+
+import click
+
+from flightsrv.cli.interrupt import run_interruptibly
+from flightsrv.cli.lake_options import lake_options
+from flightsrv.cli.options import range_options
+from flightsrv.cli.text import printable
+
+if TYPE_CHECKING:
+    from udtf.export.export import Outcome
+
+
+@click.command(epilog="Example: flightsrv export --lake ./lake --to s3://bucket/telemetry --last 2h")
+@lake_options
+@click.argument("process_ids", metavar="[PROCESS_ID...]", nargs=-1)
+@click.option(
+    "--to",
+    "destination",
+    required=True,
+    metavar="DIR_OR_URI",
+    help="Where the dataset is, or shall be: a folder, or a URL such as s3://bucket/prefix.",
+)
+@click.option("--format", "format_", type=click.Choice(["parquet"]), default="parquet", show_default=True)
+@click.option(
+    "--table",
+    "names",
+    multiple=True,
+    metavar="TABLE",
+    help="spans, log_entries or measures; may be repeated. Default: all of them.",
+)
+@range_options
+def export(
+    lake: str,
+    db: str | None,
+    process_ids: tuple[str, ...],
+    destination: str,
+    format_: str,
+    names: tuple[str, ...],
+    begin: int | None,
+    end: int | None,
+) -> None:
+    """Write spans, logs and measures of all processes, or of some, as Parquet files, by table, date and hour.
+
+    Exports whole hours (UTC), those that the time range touches. What is there already and has not changed is not
+    written again, so the same command every few minutes keeps a dataset up to date. Servers of the lake may run
+    meanwhile.
+    """
+    from udtf.execution.cancellation import Cancellation, QueryCancelled
+    from udtf.export.dataset import Dataset
+    from udtf.export.export import export as outcomes_of
+    from udtf.export.tables import TABLES, table_named
+    from udtf.lake.lake import Lake
+    from udtf.lake.objects import ObjectStore
+    from udtf.lake.time_range import MAX_TIME_NS, MIN_TIME_NS, TimeRange
+
+    known = [table.name for table in TABLES]
+    for name in names:
+        if name not in known:
+            raise click.BadParameter(f"{name!r} is none of {', '.join(known)}.", param_hint="--table")
+    tables = [table_named(name) for name in dict.fromkeys(names)] or TABLES
+    time_range = TimeRange(MIN_TIME_NS if begin is None else begin, MAX_TIME_NS if end is None else end)
+    cancelled = threading.Event()
+    cancellation = Cancellation()
+    cancellation.is_cancelled = cancelled.is_set
+    totals = _Totals()
+
+    def run() -> None:
+        with closing(Lake.open(lake, db)) as opened, closing(ObjectStore.open(destination)) as objects:
+            try:
+                for outcome in outcomes_of(
+                    opened, Dataset(objects), tables, time_range, set(process_ids) or None, cancellation
+                ):
+                    totals.add(outcome)
+            except QueryCancelled:
+                pass  # What is finished is there, and the command goes on with the rest the next time.
+
+    with _progress_display(totals):
+        run_interruptibly(run, cancelled.set)
+    totals.tell()
+
+
+class _Totals:
+    """What has come of all files so far."""
+
+    def __init__(self) -> None:
+        self.nb_seen = self.nb_files = self.nb_rows = self.size_bytes = self.nb_failed = 0
+
+    def add(self, outcome: "Outcome") -> None:
+        self.nb_seen += 1
+        for text in outcome.damaged:
+            click.echo(printable(f"Warning: {outcome.what}: without what is damaged: {text}"), err=True)
+        if outcome.error is not None:
+            click.echo(printable(f"Warning: {outcome.what} is not exported: {outcome.error}"), err=True)
+            self.nb_failed += 1
+        elif outcome.nb_rows:
+            self.nb_files += 1
+            self.nb_rows += outcome.nb_rows
+            self.size_bytes += outcome.size_bytes
+
+    def __str__(self) -> str:
+        from rich.filesize import decimal
+
+        return f"{self.nb_files:,} files, {self.nb_rows:,} rows, {decimal(self.size_bytes)}"
+
+    def tell(self) -> None:
+        """Print them. Raises ClickException if something could not be exported."""
+        click.echo(
+            f"Exported {self}." if self.nb_files or self.nb_failed else "Exported nothing: there is nothing new."
+        )
+        if self.nb_failed:
+            raise click.ClickException(
+                f"{self.nb_failed} files could not be exported; the same command tries them again"
+            )
+
+
+@contextmanager
+def _progress_display(totals: _Totals) -> Iterator[None]:
+    """A line on stderr that follows the totals while in its block, where stderr is a terminal."""
+    if not sys.stderr.isatty():
+        yield
+        return
+    from rich.console import Console
+    from rich.live import Live
+    from rich.spinner import Spinner
+    from rich.text import Text
+
+    class Line:
+        spinner = Spinner("dots")
+
+        def __rich__(self) -> Spinner:
+            self.spinner.update(text=Text(f"{totals}; {totals.nb_seen:,} looked at"))
+            return self.spinner
+
+    with Live(Line(), console=Console(stderr=True), transient=True):
+        yield

@@ -1,0 +1,1 @@
+"""The lake's telemetry as a plain Parquet dataset, for engines that know nothing of it."""
