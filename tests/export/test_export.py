@@ -6,6 +6,7 @@ import subprocess
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 from unittest.mock import patch
 
 import pyarrow as pa
@@ -67,7 +68,9 @@ def test_duckdb_reads_what_the_lake_has(
     for row in spans:
         assert (row["exe"], row["computer"], row["span_type"]) == (process.exe, None, types[row["stream_id"]])
     for kind, rows in of_sql.items():
-        assert in_any_order(map(_plain_moment, exported.rows(kind, process))) == in_any_order(rows)
+        assert in_any_order(map(_plain_moment, exported.rows(kind, process))) == in_any_order(
+            {**row, **_properties(row)} for row in rows
+        )
     for table, column in (("spans", "begin"), ("log_entries", "time"), ("measures", "time")):
         for row in exported.rows(table, process):
             time_ns = row[f"{column}_ns"]
@@ -78,13 +81,20 @@ def test_duckdb_reads_what_the_lake_has(
 def _plain_span(row: Row) -> Row:
     """As the model has it."""
     shown = ("stream_id", "thread_name", "id", "parent", "depth", "duration", "name", "target", "filename", "line")
-    return {**{name: row[name] for name in shown}, "begin": row["begin_ns"], "end": row["end_ns"]}
+    return {**{name: row[name] for name in shown}, "begin": row["begin_ns"], "end": row["end_ns"], **_properties(row)}
 
 
 def _plain_moment(row: Row) -> Row:
     """As SQL has it."""
-    ours = ("process_id", "exe", "computer", "date", "hour", "time", "time_ns")
-    return {"time": row["time_ns"], **{name: value for name, value in row.items() if name not in ours}}
+    ours = ("process_id", "exe", "computer", "date", "hour", "time", "time_ns", "properties")
+    columns = {name: value for name, value in row.items() if name not in ours}
+    return {"time": row["time_ns"], **columns, **_properties(row)}
+
+
+def _properties(row: Row) -> Row:
+    """In order of their keys: DuckDB has them as a dict, SQL as a list of pairs."""
+    properties: Any = row["properties"]
+    return {"properties": sorted(properties.items() if isinstance(properties, dict) else properties)}
 
 
 def _hourly(lake: Lake, *events: Event) -> Process:
