@@ -196,12 +196,11 @@ def test_a_file_of_very_many_threads_is_sent_in_parts(tmp_path):
 
 
 def test_what_is_left_out_is_told_in_words(shell):
-    """Flows and arguments of spans have no place yet; spans, counters and instants do."""
+    """Flows have no place yet; spans, counters and instants do."""
     others = [{"ph": phase, "pid": 1, "tid": 1, "ts": 2, "name": "x", "id": 4, "args": {"n": 1}} for phase in "CCisfR"]
     span = {"ph": "X", "pid": 1, "tid": 1, "ts": 0, "dur": 10, "name": "launch", "args": {"Input Dims": [[8, 3]]}}
     (shell.folder / "all.json").write_text(json.dumps([span, *others]))
     assert run(shell, "import-chrome", str(shell.folder / "all.json"))[1] == [
         "Imported 1 span, 2 instants, 2 counter values.",
-        "Arguments of 3 events left out: events have none here.",
         "2 flow events left out: only spans, instants and counters are imported.",
     ]

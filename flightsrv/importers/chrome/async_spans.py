@@ -44,8 +44,8 @@ class AsyncMarks:
         self._key_codes: dict[Key, int] = {}
         self._pid_codes: dict[str, int] = {}
 
-    def append(self, ticks: int, kind: int, scope: int, key: Key, pid: str) -> None:
-        self._events.append(ticks, kind, scope)
+    def append(self, ticks: int, kind: int, scope: int, arguments: int, key: Key, pid: str) -> None:
+        self._events.append(ticks, kind, scope, arguments)
         self._keys.append(self._key_codes.setdefault(key, len(self._key_codes)))
         self._pids.append(self._pid_codes.setdefault(pid, len(self._pid_codes)))
 
@@ -62,8 +62,8 @@ class AsyncMarks:
         last_span_id = unmatched_ends = 0
         events = self._events
         order = np.argsort(events.ticks, kind="stable")
-        marks = (events.ticks, events.kinds, events.scopes, self._keys, self._pids)
-        for ticks, kind, scope, key, pid in rows(*(np.asarray(column)[order] for column in marks)):
+        marks = (events.ticks, events.kinds, events.scopes, events.arguments, self._keys, self._pids)
+        for ticks, kind, scope, arguments, key, pid in rows(*(np.asarray(column)[order] for column in marks)):
             name = scopes[scope].name
             span = open_spans.innermost(key, "" if kind == BEGIN else name)
             if kind == BEGIN:
@@ -84,7 +84,7 @@ class AsyncMarks:
                 continue
             # The end of a global id may come from another process; it belongs where the span began.
             of_process = columns[span.pid]
-            of_process.events.append(ticks, kind, span.scope)
+            of_process.events.append(ticks, kind, span.scope, arguments)
             of_process.span_ids.append(span.span_id)
             of_process.parent_span_ids.append(span.parent_span_id)
             of_process.depths.append(span.depth)

@@ -1,6 +1,7 @@
 """From a Chrome JSON trace file to telemetry, with ids that depend on the content of the file alone."""
 
 import uuid
+from array import array
 from collections.abc import Iterator, Mapping
 from contextlib import closing
 from dataclasses import dataclass, field
@@ -151,7 +152,7 @@ class _Conversion:
                     "thread-name": name if number == 1 else f"{name} (overlap {number})",
                     "thread-id": tid,
                 }
-                events = Events(*as_arrays(columns), self._scope_table)
+                events = Events(*as_arrays(columns), self._scope_table, attributes=self._attributes(columns.arguments))
                 is_needed = number == 1 and bool(thread.instants.ticks)
                 yield _Lane(f"thread/{number}/{tid}", properties, schemas.THREAD_TAG, events, is_needed=is_needed)
             properties = {"thread-name": name, "thread-id": tid}
@@ -165,14 +166,19 @@ class _Conversion:
         async_columns = block_format.AsyncColumns(
             np.asarray(columns.span_ids), np.asarray(columns.parent_span_ids), np.asarray(columns.depths, np.uint32)
         )
-        return Events(*as_arrays(columns.events), self._scope_table, async_columns)
+        attributes = self._attributes(columns.events.arguments)
+        return Events(*as_arrays(columns.events), self._scope_table, async_columns, attributes)
 
     def _instants(self, columns: MomentColumns) -> LogLines:
         order = np.argsort(columns.ticks, kind="stable")
         codes = np.asarray(columns.scopes, np.int32)[order]
         messages = self._messages.take(pa.array(codes))
         ticks = np.asarray(columns.ticks, np.int64)[order]
-        return LogLines(ticks, np.zeros(len(order), np.uint8), codes, self._scope_table, messages)
+        attributes = self._reader.arguments.attributes(np.asarray(columns.arguments, np.int32)[order])
+        return LogLines(ticks, np.zeros(len(order), np.uint8), codes, self._scope_table, messages, attributes)
+
+    def _attributes(self, codes: "array[int]") -> pa.BinaryArray | None:
+        return self._reader.arguments.attributes(np.asarray(codes, np.int32))
 
     def _counters(self, columns: MomentColumns) -> Values:
         order = np.argsort(columns.ticks, kind="stable")

@@ -26,7 +26,6 @@ class Findings:
     overlapping: int = 0
     """Spans that overlap another of their thread in part."""
     unmatched_ends: int = 0
-    with_arguments: int = 0
     altered_texts: int = 0
     """Different names and the like in which something is no text, or too long."""
     unusable: dict[str, LeftOut] = field(default_factory=dict)
@@ -89,8 +88,6 @@ class Findings:
                 f"Time begins {self.moved_ns / 1e9:.9g} s before the file's own 0, where its first event is: "
                 "all times are later by as much."
             )
-        if self.with_arguments:
-            lines.append(f"Arguments of {_count(self.with_arguments, 'event')} left out: events have none here.")
         lines += (
             f"{_count(number, f'{kind} event')} left out: only spans, instants and counters are imported."
             for kind, number in sorted(self.other_kinds.items())

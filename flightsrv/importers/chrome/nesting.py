@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from flightsrv.importers.chrome.arguments import NO_ARGUMENTS
 from udtf.lake.block_format import BEGIN, END, Scope
 
 _ROWS_AT_ONCE = 8192
@@ -23,30 +24,36 @@ class EventColumns:
     ticks: "array[int]" = field(default_factory=lambda: array("q"))
     kinds: "array[int]" = field(default_factory=lambda: array("B"))
     scopes: "array[int]" = field(default_factory=lambda: array("i"))
+    arguments: "array[int]" = field(default_factory=lambda: array("i"))
 
-    def append(self, ticks: int, kind: int, scope: int) -> None:
+    def append(self, ticks: int, kind: int, scope: int, arguments: int) -> None:
         self.ticks.append(ticks)
         self.kinds.append(kind)
         self.scopes.append(scope)
+        self.arguments.append(arguments)
 
     def in_time_order(self) -> Iterator[tuple[int, ...]]:
-        """(ticks, kind, scope) by time, those of one time as they were appended."""
+        """(ticks, kind, scope, arguments) by time, those of one time as they were appended."""
         order = np.argsort(self.ticks, kind="stable")
-        return rows(*(np.asarray(column)[order] for column in (self.ticks, self.kinds, self.scopes)))
+        return rows(*(np.asarray(column)[order] for column in (self.ticks, self.kinds, self.scopes, self.arguments)))
 
 
 @dataclass(frozen=True)
 class SpanColumns:
-    """Spans that are being collected; an end may be UNFINISHED."""
+    """Spans that are being collected; an end may be UNFINISHED. Arguments may be of the begin and of the end."""
 
     begins: "array[int]" = field(default_factory=lambda: array("q"))
     ends: "array[int]" = field(default_factory=lambda: array("q"))
     scopes: "array[int]" = field(default_factory=lambda: array("i"))
+    arguments: "array[int]" = field(default_factory=lambda: array("i"))
+    end_arguments: "array[int]" = field(default_factory=lambda: array("i"))
 
-    def append(self, begin: int, end: int, scope: int) -> None:
+    def append(self, begin: int, end: int, scope: int, arguments: int) -> None:
         self.begins.append(begin)
         self.ends.append(end)
         self.scopes.append(scope)
+        self.arguments.append(arguments)
+        self.end_arguments.append(NO_ARGUMENTS)
 
 
 @dataclass(frozen=True)
@@ -71,12 +78,12 @@ def match_marks(marks: EventColumns, scopes: Sequence[Scope]) -> Matched:
     open_scopes: list[int] = []
     open_names: Counter[str] = Counter()
     unmatched_ends = ended_early = 0
-    for ticks, kind, scope in marks.in_time_order():
+    for ticks, kind, scope, arguments in marks.in_time_order():
         name, target = scopes[scope][:2]
         if kind == BEGIN:
             open_scopes.append(scope)
             open_names[name] += 1
-            matched.append(ticks, BEGIN, scope)
+            matched.append(ticks, BEGIN, scope, arguments)
             continue
         place = len(open_scopes) - 1 if not name or open_names[name] else -1
         while place >= 0 and not _fits(name, target, scopes[open_scopes[place]]):
@@ -88,7 +95,8 @@ def match_marks(marks: EventColumns, scopes: Sequence[Scope]) -> Matched:
         while len(open_scopes) > place:
             ended = open_scopes.pop()
             open_names[scopes[ended].name] -= 1
-            matched.append(ticks, END, ended)
+            is_own = len(open_scopes) == place
+            matched.append(ticks, END, ended, arguments if is_own else NO_ARGUMENTS)
     return Matched(matched, unmatched_ends, ended_early)
 
 
@@ -99,12 +107,15 @@ def _fits(name: str, target: str, scope: Scope) -> bool:
 def add_matched(spans: SpanColumns, matched: EventColumns) -> None:
     """Add the spans that matched begins and ends mean, in the order of their begins."""
     open_spans: list[int] = []
-    for ticks, kind, scope in zip(matched.ticks, matched.kinds, matched.scopes, strict=True):
+    columns = (matched.ticks, matched.kinds, matched.scopes, matched.arguments)
+    for ticks, kind, scope, arguments in zip(*columns, strict=True):
         if kind == BEGIN:
             open_spans.append(len(spans.ends))
-            spans.append(ticks, UNFINISHED, scope)
+            spans.append(ticks, UNFINISHED, scope, arguments)
         else:
-            spans.ends[open_spans.pop()] = ticks
+            ended = open_spans.pop()
+            spans.ends[ended] = ticks
+            spans.end_arguments[ended] = arguments
 
 
 def nest(spans: SpanColumns) -> list[EventColumns]:
@@ -114,16 +125,17 @@ def nest(spans: SpanColumns) -> list[EventColumns]:
     it. One that begins inside of another belongs to it, unless it ends later: then it goes to the next sequence
     that has room for it.
     """
-    begins, ends, scopes = (np.asarray(column) for column in (spans.begins, spans.ends, spans.scopes))
+    columns = [np.asarray(column) for column in vars(spans).values()]
+    begins, ends, *_ = columns
     order: npt.NDArray[np.intp] = np.lexsort((-ends, begins))
     lanes = [_Lane()]
-    for begin, end, scope in rows(begins[order], ends[order], scopes[order]):
+    for span in rows(*(column[order] for column in columns)):
         for lane in lanes:
-            if lane.take(begin, end, scope):
+            if lane.take(*span):
                 break
         else:
             lanes.append(_Lane())
-            lanes[-1].take(begin, end, scope)
+            lanes[-1].take(*span)
     return [lane.finish() for lane in lanes]
 
 
@@ -138,15 +150,15 @@ class _Lane:
 
     def __init__(self) -> None:
         self._events = EventColumns()
-        self._open: list[tuple[int, int]] = []
+        self._open: list[tuple[int, int, int]] = []
 
-    def take(self, begin: int, end: int, scope: int) -> bool:
+    def take(self, begin: int, end: int, scope: int, arguments: int, end_arguments: int) -> bool:
         """Append a span that begins no earlier than those before; false when it would overlap one in part."""
         self._close_until(begin)
         if self._open and end > self._open[-1][0]:
             return False
-        self._open.append((end, scope))
-        self._events.append(begin, BEGIN, scope)
+        self._open.append((end, scope, end_arguments))
+        self._events.append(begin, BEGIN, scope, arguments)
         return True
 
     def finish(self) -> EventColumns:
@@ -155,5 +167,5 @@ class _Lane:
 
     def _close_until(self, time: int) -> None:
         while self._open and self._open[-1][0] <= time:
-            end, scope = self._open.pop()
-            self._events.append(end, END, scope)
+            end, scope, arguments = self._open.pop()
+            self._events.append(end, END, scope, arguments)

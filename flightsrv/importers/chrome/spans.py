@@ -18,6 +18,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from flightsrv.importers.chrome.arguments import NO_ARGUMENTS, Arguments
 from flightsrv.importers.chrome.async_spans import AsyncColumns, AsyncMarks, Key
 from flightsrv.importers.chrome.findings import Findings
 from flightsrv.importers.chrome.nesting import UNFINISHED, EventColumns, SpanColumns, add_matched, match_marks, nest
@@ -60,6 +61,8 @@ class MomentColumns:
     ticks: "array[int]" = field(default_factory=lambda: array("q"))
     scopes: "array[int]" = field(default_factory=lambda: array("i"))
     values: "array[float]" = field(default_factory=lambda: array("d"))
+    arguments: "array[int]" = field(default_factory=lambda: array("i"))
+    """Of instants."""
 
 
 @dataclass
@@ -87,13 +90,15 @@ class ProcessSpans:
 class SpanReader:
     """Takes the events of one file one after the other.
 
-    `processes` are by process id as text, in the order of the file; codes of scopes are into `scopes`.
+    `processes` are by process id as text, in the order of the file; codes of scopes are into `scopes`, those of
+    arguments into `arguments`.
     """
 
     def __init__(self) -> None:
         self.processes: dict[str, ProcessSpans] = defaultdict(ProcessSpans)
         self.findings = Findings()
         self.scopes: list[Scope] = []
+        self.arguments = Arguments()
         self._scope_codes: dict[Scope, int] = {}
         self._seen_scopes: dict[tuple[Any, ...], int] = {}
         self._seen_threads: dict[tuple[Any, Any], ThreadSpans] = {}
@@ -162,18 +167,19 @@ class SpanReader:
                 raise _UnusableError("its duration, 'dur', is below 0")
             # The sum is rounded, not its parts, so that rounding never makes nested spans overlap.
             end_ns = _nanoseconds(begin_us + duration_us)
-        self._thread(event).complete.append(begin_ns, end_ns, self._scope(event))
+        self._thread(event).complete.append(begin_ns, end_ns, self._scope(event), self._arguments(event))
 
     def _read_mark(self, event: dict[str, Any], kind: int) -> None:
         ticks = _nanoseconds(_microseconds(event, "ts"))
-        self._thread(event).marks.append(ticks, kind, self._scope(event))
+        self._thread(event).marks.append(ticks, kind, self._scope(event), self._arguments(event))
 
     def _read_async(self, event: dict[str, Any], phase: str) -> None:
         ticks = _nanoseconds(_microseconds(event, "ts"))
         pid = _pid(event)
         self.processes[pid]  # in the order of the file
         kind = BEGIN if phase in "bS" else END
-        self._async_marks.append(ticks, kind, self._scope(event), _async_key(event, phase, pid), pid)
+        key = _async_key(event, phase, pid)
+        self._async_marks.append(ticks, kind, self._scope(event), self._arguments(event), key, pid)
 
     def _read_instant(self, event: dict[str, Any]) -> None:
         ticks = _nanoseconds(_microseconds(event, "ts"))
@@ -182,6 +188,7 @@ class SpanReader:
         columns = self.processes[_pid(event)].instants if is_of_process else self._thread(event).instants
         columns.ticks.append(ticks)
         columns.scopes.append(self._scope(event))
+        columns.arguments.append(self._arguments(event))
         self.findings.instants += 1
 
     def _read_counter(self, event: dict[str, Any]) -> None:
@@ -233,11 +240,11 @@ class SpanReader:
     def _scope(self, event: dict[str, Any]) -> int:
         """The code of the event's scope. Most events repeat one: its text is looked at only when it is new."""
         name, category, args = text_of(event.get("name")), text_of(event.get("cat")), event.get("args")
-        source = None
-        if args:
-            self.findings.with_arguments += 1
-            source = _source_of_args(args)
+        source = _source_of_args(args) if args else None
         return self._code_of((name, category, source), source)
+
+    def _arguments(self, event: dict[str, Any]) -> int:
+        return self.arguments.code_of(event["args"]) if "args" in event else NO_ARGUMENTS
 
     def _code_of(self, key: tuple[str, str, Any], source: tuple[str, int] | None) -> int:
         """The code of a scope, by what is known of it; its source may be in its name."""

@@ -1,0 +1,105 @@
+"""Arguments of events in the file are arguments of slices in the trace, as Perfetto itself reads them."""
+
+import json
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from flightsrv.importers.chrome import read_chrome_trace
+from flightsrv.telemetry import blocks_batch, processes_batch, streams_batch
+from tests.model.lake import Reader
+from tests.model.places import local_place
+from tests.model.strategies import ALL_TIME
+from tests.support.trace_processor import LoadedTrace, TraceProcessor
+from udtf.lake.lake import Lake
+
+VALUES: list[Any] = [
+    *([], {}),  # without a value, so that they take no value of a begin from it
+    *(0, 1, -1, 2**40, -(2**63), 2**63 - 1, 0.5, -1e300, True, False),
+    *("", "text", "größe 😀", "a\nb", 'say "hi"', "x" * 4095),
+    *([1, 2.5, "a", True], {"a": {"b": [1, {"c": "d"}]}}, [[1], [2]]),
+]
+
+
+def arguments(events: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """The same events with one value after the other."""
+    values = VALUES[: len(events)]
+    return [
+        {**event, "args": {"first": value, "n": number}}
+        for number, (event, value) in enumerate(zip(events, values, strict=True))
+    ]
+
+
+EVENTS = arguments(
+    [{"ph": "X", "pid": 1, "tid": 2, "ts": 10 * i, "dur": 5, "name": f"x{i}"} for i in range(9)]
+    + [
+        {"ph": phase, "pid": 1, "tid": 3, "ts": 10 * i + (phase == "E"), "name": f"b{i}"}
+        for i in range(2)
+        for phase in "BE"
+    ]
+    + [
+        {"ph": phase, "cat": "c", "id": i, "pid": 1, "tid": 3, "ts": 10 * i + (phase == "e"), "name": f"a{i}"}
+        for i in range(2)
+        for phase in "be"
+    ]
+    + [{"ph": "i", "s": scope, "pid": 1, "tid": 4, "ts": 7, "name": f"i{scope}"} for scope in "tp"]
+)
+_ARGUMENTS = """
+    SELECT slice.ts, name, key, int_value, real_value, string_value, value_type
+    FROM slice JOIN args USING (arg_set_id) WHERE key GLOB '{prefix}*'
+"""
+
+
+def shown(loaded: LoadedTrace, prefix: str) -> Counter[tuple[object, ...]]:
+    return Counter(
+        (row["ts"], row["name"], str(row["key"]).removeprefix(prefix), *list(row.values())[3:])
+        for row in loaded.query(_ARGUMENTS.format(prefix=prefix))
+    )
+
+
+@pytest.fixture
+def lake(tmp_path: Path) -> Iterator[Lake]:
+    lake = local_place(tmp_path / "lake").open()
+    yield lake
+    lake.close()
+
+
+def imported(lake: Lake, path: Path) -> str:
+    """The process in a file, once it is in the lake."""
+    trace = read_chrome_trace(path)
+    lake.ingest("processes", processes_batch(trace.processes))
+    lake.ingest("streams", streams_batch(trace.streams))
+    lake.ingest("blocks", blocks_batch(list(trace.blocks())))
+    (process,) = trace.processes
+    return process.process_id
+
+
+def test_what_perfetto_shows_of_the_file_is_shown(tmp_path: Path, lake: Lake, trace_processor: TraceProcessor) -> None:
+    """All types, nested ones too; of begins, ends, async spans and instants."""
+    path = tmp_path / "trace.json"
+    path.write_text(json.dumps(EVENTS, ensure_ascii=False))  # Perfetto leaves escapes as they are.
+    ours = trace_processor.load(Reader.of(lake).trace_bytes(imported(lake, path), "all", ALL_TIME))
+    assert ours.errors() == []
+    of_trace = shown(ours, "debug.")
+    theirs = shown(trace_processor.load(path.read_bytes()), "args.")
+    assert of_trace == theirs
+
+
+def test_arguments_are_properties_in_sql(tmp_path: Path, lake: Lake) -> None:
+    """What cannot be read as JSON is its text."""
+    path = tmp_path / "trace.json"
+    path.write_text('[{"ph":"X","pid":1,"tid":1,"ts":1,"dur":1,"name":"a","args":{"n":1.50,"x":nan,"l":[0.5,null]}}]')
+    process_id = imported(lake, path)
+    rows = Reader.of(lake).rows(f"SELECT properties FROM process_spans('{process_id}', 'thread')")
+    assert rows == [{"properties": [("l", "[0.5, null]"), ("n", "1.5"), ("x", "nan")]}]
+
+
+def test_deep_arguments_do_not_stop_the_import(tmp_path: Path) -> None:
+    path = tmp_path / "trace.json"
+    event = '{"ph":"X","pid":1,"tid":1,"ts":1,"dur":1,"name":"a","args":{"deep":%s,"n":1}}' % ("[" * 900 + "]" * 900)
+    path.write_text(f"[{event}]")
+    trace = read_chrome_trace(path)
+    assert trace.findings.spans == 1
