@@ -19,6 +19,7 @@ from udtf.lake.block_format import FORMAT, AsyncColumns, Events
 
 THREAD_EVENT_BYTES = 13
 ASYNC_EVENT_BYTES = 33
+WHOLE_SPAN_BYTES = 36
 MEASURE_BYTES = 20
 DEFAULT_BLOCK_EVENTS = 65_536
 """Events in a block unless told otherwise: about a megabyte before compression."""
@@ -48,8 +49,8 @@ class Process:
 
 @dataclass(frozen=True)
 class Stream:
-    """The ordered events of one thread, events of async spans, lines of a log or values of counters; `tags` holds which
-    of these."""
+    """The ordered events of one thread, events of async spans, whole spans, lines of a log or values of counters;
+    `tags` holds which of these."""
 
     stream_id: str
     process_id: str
@@ -89,7 +90,24 @@ class Values:
         return len(self.ticks)
 
 
-AnyEvents = Events | LogLines | Values
+@dataclass(frozen=True)
+class WholeSpans:
+    """Spans that have ended as columns of equal length; `ticks` are those of their begins, `scopes` are codes into
+    `scope_table`, `parent_span_ids` are 0 where there is no parent."""
+
+    ticks: npt.NDArray[np.int64]
+    end_ticks: npt.NDArray[np.int64]
+    scopes: npt.NDArray[np.int32]
+    scope_table: pa.StructArray
+    span_ids: npt.NDArray[np.int64]
+    parent_span_ids: npt.NDArray[np.int64]
+    attributes: pa.BinaryArray | None = None
+
+    def __len__(self) -> int:
+        return len(self.ticks)
+
+
+AnyEvents = Events | LogLines | Values | WholeSpans
 
 
 @dataclass(frozen=True)
@@ -116,6 +134,8 @@ class Block:
             width, texts = THREAD_EVENT_BYTES, self.events.messages.nbytes
         elif isinstance(self.events, Values):
             width, texts = MEASURE_BYTES, self.events.units.nbytes
+        elif isinstance(self.events, WholeSpans):
+            width = WHOLE_SPAN_BYTES
         else:
             width = THREAD_EVENT_BYTES if self.events.async_columns is None else ASYNC_EVENT_BYTES
         if self.events.attributes is not None:
@@ -131,6 +151,14 @@ def thread_stream(stream_id: str, process_id: str, thread_name: str, thread_id: 
 def async_stream(stream_id: str, process_id: str, thread_name: str, thread_id: int) -> Stream:
     """A stream of async spans, with the thread whose event loop runs them."""
     return Stream(stream_id, process_id, (schemas.ASYNC_TAG,), _thread_properties(thread_name, thread_id))
+
+
+def whole_stream(stream_id: str, process_id: str, thread_name: str = "", thread_id: str = "") -> Stream:
+    """A stream of whole spans, of a thread if there is a name or an id of one; `thread_id` is what tells it."""
+    properties = {}
+    if thread_name or thread_id:
+        properties = {"thread-name": thread_name, "thread-id": thread_id, "thread-stream-id": stream_id}
+    return Stream(stream_id, process_id, (schemas.WHOLE_TAG,), properties)
 
 
 def log_stream(stream_id: str, process_id: str, thread: Stream | None = None) -> Stream:
@@ -193,6 +221,7 @@ def blocks_batch(blocks: Sequence[Block]) -> pa.RecordBatch:
         ("async_events", schemas.ASYNC_EVENT),
         ("log_entries", schemas.LOG_ENTRY),
         ("measures", schemas.MEASURE),
+        ("whole_spans", schemas.WHOLE_SPAN),
     ):
         columns[name] = _event_lists([_columns_of(block.events) for block in blocks], event)
     return pa.record_batch(columns)
@@ -241,6 +270,12 @@ def _columns_of(events: AnyEvents) -> tuple[pa.StructArray, _Columns]:
         columns |= {"level": events.levels, "msg": events.messages}
     elif isinstance(events, Values):
         columns |= {"unit": events.units, "value": events.values}
+    elif isinstance(events, WholeSpans):
+        columns |= {
+            "end_ticks": events.end_ticks,
+            "span_id": events.span_ids,
+            "parent_span_id": events.parent_span_ids,
+        }
     else:
         columns["kind"] = events.kinds
         if (tasks := events.async_columns) is not None:
@@ -305,6 +340,9 @@ def _slice(events: AnyEvents, begin: int, end: int) -> AnyEvents:
         return LogLines(ticks, events.levels[begin:end], codes, table, events.messages[begin:end], attributes)
     if isinstance(events, Values):
         return Values(ticks, codes, table, events.units[begin:end], events.values[begin:end], attributes)
+    if isinstance(events, WholeSpans):
+        end_ticks, span_ids = events.end_ticks[begin:end], events.span_ids[begin:end]
+        return WholeSpans(ticks, end_ticks, codes, table, span_ids, events.parent_span_ids[begin:end], attributes)
     tasks = events.async_columns
     return Events(
         ticks,

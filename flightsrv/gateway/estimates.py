@@ -36,7 +36,8 @@ _EVENTS = """
     )
     SELECT
         CASE
-            WHEN array_has(tags, 'thread') THEN 'thread' WHEN array_has(tags, 'async') THEN 'async'
+            WHEN array_has(tags, 'thread') THEN 'thread'
+            WHEN array_has(tags, 'async') OR array_has(tags, 'span') THEN 'async'
             WHEN array_has(tags, 'log') THEN 'log' ELSE 'measure'
         END AS kind,
         count(DISTINCT stream_id) AS streams,
@@ -52,7 +53,8 @@ _EVENTS = """
 _MATERIALIZED = """
     SELECT
         CASE view_set
-            WHEN 'thread_spans' THEN 'thread' WHEN 'async_events' THEN 'async' WHEN 'log_entries' THEN 'log'
+            WHEN 'thread_spans' THEN 'thread' WHEN 'async_events' THEN 'async'
+            WHEN 'whole_spans' THEN 'async' WHEN 'log_entries' THEN 'log'
             ELSE 'measure'
         END AS kind,
         sum(CASE WHEN view_set = 'thread_spans' THEN 2 * nb_rows ELSE nb_rows END) AS events

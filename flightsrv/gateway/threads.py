@@ -21,7 +21,7 @@ Integers = npt.NDArray[np.int64]
 _STREAMS = """
     SELECT stream_id, tags, properties, coalesce(try_cast(properties['dropped-spans'] AS bigint), 0) AS dropped_spans
     FROM streams
-    WHERE process_id = $1 AND (array_has(tags, 'thread') OR array_has(tags, 'async'))
+    WHERE process_id = $1 AND (array_has(tags, 'thread') OR array_has(tags, 'async') OR array_has(tags, 'span'))
 """
 
 _BLOCKS = """
@@ -44,8 +44,8 @@ class CoveredRange(BaseModel):
 
 
 class Thread(BaseModel):
-    """A stream: the events of a thread, or the async ones of an event loop. Dropped spans are those, of its whole life,
-    for which the program that recorded had no room."""
+    """A stream: the events of a thread, the async ones of an event loop, or spans that came whole. Dropped spans are
+    those, of its whole life, for which the program that recorded had no room."""
 
     stream_id: str
     kind: Literal["thread", "async"]

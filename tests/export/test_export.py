@@ -15,7 +15,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from flightsrv.telemetry import blocks_batch, cut_blocks, streams_batch, whole_stream
 from tests.export.conftest import HOUR_S, Exported
+from tests.functions.test_whole_spans import Span, columns_of
 from tests.model import examples
 from tests.model.examples import begin, end, task_begin, task_end
 from tests.model.lake import Reader, ingest_blocks, ingest_process, partitioned_like
@@ -292,3 +294,23 @@ def test_readers_need_nothing_of_ours(lake: Lake, exported: Exported) -> None:
 def test_every_kind_of_telemetry_is_in_a_table() -> None:
     """One that is added later, too."""
     assert sorted(kind.name for table in TABLES for kind in table.kinds) == sorted(kind.name for kind in KINDS)
+
+
+def test_spans_that_come_whole_are_in_the_hours_of_their_begins(exported: Exported) -> None:
+    """Also if nothing else of their upload is in these hours, and if they come late."""
+    lake, process = exported.lake, examples.process()
+    ingest_process(lake, process)
+    stream = whole_stream(f"{process.process_id}-spans", process.process_id)
+    lake.ingest("streams", streams_batch([stream]))
+
+    def send(*spans: Span) -> None:
+        lake.ingest("blocks", blocks_batch(list(cut_blocks(stream, columns_of(spans), None))))
+
+    send(Span(5 * HOUR_NS, 5 * HOUR_NS + 10, 1, 0, "short", 0), Span(0, 5 * HOUR_NS + 5, 2, 0, "long", 0))
+    first = exported.written(process)
+    assert exported.written(process) == []
+    send(Span(2 * HOUR_NS, 6 * HOUR_NS, 3, 0, "late", 0))
+    assert len(first) == 2
+    assert len(exported.written(process)) == 3
+    begins = {row["name"]: row["begin_ns"] for row in exported.rows("spans", process)}
+    assert begins == {name: process.time_ns(hour * HOUR_NS) for name, hour in (("short", 5), ("long", 0), ("late", 2))}

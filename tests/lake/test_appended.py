@@ -53,6 +53,19 @@ def test_they_go_on_where_the_stream_ends(lake: Lake, reader: Reader) -> None:
     assert [row["object_offset"] for row in blocks] == [0, *range(7, 100, 7)]
 
 
+def test_many_streams_at_once(lake: Lake, reader: Reader) -> None:
+    """More than there was room for."""
+    streams = [
+        MomentStream(str(uuid.uuid4()), False, "", 1, (LogLine(i, _HERE, 3, f"at {i}"),), "log", None)
+        for i in range(100)
+    ]
+    process = examples.process(*streams)
+    ingest_process(lake, process)
+    batch = block_batch([block for stream in streams for block in cut(stream, [])])
+    lake.ingest("blocks", batch.drop_columns(["object_offset"]))
+    assert len(_messages(reader, process)) == 100
+
+
 def test_they_are_known_when_they_come_again(place: Place) -> None:
     """By their ids, to another server as well, among the last segments of their process; twice in a batch, too."""
     process = _process(*range(30))

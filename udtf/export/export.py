@@ -2,8 +2,8 @@
 
 A file has what begins in its hour, so a row is in one file, and in the same one each time. It is made anew when a
 segment has come that is of its hour, or a file of spans when one has come that is of an earlier hour, and when spans in
-it had not ended and the process has sent something since. Else it stays as it is, and so does a file of which the lake
-has removed telemetry since.
+it had not ended and the process has sent something since; one with spans that come whole, whenever something has come.
+Else it stays as it is, and so does a file of which the lake has removed telemetry since.
 """
 
 from collections import deque
@@ -13,16 +13,19 @@ from contextlib import closing
 from dataclasses import dataclass
 from itertools import chain
 
+import numpy as np
 import pyarrow as pa
 
 from udtf.errors import CorruptData, NotFound, Removed, StoreFull, StoreRefused, StoreUnavailable, UdtfError
 from udtf.execution.cancellation import Cancellation
 from udtf.export.dataset import HOUR_NS, Dataset, Hour, PartFile
 from udtf.export.tables import Table
+from udtf.lake.clock import Clock
 from udtf.lake.lake import Lake
 from udtf.lake.metadata import HistoryRow
 from udtf.lake.time_range import MAX_TIME_NS, MIN_TIME_NS, TimeRange
 from udtf.lake.view import View
+from udtf.views.catalog import KINDS
 
 FORMAT = 1
 """Raise it when files are written in another way."""
@@ -101,7 +104,7 @@ def _units(
         if process_ids is not None and process.process_id not in process_ids:
             continue
         try:
-            hours = _hours_of(lake, history, time_range)
+            hours = _hours_of(lake, process.clock, history, time_range)
         except Removed:
             continue
         except UdtfError as error:
@@ -110,15 +113,22 @@ def _units(
         yield from (Unit(table, hour, process.process_id) for hour in hours for table in tables)
 
 
-def _hours_of(lake: Lake, history: HistoryRow, time_range: TimeRange) -> list[Hour]:
+def _hours_of(lake: Lake, clock: Clock, history: HistoryRow, time_range: TimeRange) -> list[Hour]:
     """The hours that the range touches and in which a process may have telemetry."""
     first, last = Hour.of(time_range.begin_ns).number, Hour.of(time_range.end_ns).number
     if history.last_end_time is None or Hour.of(history.last_end_time).number < first:
         return []
     touched = TimeRange(max(MIN_TIME_NS, first * HOUR_NS), min(MAX_TIME_NS, (last + 1) * HOUR_NS - 1))
     hours: set[int] = set()
-    for unit in lake.histories.cover(history, touched).units:
+    cover = lake.histories.cover(history, touched)
+    for unit in cover.units:
         hours |= set(range(Hour.of(unit.begin_time).number, Hour.of(unit.end_time).number + 1))
+    # Spans that come whole may have begun long before what their stretch covers.
+    for stretch in chain(cover.units, cover.others):
+        for kind in KINDS:
+            if kind.comes_by_begin and (index := stretch.index_of(kind.name)) is not None:
+                begins_ns = clock.to_ns(index.loose.column("ticks"))
+                hours |= set(np.unique(begins_ns // HOUR_NS).tolist())
     return [Hour(number) for number in sorted(hours) if first <= number <= last]
 
 
@@ -138,7 +148,10 @@ def _bring_up_to_date(lake: Lake, dataset: Dataset, unit: Unit, cancellation: Ca
     history = telemetry.history
     # What is around a span depends on all that was before it.
     of_range = TimeRange(MIN_TIME_NS, hour.range.end_ns) if table.has_spans else hour.range
-    source = f"{FORMAT}/{table.version}/{history.insert_time}/{lake.histories.nb_touching(history, of_range)}"
+    # Spans that come whole may come at any time later.
+    come_late = any(kind.comes_by_begin and telemetry.of_kind(kind) for kind in table.kinds)
+    touching = history.nb_segments if come_late else lake.histories.nb_touching(history, of_range)
+    source = f"{FORMAT}/{table.version}/{history.insert_time}/{touching}"
     # What was made while spans in it had not ended.
     unfinished_source = f"{source}/{history.nb_segments}"
     found = dataset.source_of(table, hour, process_id)
@@ -170,5 +183,5 @@ def _bring_up_to_date(lake: Lake, dataset: Dataset, unit: Unit, cancellation: Ca
 
 def _batches(table: Table, views: Sequence[View], hour: Hour) -> Iterator[pa.RecordBatch]:
     for view in views:
-        if view.nb_events:
+        if view.nb_events or view.kind.comes_by_begin:
             yield from table.batches(view, hour.range.begin_ns)

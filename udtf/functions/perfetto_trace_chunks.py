@@ -24,7 +24,7 @@ from udtf.lake.view import Telemetry, View
 from udtf.observability.metrics import timed
 from udtf.perfetto.writer import TraceWriter
 from udtf.views.catalog import SPAN_TYPES, kinds_in_trace
-from udtf.views.kind import Piece
+from udtf.views.kind import Kind, Piece
 from udtf.views.tracks import process_tracks, thread_track
 
 CHUNKS = pa.schema(
@@ -113,7 +113,7 @@ class _Trace:
     def _of_all(self, processes: Sequence[Telemetry]) -> Iterator[Piece]:
         kinds = kinds_in_trace(self.span_types)
         threads = [
-            [thread_track(stream) for kind in kinds if kind.has_threads for stream in telemetry.of_kind(kind)]
+            [thread_track(stream) for kind in kinds for stream in telemetry.of_kind(kind) if _has_track(kind, stream)]
             for telemetry in processes
         ]
         tracks = process_tracks([telemetry.process for telemetry in processes])
@@ -175,7 +175,7 @@ class _Trace:
             self.progress.begin_kind(kind.name if kind.span_type is None else f"{kind.span_type} spans")
 
     def _threads_in(self, view: View, streams: Sequence[StreamRow]) -> int:
-        return len(streams) if view.kind.has_threads else 0
+        return sum(_has_track(view.kind, stream) for stream in streams)
 
     def _instant(
         self, view: View, writer: TraceWriter, stream: int, time_ns: int, name: str, annotations: Mapping[str, str]
@@ -186,6 +186,11 @@ class _Trace:
         mark = writer.instant(thread, in_range, name, annotations)
         self.progress.made(size_bytes=len(mark))
         return mark
+
+
+def _has_track(kind: Kind, stream: StreamRow) -> bool:
+    """Whether a stream is a thread, with a track of its own."""
+    return kind.span_type is not None and stream.is_thread
 
 
 def _assemble(pieces: Iterable[Piece], chunk_bytes: int) -> Iterator[bytes]:

@@ -28,7 +28,7 @@ Int32s = npt.NDArray[np.int32]
 class Matching(Protocol):
     """What an index must know of its kind of telemetry; see `udtf.views.kind.Kind`."""
 
-    def loose(self, events: Events, bounds: Int64s, streams: Int32s) -> npt.NDArray[np.bool_]: ...
+    def settle(self, events: Events, bounds: Int64s, runs: "Runs") -> "tuple[npt.NDArray[np.bool_], Runs]": ...
 
 
 _HASHED_SCOPE = pa.struct([*SCOPE, pa.field("hash", pa.uint64(), nullable=False)])
@@ -155,7 +155,8 @@ def _joined(kind: Matching, laid: Index) -> Index:
         np.add.reduceat(laid.runs.nb_rows, starts),
     )
     bounds = np.append(laid.bounds[starts], laid.bounds[-1])
-    loose = np.flatnonzero(kind.loose(laid.loose, bounds, runs.streams))
+    is_loose, runs = kind.settle(laid.loose, bounds, runs)
+    loose = np.flatnonzero(is_loose)
     return Index(
         laid.stream_ids,
         runs,

@@ -89,6 +89,17 @@ ASYNC_EVENT = pa.struct(
 )
 """An event of an async stream."""
 
+WHOLE_SPAN = pa.struct(
+    [
+        THREAD_EVENT.field("ticks"),  # of its begin
+        pa.field("end_ticks", pa.int64(), nullable=False),
+        THREAD_EVENT.field("scope"),
+        pa.field("span_id", pa.int64(), nullable=False),  # any bits but 0
+        pa.field("parent_span_id", pa.int64(), nullable=False),  # 0 when there is none
+    ]
+)
+"""A span as some senders tell of it: all at once, when it has ended, in any order."""
+
 LOG_ENTRY = pa.struct(
     [
         THREAD_EVENT.field("ticks"),
@@ -118,6 +129,8 @@ CPU_TAG = "cpu"
 """What SQL shows beside it."""
 ASYNC_TAG = "async"
 """Tag of a stream that holds begin and end events of spans that may overlap."""
+WHOLE_TAG = "span"
+"""Tag of a stream that holds whole spans; that of a thread if it says so (`thread-stream-id` is its own id)."""
 LOG_TAG = "log"
 """Tag of a stream that holds lines of a log."""
 MEASURE_TAG = "measure"

@@ -203,7 +203,7 @@ class View:
         keep = self.sources.partitions.keeps_rows(self.nb_events)
         reads = self._ahead(self._units, lambda unit: self._read(unit, reader, keep))
         parts = [outside] if len(outside.columns) else []
-        size, cuts = 0, self._cuts(outside)
+        size, cuts = 0, self._cuts(outside) if self.kind.is_ordered else np.ones(len(self._units) + 1, np.bool_)
         for number, (unit, read) in enumerate(zip(self._units, reads, strict=True)):
             while not _is_done(read):
                 self.cancellation.check()
@@ -213,8 +213,9 @@ class View:
             parts += [self._in_range(part) for part in read_parts]
             size += self._stretch(unit).nb_events
             if cuts[number + 1] and size >= WINDOW_EVENTS and number + 1 < len(self._units):
+                parts, later = self._begun_by(parts, self._stretch(self._units[number + 1]).begin_time)
                 yield Window(parts, False)
-                parts, size = [], 0
+                parts, size = later, 0
         yield Window(parts, True)
 
     def losses(self) -> list[Loss]:
@@ -278,6 +279,15 @@ class View:
         finally:
             for future in waiting:
                 future.cancel()
+
+    def _begun_by(self, parts: list[Part[Any]], time_ns: int) -> tuple[list[Part[Any]], list[Part[Any]]]:
+        """Rows that begin before the time at which all that come later begin at the earliest, and the others; in a kind
+        whose rows come in this order."""
+        if not self.kind.comes_by_begin:
+            return parts, []
+        masks = [part.columns.begins_ns < time_ns for part in parts]
+        begun = [part.select(mask) for part, mask in zip(parts, masks, strict=True) if mask.any()]
+        return begun, [part.select(~mask) for part, mask in zip(parts, masks, strict=True) if not mask.all()]
 
     def _in_range(self, part: Part[Any]) -> Part[Any]:
         return part.select(part.columns.overlapping(self.time_range))
@@ -356,7 +366,7 @@ class View:
         others = [other for other in self._layout.stretches if other is not stretch]
         of_kind = [segment for segment in segments if segment.index_of(self.kind.name) is not None]
         layout = _Layout.of(self.kind, [*others, *of_kind], self.stream_ids)
-        reader = self.kind.reader(layout.index, self.process.clock)
+        reader = self.kind.recut_reader(self._reader, layout.index, self.process.clock)
         parts: list[Part[Any]] = []
         failures: list[Failure] = []
         for number, segment in enumerate(of_kind, len(others)):

@@ -132,7 +132,7 @@ class AsyncEncoder:
             next_row = row + max(_ROWS_AT_ONCE, self._lanes.open_count)
             events = self._lanes.lay_out(spans.slice(row, next_row))
             yield from self._new_tracks()
-            yield from self._write(_annotated(events, annotations.sources[row:next_row]), annotations)
+            yield from self._write(annotated(events, annotations.sources[row:next_row]), annotations)
             row = next_row
 
     def finish(self) -> Iterator[memoryview]:
@@ -155,7 +155,7 @@ class AsyncEncoder:
         self._tracks = np.concatenate((self._tracks, track_fields(uuids)))
 
 
-def _annotated(events: Events, sources: npt.NDArray[np.int64]) -> Events:
+def annotated(events: Events, sources: npt.NDArray[np.int64]) -> Events:
     """Events whose begins, in their order, have the attributes with these numbers."""
     if not len(sources):
         return events

@@ -91,7 +91,7 @@ class Lanes:
             spans.begin_ids,
             spans.begin_ns,
             spans.iids,
-            _indices_of(spans.parent_span_ids, begun.span_ids),
+            indices_of(spans.parent_span_ids, begun.span_ids),
             ends,
             begun.end_ids,
             begun.end_ns,
@@ -147,7 +147,7 @@ def _in_order(end_ids: Int64s, limit: int) -> Int64s:
     return ends[np.argsort(end_ids[ends])]
 
 
-def _indices_of(wanted: Int64s, values: Int64s) -> Int64s:
+def indices_of(wanted: Int64s, values: Int64s) -> Int64s:
     """Where each of `wanted` is in `values`, or `NONE`."""
     order = np.argsort(values)
     places = order[np.minimum(np.searchsorted(values, wanted, sorter=order), len(values) - 1)]

@@ -5,8 +5,9 @@ from udtf.views.kind import Kind
 from udtf.views.log_entries import LogEntries
 from udtf.views.measures import Measures
 from udtf.views.thread_spans import ThreadSpans
+from udtf.views.whole_spans import WholeSpans
 
-KINDS: list[Kind] = [ThreadSpans(), AsyncEvents(), LogEntries(), Measures()]
+KINDS: list[Kind] = [ThreadSpans(), AsyncEvents(), WholeSpans(), LogEntries(), Measures()]
 
 
 SPAN_TYPES = ("thread", "async", "both", "all")

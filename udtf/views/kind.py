@@ -22,7 +22,7 @@ import pyarrow as pa
 
 from udtf.lake.clock import Clock
 from udtf.lake.events import Events
-from udtf.lake.index import Index
+from udtf.lake.index import Index, Runs
 from udtf.lake.metadata import StreamRow
 from udtf.lake.scopes import ScopeTable
 from udtf.lake.time_range import TimeRange
@@ -168,6 +168,8 @@ class Kind(ABC):
     """Whether its rows name the block of each event."""
     is_ordered = True
     """Whether ticks never decrease in a stream."""
+    comes_by_begin = False
+    """Whether windows have rows in the order of their begins, `begins_ns`, rather than in that of events."""
 
     @abstractmethod
     def check(self, events: Events, bounds: Int64s) -> None:
@@ -191,6 +193,16 @@ class Kind(ABC):
             return ticks[bounds[:-1]], ticks[bounds[1:] - 1]
         return np.minimum.reduceat(ticks, bounds[:-1]), np.maximum.reduceat(ticks, bounds[:-1])
 
+    def covered(self, events: Events, bounds: Int64s) -> tuple[Int64s, Int64s]:
+        """The first and the last tick that each run covers, whichever of its events are loose."""
+        return self.extents(events, bounds)
+
+    def settle(self, events: Events, bounds: Int64s, runs: Runs) -> tuple[Bools, Runs]:
+        """Which events are loose, of runs as `loose` has them, and the runs with all that they cover. A time range that
+        touches none of this concerns loose events alone.
+        """
+        return self.loose(events, bounds, runs.streams), runs
+
     @abstractmethod
     def count_rows(self, events: Events, bounds: Int64s) -> Int64s:
         """How many rows each run makes."""
@@ -204,6 +216,10 @@ class Kind(ABC):
     @abstractmethod
     def reader(self, index: Index, clock: Clock) -> Reader[Any]:
         """A reader of the partitions of a process, given all of its runs, of which none is combined."""
+
+    def recut_reader(self, reader: Reader[Any], index: Index, clock: Clock) -> Reader[Any]:
+        """The same reader of the same events, whose runs are cut differently."""
+        return self.reader(index, clock)
 
     @abstractmethod
     def batch(

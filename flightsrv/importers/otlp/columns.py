@@ -1,11 +1,14 @@
 """Events as they are gathered, one after the other, and then as columns."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 import numpy as np
 import pyarrow as pa
 
-from flightsrv.telemetry import LogLines, Values
+from flightsrv.importers.otlp.values import Json
+from flightsrv.telemetry import LogLines, Values, WholeSpans
+from flightsrv.tracing.attributes import encode
 from udtf.lake.block_format import Scope, scope_array
 
 
@@ -35,12 +38,14 @@ class LogLists:
     levels: list[int] = field(default_factory=list)
     scopes: list[int] = field(default_factory=list)
     messages: list[str] = field(default_factory=list)
+    attributes: list[bytes] = field(default_factory=list)
 
-    def add(self, time_ns: int, level: int, scope: Scope, message: str) -> None:
+    def add(self, time_ns: int, level: int, scope: Scope, message: str, attributes: Mapping[str, Json]) -> None:
         self.times_ns.append(time_ns)
         self.levels.append(level)
         self.scopes.append(self.scope_codes[scope])
         self.messages.append(message)
+        self.attributes.append(encode(dict(attributes)))
 
     def columns(self) -> LogLines:
         return LogLines(
@@ -49,6 +54,7 @@ class LogLists:
             np.array(self.scopes, np.int32),
             self.scope_codes.table(),
             pa.array(self.messages, pa.utf8()),
+            pa.array(self.attributes, pa.binary()),
         )
 
 
@@ -78,7 +84,41 @@ class ValueLists:
         )
 
 
-Lists = LogLists | ValueLists
+@dataclass
+class SpanLists:
+    """Spans that are to be `WholeSpans`."""
+
+    scope_codes: ScopeCodes
+    times_ns: list[int] = field(default_factory=list)
+    ends_ns: list[int] = field(default_factory=list)
+    scopes: list[int] = field(default_factory=list)
+    ids: list[int] = field(default_factory=list)
+    parents: list[int] = field(default_factory=list)
+    attributes: list[bytes] = field(default_factory=list)
+
+    def add(
+        self, begin_ns: int, end_ns: int, scope: Scope, span_id: int, parent: int, attributes: Mapping[str, Json]
+    ) -> None:
+        self.times_ns.append(begin_ns)
+        self.ends_ns.append(end_ns)
+        self.scopes.append(self.scope_codes[scope])
+        self.ids.append(span_id)
+        self.parents.append(parent)
+        self.attributes.append(encode(dict(attributes)))
+
+    def columns(self) -> WholeSpans:
+        return WholeSpans(
+            np.array(self.times_ns, np.int64),
+            np.array(self.ends_ns, np.int64),
+            np.array(self.scopes, np.int32),
+            self.scope_codes.table(),
+            np.array(self.ids, np.int64),
+            np.array(self.parents, np.int64),
+            pa.array(self.attributes, pa.binary()),
+        )
+
+
+Lists = LogLists | ValueLists | SpanLists
 
 
 @dataclass

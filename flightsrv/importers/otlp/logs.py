@@ -1,17 +1,18 @@
 """Log records are lines of a log; those without a severity are instants."""
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 
 from opentelemetry.proto.common.v1.common_pb2 import AnyValue
 from opentelemetry.proto.logs.v1.logs_pb2 import LogRecord, ResourceLogs
 
 from flightsrv.importers.otlp.columns import LogLists, Rejections, is_time
-from flightsrv.importers.otlp.values import attributes_of, event_text, to_text
-from udtf.lake.block_format import Scope
+from flightsrv.importers.otlp.source import FUNCTION, PLACE, THREAD, source_of
+from flightsrv.importers.otlp.values import attributes_of, event_text, to_text, values_of
 
 SEVERITIES_OF_A_LEVEL = 4
-MAX_LINE = (1 << 32) - 1
+
+_TOLD_OTHERWISE = {*THREAD, *PLACE, *FUNCTION}
 
 _LEVELS = {"trace": 1, "debug": 2, "info": 3, "warn": 4, "warning": 4, "error": 5, "fatal": 6, "critical": 6}
 """By names that loggers use, where they give no number."""
@@ -35,32 +36,17 @@ def gather_logs(
                 continue
             attributes = attributes_of(record.attributes)
             message = to_text(record.body) or record.event_name
-            lists_of(attributes).add(time_ns, _level(record), _scope(attributes, target), event_text(message))
+            values = values_of(attributes, _TOLD_OTHERWISE)
+            if record.trace_id:
+                values["trace_id"] = record.trace_id.hex()
+            if record.span_id:
+                values["span_id"] = record.span_id.hex()
+            lists_of(attributes).add(
+                time_ns, _level(record), source_of(attributes, target), event_text(message), values
+            )
 
 
 def _level(record: LogRecord) -> int:
     if 1 <= record.severity_number <= 6 * SEVERITIES_OF_A_LEVEL:
         return (record.severity_number - 1) // SEVERITIES_OF_A_LEVEL + 1
     return _LEVELS.get(record.severity_text.lower(), 0)
-
-
-def _scope(attributes: Mapping[str, AnyValue], target: str) -> Scope:
-    """Where in the source, by the names that semantic conventions give it now and gave it before."""
-    return Scope(
-        _first(attributes, ("code.function.name", "code.function")),
-        target,
-        _first(attributes, ("code.file.path", "code.filepath")),
-        line_of(attributes),
-    )
-
-
-def line_of(attributes: Mapping[str, AnyValue]) -> int:
-    """The line in the source, 0 if it is not known."""
-    for name in ("code.line.number", "code.lineno"):
-        if name in attributes:
-            return min(max(attributes[name].int_value, 0), MAX_LINE)
-    return 0
-
-
-def _first(attributes: Mapping[str, AnyValue], names: Sequence[str]) -> str:
-    return next((event_text(to_text(attributes[name])) for name in names if name in attributes), "")

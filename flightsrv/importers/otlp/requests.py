@@ -15,6 +15,7 @@ from google.protobuf import json_format
 from google.protobuf.message import DecodeError, Message
 from opentelemetry.proto.collector.logs.v1 import logs_service_pb2 as logs
 from opentelemetry.proto.collector.metrics.v1 import metrics_service_pb2 as metrics
+from opentelemetry.proto.collector.trace.v1 import trace_service_pb2 as traces
 
 from flightsrv.importers.otlp.columns import Rejections
 
@@ -35,7 +36,7 @@ class Signal:
     """What one kind of request exports.
 
     Attributes:
-        name: `logs`, `metrics`.
+        name: `traces`, `logs`, `metrics`.
         method: of gRPC, with its service.
         path: of HTTP.
         rejected: the field of a partial success that counts what was left out.
@@ -91,6 +92,13 @@ def encode(message: Message, encoding: Encoding) -> bytes:
 SIGNALS: Mapping[str, Signal] = {
     signal.name: signal
     for signal in (
+        Signal(
+            "traces",
+            "opentelemetry.proto.collector.trace.v1.TraceService",
+            traces.ExportTraceServiceRequest,
+            traces.ExportTraceServiceResponse,
+            "rejected_spans",
+        ),
         Signal(
             "logs",
             "opentelemetry.proto.collector.logs.v1.LogsService",

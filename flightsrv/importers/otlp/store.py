@@ -8,24 +8,37 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from hashlib import blake2b
 from itertools import count
-from typing import Any
+from typing import Any, TypeVar, cast
 
 import pyarrow as pa
 from google.protobuf.message import Message
 from opentelemetry.proto.common.v1.common_pb2 import AnyValue
 
-from flightsrv.importers.otlp.columns import Lists, LogLists, Rejections, ScopeCodes, ValueLists
+from flightsrv.importers.otlp.columns import Lists, LogLists, Rejections, ScopeCodes, SpanLists, ValueLists
 from flightsrv.importers.otlp.logs import gather_logs
 from flightsrv.importers.otlp.metrics import gather_metrics
 from flightsrv.importers.otlp.requests import Signal
 from flightsrv.importers.otlp.resources import derived_id, process_of
+from flightsrv.importers.otlp.source import THREAD
+from flightsrv.importers.otlp.spans import gather_spans
 from flightsrv.importers.otlp.values import property_text, to_text
-from flightsrv.telemetry import Block, Process, Stream, blocks_batch, cut_blocks, log_stream, measure_stream
+from flightsrv.telemetry import (
+    Block,
+    Process,
+    Stream,
+    blocks_batch,
+    cut_blocks,
+    log_stream,
+    measure_stream,
+    whole_stream,
+)
 from flightsrv.uploads import Introductions, Uploads, store_uploads
 
 MAX_EXPORT_BYTES = 16 << 20
 """Of a request, without compression."""
 MAX_KNOWN = 100_000
+
+L = TypeVar("L", LogLists, SpanLists, ValueLists)
 
 
 class Exports:
@@ -79,29 +92,44 @@ class _OfProcess:
         self.digest = blake2b(digest_size=16)
         self._described = described
         self._scope_codes = scope_codes
+        self._threads: dict[str, Stream] = {}
         self._lists: dict[str, tuple[Stream, Lists]] = {}
+
+    def spans(self, attributes: Mapping[str, AnyValue]) -> SpanLists:
+        """The lists for a span with these attributes."""
+        process_id = self._described.process_id
+        stream = self._thread_of(attributes) or whole_stream(derived_id(process_id, "span"), process_id)
+        return self._lists_of(stream, SpanLists)
 
     def logs(self, attributes: Mapping[str, AnyValue]) -> LogLists:
         """The lists for a line with these attributes."""
         process_id = self._described.process_id
-        thread = thread_of(process_id, attributes)
-        key = "log" if thread is None else f"log of {thread.stream_id}"
-        lists = self._lists.get(key)
-        if lists is None:
-            stream = log_stream(derived_id(process_id, key), process_id, thread)
-            lists = self._lists[key] = stream, LogLists(self._scope_codes)
-        assert isinstance(lists[1], LogLists)
-        return lists[1]
+        thread = self._thread_of(attributes)
+        of_what = "log" if thread is None else f"log of {thread.stream_id}"
+        return self._lists_of(log_stream(derived_id(process_id, of_what), process_id, thread), LogLists)
 
     def values(self) -> ValueLists:
         """The lists for values of counters."""
         process_id = self._described.process_id
-        lists = self._lists.get("measure")
-        if lists is None:
-            stream = measure_stream(derived_id(process_id, "measure"), process_id)
-            lists = self._lists["measure"] = stream, ValueLists(self._scope_codes)
-        assert isinstance(lists[1], ValueLists)
-        return lists[1]
+        return self._lists_of(measure_stream(derived_id(process_id, "measure"), process_id), ValueLists)
+
+    def _lists_of(self, stream: Stream, kind: Callable[[ScopeCodes], L]) -> L:
+        known = self._lists.get(stream.stream_id)
+        if known is None:
+            known = self._lists[stream.stream_id] = stream, kind(self._scope_codes)
+        return cast(L, known[1])
+
+    def _thread_of(self, attributes: Mapping[str, AnyValue]) -> Stream | None:
+        """The thread that an event with these attributes was on, as the stream of its spans."""
+        thread_id, name = (property_text(to_text(attributes[key])) if key in attributes else "" for key in THREAD)
+        known_as = thread_id or name
+        if not known_as:
+            return None
+        if known_as not in self._threads:
+            process_id = self._described.process_id
+            stream_id = derived_id(process_id, "thread", known_as)
+            self._threads[known_as] = whole_stream(stream_id, process_id, name or known_as, thread_id)
+        return self._threads[known_as]
 
     @property
     def has_events(self) -> bool:
@@ -113,7 +141,10 @@ class _OfProcess:
         return replace(self._described, start_time_ns=start_ns, start_ticks=start_ns)
 
     def streams(self) -> Iterator[Stream]:
-        yield from (stream for stream, _ in self._lists.values())
+        """Threads first, also those that have no spans here: what else is of them is shown with them."""
+        yield from self._threads.values()
+        threads = {thread.stream_id for thread in self._threads.values()}
+        yield from (stream for stream, _ in self._lists.values() if stream.stream_id not in threads)
 
     def blocks(self) -> Iterator[Block]:
         request = self.digest.hexdigest()
@@ -130,24 +161,16 @@ class _OfProcess:
 def _gather(signal: Signal, request: Any, rejections: Rejections) -> list[_OfProcess]:
     scope_codes = ScopeCodes()
     gathered: dict[str, _OfProcess] = {}
-    for part in getattr(request, f"resource_{signal.name}"):
+    name = "spans" if signal.name == "traces" else signal.name
+    for part in getattr(request, f"resource_{name}"):
         described = process_of(part.resource)
         of_process = gathered.setdefault(described.process_id, _OfProcess(described, scope_codes))
         of_process.digest.update(part.SerializeToString(deterministic=True))
-        if signal.name == "logs":
-            gather_logs(part, of_process.logs, rejections)
-        else:
-            gather_metrics(part, of_process.values, rejections)
+        match signal.name:
+            case "traces":
+                gather_spans(part, of_process, rejections)
+            case "logs":
+                gather_logs(part, of_process.logs, rejections)
+            case "metrics":
+                gather_metrics(part, of_process.values, rejections)
     return list(gathered.values())
-
-
-def thread_of(process_id: str, attributes: Mapping[str, AnyValue]) -> Stream | None:
-    """The thread that an event was on, by the attributes that say so."""
-    texts = {
-        name: property_text(to_text(attributes[name])) for name in ("thread.id", "thread.name") if name in attributes
-    }
-    known_as = texts.get("thread.id") or texts.get("thread.name")
-    if not known_as:
-        return None
-    properties = {"thread-name": texts.get("thread.name") or known_as, "thread-id": texts.get("thread.id", "")}
-    return Stream(derived_id(process_id, "thread", known_as), process_id, (), properties)

@@ -1,15 +1,14 @@
 """Values of attributes, bodies of log records and names, as text that the lake takes."""
 
 import json
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable, Mapping
 
 from opentelemetry.proto.common.v1.common_pb2 import AnyValue, KeyValue
 
+from flightsrv.tracing.scopes import cut
 from udtf.lake.block_format import MAX_TEXT_BYTES
 
 Json = str | bool | int | float | None | list["Json"] | dict[str, "Json"]
-
-_MORE = "…"
 
 
 def to_json(value: AnyValue) -> Json:
@@ -41,6 +40,12 @@ def attributes_of(pairs: Iterable[KeyValue]) -> dict[str, AnyValue]:
     return {pair.key: pair.value for pair in pairs}
 
 
+def values_of(attributes: Mapping[str, AnyValue], without: Collection[str] = ()) -> dict[str, Json]:
+    """Attributes as an event may have them, but for some; what has no value is none."""
+    values = {key: to_json(value) for key, value in attributes.items() if key not in without}
+    return {key: value for key, value in values.items() if value is not None}
+
+
 def property_text(text: str) -> str:
     """A text that every database takes."""
     return text.replace("\0", "�")
@@ -48,9 +53,4 @@ def property_text(text: str) -> str:
 
 def event_text(text: str) -> str:
     """A text that an event may have: one that is too long is cut, and ends with an ellipsis."""
-    if len(text) * 4 <= MAX_TEXT_BYTES:
-        return text
-    encoded = text.encode()
-    if len(encoded) <= MAX_TEXT_BYTES:
-        return text
-    return encoded[: MAX_TEXT_BYTES - len(_MORE.encode())].decode(errors="ignore") + _MORE
+    return cut(text, MAX_TEXT_BYTES)

@@ -19,6 +19,7 @@ START_NS = 1_767_261_600_000_000_000
 """2026-01-01T10:00:00Z"""
 
 LOGS = "opentelemetry.proto.collector.logs.v1.LogsService"
+TRACES = "opentelemetry.proto.collector.trace.v1.TraceService"
 METRICS = "opentelemetry.proto.collector.metrics.v1.MetricsService"
 
 

@@ -21,7 +21,7 @@ from udtf.lake.group_commit import GroupCommit
 from udtf.lake.history import Histories
 from udtf.lake.ingestion.blocks import Blocks, check_streams, check_times, join_blocks, read_blocks
 from udtf.lake.ingestion.descriptions import ingest_processes, ingest_streams
-from udtf.lake.ingestion.open_history import NewSegment, OpenHistory, index_of_blocks
+from udtf.lake.ingestion.open_history import NewSegment, OpenHistory, begin_time_of, index_of_blocks
 from udtf.lake.metadata import HistoryMoved, HistoryRow, MetadataStore, ProcessRow, StreamRow
 from udtf.lake.objects import ObjectStore
 from udtf.lake.segment_file import content_hash, encode_segment
@@ -146,12 +146,13 @@ class Ingestion:
         begin = 0
         for cut, data in drafts:
             clock = process.clock
+            indexes = {blocks.kind.name: index_of_blocks(blocks) for blocks in cut}
             segments.append(
                 NewSegment(
                     process_id=process.process_id,
                     blocks=cut,
-                    indexes={blocks.kind.name: index_of_blocks(blocks) for blocks in cut},
-                    begin_time=min(clock.to_ns(int(blocks.begin_ticks.min())) for blocks in cut),
+                    indexes=indexes,
+                    begin_time=begin_time_of(indexes, clock),
                     end_time=max(clock.to_ns(int(blocks.end_ticks.max())) for blocks in cut),
                     end_ticks=max(int(blocks.end_ticks.max()) for blocks in cut),
                     content_hash=content_hash(data),

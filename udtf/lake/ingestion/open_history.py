@@ -1,6 +1,6 @@
 """The history of a process while it grows: what must be known to add a segment."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -8,6 +8,7 @@ import numpy as np
 import pyarrow as pa
 
 from udtf.errors import CorruptData
+from udtf.lake.clock import Clock
 from udtf.lake.history import Histories, Stretch, StretchKey, completed_by, largest_stretches
 from udtf.lake.index import Index, Runs, combine, decode_lists, encode_lists, index_of
 from udtf.lake.ingestion.blocks import Blocks
@@ -60,6 +61,7 @@ class OpenHistory:
 
     def __init__(self, history: HistoryRow, histories: Histories, metadata: MetadataStore) -> None:
         self.row = history
+        self._clock = metadata.process(history.process_id).clock
         self._histories = histories
         self._metadata = metadata
         self._largest = histories.of(history, largest_stretches(history.nb_segments))
@@ -168,7 +170,7 @@ class OpenHistory:
             process_id=self.row.process_id,
             nb_segments=key.nb_segments,
             first_segment=key.first_segment,
-            begin_time=min(child.begin_time for child in children),
+            begin_time=min(*(child.begin_time for child in children), begin_time_of(indexes, self._clock)),
             end_time=max(child.end_time for child in children),
             nb_events=sum(child.nb_events for child in children),
             content_hash=digest(*(child.content_hash.encode() for child in children)).hex(),
@@ -222,11 +224,15 @@ def index_of_blocks(blocks: Blocks) -> Index:
         blocks.stream_codes,
         blocks.first,
         blocks.end,
-        blocks.begin_ticks,
-        blocks.end_ticks,
+        *blocks.kind.covered(blocks.events, blocks.bounds),
         blocks.kind.count_rows(blocks.events, blocks.bounds),
     )
     return index_of(blocks.kind, blocks.streams, runs, blocks.events)
+
+
+def begin_time_of(indexes: Mapping[str, Index], clock: Clock) -> int:
+    """The first time that indexes cover, in nanoseconds."""
+    return min(clock.to_ns(int(index.runs.begin_ticks.min())) for index in indexes.values())
 
 
 def encode_block_rows(blocks: Blocks) -> bytes:

@@ -62,7 +62,8 @@ class StreamEnds:
 
     def of(self, stream_ids: Sequence[str]) -> Int64s:
         """The ordinal after the last event of each of these streams, 0 if it has none."""
-        ends: Int64s = self._ends[self._codes_of(stream_ids)]
+        codes = self._codes_of(stream_ids)  # which may make room first
+        ends: Int64s = self._ends[codes]
         return ends
 
     def new_blocks(self, blocks: Blocks, lookup: Lookup) -> Int64s:

@@ -101,6 +101,11 @@ class StreamRow(Row):
         return self.stream_id if THREAD_TAG in self.tags else self.properties.get("thread-stream-id")
 
     @property
+    def is_thread(self) -> bool:
+        """Whether it has the spans of a thread, which is shown by its name."""
+        return self.thread_stream_id == self.stream_id
+
+    @property
     def dropped_spans(self) -> int:
         """Spans that the sender could not record, as far as it says so: property `dropped-spans`."""
         text = self.properties.get("dropped-spans", "")

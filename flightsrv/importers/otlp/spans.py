@@ -1,0 +1,86 @@
+"""Spans are whole spans; what happened within them are instants, and so is that one has failed."""
+
+from collections.abc import Mapping
+from typing import Protocol
+
+from opentelemetry.proto.common.v1.common_pb2 import AnyValue
+from opentelemetry.proto.trace.v1.trace_pb2 import ResourceSpans, Span, Status
+
+from flightsrv.importers.otlp.columns import LogLists, Rejections, SpanLists, is_time
+from flightsrv.importers.otlp.source import PLACE, THREAD, source_of
+from flightsrv.importers.otlp.values import Json, attributes_of, event_text, values_of
+from udtf.lake.block_format import Scope
+
+ID_BYTES = 8
+_TOLD_OTHERWISE = {*THREAD, *PLACE}
+
+ERROR = 5
+"""The level of the mark of a span that has failed."""
+
+
+class SpanSink(Protocol):
+    """Where spans and instants go, by the attributes that say which thread they are of."""
+
+    def spans(self, attributes: Mapping[str, AnyValue]) -> SpanLists: ...
+
+    def logs(self, attributes: Mapping[str, AnyValue]) -> LogLists: ...
+
+
+def gather_spans(resource_spans: ResourceSpans, sink: SpanSink, rejected: Rejections) -> None:
+    """Add the spans of a resource to lists."""
+    for scope_spans in resource_spans.scope_spans:
+        target = event_text(scope_spans.scope.name)
+        for span in scope_spans.spans:
+            if reason := _what_is_wrong(span):
+                rejected.add(reason)
+                continue
+            attributes = attributes_of(span.attributes)
+            scope = source_of(attributes, target)._replace(name=event_text(span.name))
+            parent = _id(span.parent_span_id) if len(span.parent_span_id) == ID_BYTES else 0
+            sink.spans(attributes).add(
+                *(span.start_time_unix_nano, span.end_time_unix_nano, scope, _id(span.span_id), parent),
+                _noted(span, attributes),
+            )
+            _add_instants(span, scope, attributes, sink)
+
+
+def _add_instants(span: Span, scope: Scope, attributes: Mapping[str, AnyValue], sink: SpanSink) -> None:
+    of_span = {"trace_id": span.trace_id.hex(), "span_id": span.span_id.hex()}
+    for event in span.events:
+        if is_time(event.time_unix_nano):
+            values = values_of(attributes_of(event.attributes)) | of_span
+            told = [str(values[name]) for name in ("exception.type", "exception.message") if name in values]
+            text = event_text(": ".join([event.name, *told]))
+            sink.logs(attributes).add(event.time_unix_nano, 0, scope, text, values)
+    if span.status.code == Status.STATUS_CODE_ERROR:
+        text = event_text(span.status.message or f"{span.name} failed")
+        sink.logs(attributes).add(span.end_time_unix_nano, ERROR, scope, text, of_span)
+
+
+def _noted(span: Span, attributes: Mapping[str, AnyValue]) -> dict[str, Json]:
+    """The attributes of a span, and what else is known of it that has no column."""
+    values = values_of(attributes, _TOLD_OTHERWISE)
+    values["trace_id"] = span.trace_id.hex()
+    if span.kind > Span.SPAN_KIND_INTERNAL:
+        values["span.kind"] = Span.SpanKind.Name(span.kind).removeprefix("SPAN_KIND_").lower()
+    if span.status.code == Status.STATUS_CODE_ERROR:
+        values["error"] = True
+        if span.status.message:
+            values["error.message"] = span.status.message
+    return values
+
+
+def _what_is_wrong(span: Span) -> str | None:
+    if len(span.span_id) != ID_BYTES or not any(span.span_id):
+        return f"span {span.name[:100]!r} has the id {span.span_id.hex()!r}, expected {ID_BYTES} bytes, not all 0"
+    begin_ns, end_ns = span.start_time_unix_nano, span.end_time_unix_nano
+    if not (is_time(begin_ns) and is_time(end_ns)):
+        return f"span {span.name[:100]!r} is from {begin_ns} to {end_ns} ns, expected times from 1970 to 2262"
+    if end_ns < begin_ns:
+        return f"span {span.name[:100]!r} ends {begin_ns - end_ns} ns before it begins"
+    return None
+
+
+def _id(data: bytes) -> int:
+    """Its 64 bits as a signed number."""
+    return int.from_bytes(data, "big", signed=True)

@@ -1,0 +1,184 @@
+"""What becomes of spans: of the Python SDK as it is, over both protocols, and of shapes that it does not send."""
+
+import threading
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from opentelemetry import trace as api
+from opentelemetry.exporter.otlp.proto.grpc.trace_exporter import OTLPSpanExporter as GrpcExporter
+from opentelemetry.exporter.otlp.proto.http import Compression
+from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter as HttpExporter
+from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import (
+    ExportTraceServiceRequest,
+    ExportTraceServiceResponse,
+)
+from opentelemetry.proto.trace.v1.trace_pb2 import ResourceSpans, ScopeSpans, Span, Status
+from opentelemetry.sdk.resources import Resource
+from opentelemetry.sdk.trace import TracerProvider
+from opentelemetry.sdk.trace.export import BatchSpanProcessor, SpanExporter
+
+from flightsrv.client import QueryClient
+from tests.importers.otlp.conftest import Receiver
+from tests.importers.otlp.sent import START_NS, TRACES, attributes, call, new_service, process_id_of, resource
+from tests.importers.otlp.test_logs_and_metrics import trace_of
+from tests.model.trace_reader import Slice
+from tests.support.trace_processor import TraceProcessor
+
+Exporter = Callable[[Receiver], SpanExporter]
+NB_THREADS = 5
+
+
+def over_grpc(receiver: Receiver) -> SpanExporter:
+    return GrpcExporter(endpoint=f"http://127.0.0.1:{receiver.grpc_ports[0]}", insecure=True)
+
+
+def over_http(receiver: Receiver) -> SpanExporter:
+    return HttpExporter(endpoint=f"{receiver.gateway.url}/v1/traces", compression=Compression.Gzip)
+
+
+def run_program(provider: TracerProvider) -> None:
+    """Threads that call functions, of which one fails; a span that outlives the one that began it."""
+    tracer = provider.get_tracer("app.tracer")
+    outliving: list[Any] = []
+
+    def work(number: int) -> None:
+        thread = {"thread.id": 100 + number, "thread.name": f"worker-{number}"}
+        with tracer.start_as_current_span("work", attributes={**thread, "rows": 3, "ratio": 0.5, "tags": ["a", "b"]}):
+            for _ in range(3):
+                with tracer.start_as_current_span("step", attributes=thread) as step:
+                    step.add_event("reached", {"where": "here"})
+            if number == 0:
+                outliving.append(tracer.start_span("request", kind=api.SpanKind.SERVER))
+            if number == 1:
+                with pytest.raises(ValueError, match="no good"), tracer.start_as_current_span("bad", attributes=thread):
+                    raise ValueError("no good")
+
+    threads = [threading.Thread(target=work, args=(number,)) for number in range(NB_THREADS)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    outliving[0].end()
+
+
+@pytest.mark.parametrize("exporter", [over_grpc, over_http])
+def test_the_python_sdk(
+    exporter: Exporter, receiver: Receiver, client: QueryClient, trace_processor: TraceProcessor
+) -> None:
+    """Spans with their times, ids and attributes; those of threads on their tracks, others on lanes; what happened
+    within them, and that one failed, as instants; as Perfetto's own trace processor reads the trace, too."""
+    service = new_service()
+    provider = TracerProvider(resource=Resource.create({"service.name": service}))
+    provider.add_span_processor(BatchSpanProcessor(exporter(receiver)))
+    run_program(provider)
+    provider.shutdown()
+    process_id = process_id_of(client, service)
+    rows = client.query("SELECT * FROM process_spans($1, 'async')", [process_id]).to_pylist()
+    assert sorted(row["name"] for row in rows) == sorted(
+        ["work", "step", "step", "step"] * NB_THREADS + ["request", "bad"]
+    )
+    by_id = {row["id"]: row for row in rows}
+    assert len(by_id) == len(rows)
+    for row in rows:
+        outer = by_id.get(row["parent"])
+        assert (outer and outer["name"]) == (None if row["name"] == "work" else "work")
+        assert outer is None or outer["begin"] <= row["begin"]
+        assert row["target"] == "app.tracer"
+    (work, *_) = [row for row in rows if row["name"] == "work"]
+    noted = dict(work["properties"])
+    assert len(noted.pop("trace_id")) == 32
+    assert (noted, work["thread_name"][:7]) == ({"rows": "3", "ratio": "0.5", "tags": '["a", "b"]'}, "worker-")
+    (bad,) = [dict(row["properties"]) for row in rows if row["name"] == "bad"]
+    assert (bad["error"], bad["error.message"]) == ("true", "ValueError: no good")
+    (request,) = [dict(row["properties"]) for row in rows if row["name"] == "request"]
+    assert request["span.kind"] == "server"
+
+    trace = trace_of(client, process_id)
+    on_threads = {track.thread_name: [each.name for each in track.slices] for track in trace.thread_tracks}
+    steps = ["work", "step", "step", "step"]
+    assert on_threads == {f"worker-{number}": [*steps, "bad"] if number == 1 else steps for number in range(NB_THREADS)}
+    assert [[each.name for each in lane.slices] for lane in trace.lanes] == [["request"]]
+    work_slices = [each for track in trace.thread_tracks for each in track.slices if each.name == "work"]
+    assert {(s.annotations["rows"], s.annotations["ratio"]) for s in work_slices} == {(3, 0.5)}
+    marks: list[Slice] = [mark for track in trace.thread_tracks for mark in track.instants]
+    assert sorted({mark.name for mark in marks}) == ["ValueError: no good", "exception: ValueError: no good", "reached"]
+    assert {mark.annotations["where"] for mark in marks if mark.name == "reached"} == {"here"}
+    assert [mark.annotations["level"] for mark in marks if mark.name == "ValueError: no good"] == ["error"]
+
+    chunks = client.query(
+        "SELECT chunk_data FROM perfetto_trace_chunks($1, 'async', TIMESTAMP '1970-01-01', TIMESTAMP '2200-01-01')",
+        [process_id],
+    )
+    loaded = trace_processor.load(b"".join(chunks["chunk_data"].to_pylist()))
+    assert loaded.errors() == []
+    expected = {(row["name"], row["begin"].value, row["duration"]) for row in rows}
+    assert {(s.name, s.begin_ns, s.duration_ns) for s in loaded.slices()} == expected
+
+
+def spans_of(service: str, *spans: Span) -> bytes:
+    of_resource = ResourceSpans(resource=resource(service), scope_spans=[ScopeSpans(spans=spans)])
+    return ExportTraceServiceRequest(resource_spans=[of_resource]).SerializeToString()
+
+
+def span(name: str, begin: int, end: int, span_id: int, **values: Any) -> Span:
+    return Span(
+        name=name,
+        start_time_unix_nano=START_NS + begin,
+        end_time_unix_nano=START_NS + end,
+        span_id=span_id.to_bytes(8, "big"),
+        trace_id=b"t" * 16,
+        **values,
+    )
+
+
+def test_odd_spans(receiver: Receiver, client: QueryClient) -> None:
+    """Ids with all bits, attributes that are too large; what is no span is left out, and told."""
+    service = new_service()
+    highest = (1 << 64) - 2
+    large = attributes(text="x" * 20_000, other="y" * 20_000, count=7)
+    right = [
+        span("right", 0, 9, highest, attributes=large),
+        span("child", 1, 2, 7, parent_span_id=b"\xff" * 7 + b"\xfe"),
+    ]
+    wrong = [span("backwards", 5, 4, 1), span("nobody", 0, 1, 0), span("before", -START_NS, 1, 3)]
+    answer = ExportTraceServiceResponse.FromString(
+        call(receiver.grpc_ports[0], TRACES, spans_of(service, *right, *wrong))
+    )
+    assert answer.partial_success.rejected_spans == 3
+    for reason in ("'backwards' ends 1 ns before it begins", "'nobody' has the id '0000", "'before' is from 0 to"):
+        assert reason in answer.partial_success.error_message
+    process_id = process_id_of(client, service)
+    rows = client.query("SELECT * FROM process_spans($1, 'async') ORDER BY begin", [process_id]).to_pylist()
+    assert [(row["name"], row["id"], row["parent"], row["depth"]) for row in rows] == [
+        ("right", -2, 0, 0),
+        ("child", 7, -2, 1),
+    ]
+    found = client.query(
+        "SELECT name FROM process_spans($1, 'async') WHERE to_hex(id) = 'fffffffffffffffe'", [process_id]
+    )
+    assert found["name"].to_pylist() == ["right"]
+    noted = dict(rows[0]["properties"])
+    assert (noted["count"], noted["trace_id"]) == ("7", (b"t" * 16).hex())
+    assert 4000 < len(noted["text"]) < 4096
+    assert (set(noted["text"]) - {"x"}, noted["dropped_attributes"]) == ({"…"}, "1")
+
+
+def test_a_span_that_comes_late(receiver: Receiver, client: QueryClient) -> None:
+    """Is in its time, and so is its process."""
+    service = new_service()
+    minute = 60 * 10**9
+    for number in (30, 31, 32):
+        sent = spans_of(service, span("short", number * minute, number * minute + 5, number))
+        call(receiver.grpc_ports[1], TRACES, sent)
+    call(receiver.grpc_ports[0], TRACES, spans_of(service, span("long", 0, 31 * minute, 99, status=Status(code=2))))
+    sql = (
+        "SELECT name FROM spans('async', TIMESTAMP '2026-01-01T10:00:00Z', TIMESTAMP '2026-01-01T10:{}:00Z') "
+        "WHERE exe = $1 ORDER BY begin"
+    )
+    assert client.query(sql.format("01"), [service])["name"].to_pylist() == ["long"]
+    assert client.query(sql.format("30"), [service])["name"].to_pylist() == ["long", "short"]
+    process_id = process_id_of(client, service)
+    (mark,) = client.query(f"SELECT * FROM view_instance('log_entries', '{process_id}')").to_pylist()
+    assert (mark["msg"], mark["level"], mark["time"].value) == ("long failed", "error", START_NS + 31 * minute)
+    assert dict(mark["properties"])["span_id"] == f"{99:016x}"
