@@ -1,5 +1,5 @@
-"""A sender of telemetry that is not our tracing library: two threads of spans, the log of one of them, and a counter,
-with pyarrow and any Flight SQL client.
+"""A sender of telemetry that is not our tracing library: two threads of spans with attributes, the log of one of them, and
+a counter, with pyarrow and any Flight SQL client.
 
 Prints the id of the process: `flightsrv trace "$(python examples/sender.py)" -o sender.pftrace`.
 """
@@ -38,9 +38,25 @@ scopes = pa.array(
 ticks = [0, 1_000_000, 4_000_000, 5_000_000, 2_000_000, 2_500_000, 3_500_000, 9_000_000]
 kinds = [BEGIN, BEGIN, END, END] * 2
 codes = pa.array([0, 1, 1, 0] * 2, pa.int32())
+# What is known of spans, at their begins or at their ends; numbers and more go as lists of structs.
+trace_id = ("trace_id", "5b8efff798038103d269b633813fc60c")
+attributes = [
+    *([("path", "/orders"), trace_id], [trace_id], None, [("status", "200")]),
+    *(
+        [("path", "/users"), trace_id],
+        None,
+        [("error", "true"), ("error.message", "no such user")],
+        [("status", "500")],
+    ),
+]
 events = pa.StructArray.from_arrays(
-    [pa.array(ticks, pa.int64()), pa.array(kinds, pa.uint8()), pa.DictionaryArray.from_arrays(codes, scopes)],
-    names=["ticks", "kind", "scope"],
+    [
+        pa.array(ticks, pa.int64()),
+        pa.array(kinds, pa.uint8()),
+        pa.DictionaryArray.from_arrays(codes, scopes),
+        pa.array(attributes, pa.map_(pa.utf8(), pa.utf8())),
+    ],
+    names=["ticks", "kind", "scope", "attributes"],
 )
 lines = pa.StructArray.from_arrays(
     [

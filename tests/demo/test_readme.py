@@ -63,7 +63,7 @@ def process_id(shell: "tuple[Path, dict[str, str]]") -> str:
 
 @pytest.fixture(scope="module")
 def sender_id(shell: "tuple[Path, dict[str, str]]") -> str:
-    """That of another example, which has a log and counters."""
+    """That of another example, which has attributes, a log and counters."""
     return printed_by("examples/sender.py", shell)
 
 
@@ -105,7 +105,7 @@ def test_what_it_says_to_type(block: str, shell: "tuple[Path, dict[str, str]]", 
 @pytest.mark.parametrize("statement", blocks("sql"))
 def test_statements(statement: str, url: str, client: QueryClient, process_id: str, sender_id: str) -> None:
     """Each statement answers with rows, and can be prepared."""
-    if re.search("log_entries|measures|'request'", statement):
+    if re.search(r"log_entries|measures|'request'|properties\['(path|error)'\]", statement):
         process_id = sender_id
     streams = client.query("SELECT stream_id, tags FROM streams WHERE process_id = $1", [process_id]).to_pylist()
     thread = next(stream["stream_id"] for stream in streams if "thread" in stream["tags"])
