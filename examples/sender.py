@@ -1,5 +1,5 @@
-"""A sender of telemetry that is not our tracing library: two threads of spans with attributes, the log of one of them, and
-a counter, with pyarrow and any Flight SQL client.
+"""A sender of telemetry that is not our tracing library: two threads of spans with attributes, the log of one of them,
+and a counter, with pyarrow and any Flight SQL client.
 
 Prints the id of the process: `flightsrv trace "$(python examples/sender.py)" -o sender.pftrace`.
 """

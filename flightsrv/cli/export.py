@@ -27,7 +27,9 @@ if TYPE_CHECKING:
     metavar="DIR_OR_URI",
     help="Where the dataset is, or shall be: a folder, or a URL such as s3://bucket/prefix.",
 )
-@click.option("--format", "format_", type=click.Choice(["parquet"]), default="parquet", show_default=True)
+@click.option(
+    "--format", "format_", type=click.Choice(["parquet"]), default="parquet", show_default=True, help="Of the files."
+)
 @click.option(
     "--table",
     "names",
