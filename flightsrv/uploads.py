@@ -294,7 +294,10 @@ def _attributes(header: _Header, content: memoryview, events_bytes: int) -> tupl
     count = sum(header.attributes)
     head_bytes = count * (INTEGER_BYTES + _SIZE_BYTES)
     if events_bytes + head_bytes > len(content):
-        raise InvalidUpload(f"the events of the blocks have {events_bytes} bytes, the upload has {len(content)}")
+        raise InvalidUpload(
+            f"the events of the blocks have {events_bytes} bytes, and what says which have attributes {head_bytes}; the "
+            f"upload has {len(content)}"
+        )
     part = content[events_bytes:]
     rows = np.frombuffer(part, "<i8", count).astype(np.int64, copy=False)
     sizes = np.frombuffer(part, "<u4", count, count * INTEGER_BYTES)

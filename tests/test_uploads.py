@@ -196,7 +196,12 @@ def planes(*values: int) -> bytes:
         (packed(HEADER, EVENT)[:-4], "has not the"),
         (struct.pack("<4sII", b"fsu1", 9, 1 << 31), "at most"),
         (packed(HEADER), "0"),
-        (packed(HEADER, EVENT + b"x"), "17"),
+        (packed(HEADER, EVENT + b"x"), "attributes of the events have 0 bytes, the upload has 1"),
+        (
+            packed(HEADER | {"attributes": [1, 0, 0, 0]}, EVENT),
+            "have attributes 12; the upload has 16",
+        ),
+        (packed(HEADER | {"attributes": [1, 0]}, EVENT), "attributes"),
         (packed(HEADER | {"blocks": [[1, 0, 1, 0]]}, EVENT), "of stream 1"),
         (packed(HEADER | {"blocks": [[0, 0, 1 << 62, 0]]}, EVENT), "events in"),
         (packed(HEADER | {"blocks": [[0, -1, 1, 0]]}, EVENT), "blocks.0.1"),

@@ -71,7 +71,7 @@ class MemorySink:
         (stream_id,) = (
             stream_id
             for stream_id, row in self.streams.items()
-            if row["properties"]["thread-name"] == thread_name and row["tags"] == [tag]  # type: ignore[index]
+            if row["properties"].get("thread-name") == thread_name and row["tags"] == [tag]  # type: ignore[index]
         )
         return self.events[stream_id]
 

@@ -21,6 +21,10 @@ from flightsrv.tracing.scopes import MAX_SCOPES
 from tests.tracing.recorded import GatedSink, MemorySink, settings, tree
 
 
+UNDISTURBED = tracing.Settings(send_every_s=0.05, capacity_spans=10**7, stop_timeout_s=60.0, vitals_every_s=None)
+"""Nothing runs by itself in the thread that records, where an exception would be lost."""
+
+
 class InterruptError(Exception):
     """Raised by `interrupt`, in whatever line `record_until_interrupted` is."""
 
@@ -312,7 +316,7 @@ def interrupted() -> Iterator[None]:
 def test_exceptions_of_signal_handlers_never_unbalance(interrupted: None) -> None:
     """Interrupted anywhere, also within the recording itself, begins and ends still match."""
     sink = MemorySink()
-    with tracing.start(sink=lambda: sink, settings=tracing.Settings(send_every_s=0.01, capacity_spans=10**7)):
+    with tracing.start(sink=lambda: sink, settings=UNDISTURBED):
         with tracing.span("all"):
             for i in range(300):
                 # Again and again: the first signal may come before the recording begins.
@@ -330,8 +334,7 @@ def test_exceptions_of_signal_handlers_never_unbalance(interrupted: None) -> Non
 def test_interrupted_spans_leave_none_open_below_which_others_would_nest(interrupted: None) -> None:
     """Without a span around them that would end them, in whatever step they are interrupted."""
     sink = MemorySink()
-    limits = tracing.Settings(send_every_s=0.05, capacity_spans=10**7, stop_timeout_s=60.0)
-    with tracing.start(sink=lambda: sink, settings=limits) as session:
+    with tracing.start(sink=lambda: sink, settings=UNDISTURBED) as session:
         signal.setitimer(signal.ITIMER_REAL, 0.001, 0.0003)
         for _ in range(2000):
             with suppress(InterruptError):
