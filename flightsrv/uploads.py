@@ -295,8 +295,8 @@ def _attributes(header: _Header, content: memoryview, events_bytes: int) -> tupl
     head_bytes = count * (INTEGER_BYTES + _SIZE_BYTES)
     if events_bytes + head_bytes > len(content):
         raise InvalidUpload(
-            f"the events of the blocks have {events_bytes} bytes, and what says which have attributes {head_bytes}; the "
-            f"upload has {len(content)}"
+            f"the events of the blocks have {events_bytes} bytes, and what says which have attributes {head_bytes}; "
+            f"the upload has {len(content)}"
         )
     part = content[events_bytes:]
     rows = np.frombuffer(part, "<i8", count).astype(np.int64, copy=False)

@@ -20,7 +20,6 @@ from flightsrv.tracing import buffers
 from flightsrv.tracing.scopes import MAX_SCOPES
 from tests.tracing.recorded import GatedSink, MemorySink, settings, tree
 
-
 UNDISTURBED = tracing.Settings(send_every_s=0.05, capacity_spans=10**7, stop_timeout_s=60.0, vitals_every_s=None)
 """Nothing runs by itself in the thread that records, where an exception would be lost."""
 
