@@ -12,6 +12,7 @@ INSTRUMENTED = (
     "flightsrv.flight",
     "flightsrv.flightsql",
     "flightsrv.importers.chrome",
+    "flightsrv.importers.otlp",
     "udtf.arrow.messages",
     "udtf.lake.block_format",
 )

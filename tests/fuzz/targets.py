@@ -15,6 +15,7 @@ from flightsrv.flight.upload import MessageUpload
 from flightsrv.flightsql.parameters import parse_statement
 from flightsrv.flightsql.tickets import parameters_of, read_ticket, time_range_of
 from flightsrv.importers.chrome import ChromeTraceError, read_chrome_trace
+from flightsrv.importers.otlp import SIGNALS, Encoding, Exports, InvalidExport
 from flightsrv.policy.auth.authentication import Authentication, Unauthenticated
 from flightsrv.policy.auth.principal import Principal, Role
 from flightsrv.policy.auth.tokens import Tokens
@@ -26,9 +27,11 @@ from flightsrv.wire.codec import decode, encode, pack, unpack
 from flightsrv.wire.commands import CommandGetTables, CommandStatementIngest, CommandStatementQuery, QueryTicket
 from flightsrv.wire.flight_messages import FlightData
 from tests.server.telemetry import Recording
-from udtf.errors import InvalidArgument
+from udtf.errors import InvalidArgument, InvalidTelemetry
+from udtf.lake import schemas
 from udtf.lake.block_format import MAX_EVENTS, Events, Scope, decode_block, encode_block, scope_array
 from udtf.lake.ingestion.blocks import read_blocks
+from udtf.lake.ingestion.columns import rows_of
 
 _TOKENS, _TOKEN = Tokens().with_new(Principal("reader", frozenset({Role.READER})))
 _RECORDING = Recording()
@@ -117,6 +120,57 @@ def read_a_chrome_trace(data: bytes) -> None:
         assert all(trace.findings.describe())
 
 
+def read_an_export(data: bytes) -> None:
+    """The first byte chooses the signal and the encoding. What is made of a request, the lake takes."""
+    if not data:
+        return
+    signal = list(SIGNALS.values())[data[0] % len(SIGNALS)]
+    encoding = list(Encoding)[data[0] // len(SIGNALS) % len(Encoding)]
+    with suppress(InvalidExport):
+        Exports().store(signal, signal.decode(data[1:], encoding), _checked, InvalidTelemetry)
+
+
+def _checked(table: str, rows: pa.RecordBatch) -> None:
+    if table == "blocks":
+        read_blocks(rows)
+    else:
+        schema = {"processes": schemas.PROCESSES, "streams": schemas.STREAMS}[table]
+        assert rows_of(rows, schema, ("process_id",))
+
+
+def _exports() -> list[bytes]:
+    attributes = [
+        {"key": "thread.name", "value": {"stringValue": "main"}},
+        {"key": "tags", "value": {"arrayValue": {"values": [{"intValue": "1"}, {"doubleValue": 0.5}]}}},
+    ]
+    times = {"startTimeUnixNano": "5", "endTimeUnixNano": "9", "timeUnixNano": "7"}
+    ids = {"traceId": "5b8efff798038103d269b633813fc60c", "spanId": "eee19b7ec3c1b174"}
+    status = {"code": 2, "message": "no"}
+    event = {"timeUnixNano": "6", "name": "e", "attributes": attributes}
+    span = {**times, **ids, "name": "s", "kind": 2, "attributes": attributes, "status": status, "events": [event]}
+    record = {**times, **ids, "severityNumber": 9, "body": {"stringValue": "m"}, "attributes": attributes}
+    number = {**times, "asDouble": 1.5, "attributes": attributes}
+    histogram = {**times, "count": "3", "sum": 4, "bucketCounts": ["1", "2"], "explicitBounds": [1.0]}
+    exponential = {**times, "count": "3", "scale": 1, "positive": {"offset": 1, "bucketCounts": ["1", "2"]}}
+    metrics = [
+        {"name": "g", "unit": "s", "gauge": {"dataPoints": [number]}},
+        {"name": "h", "histogram": {"dataPoints": [histogram]}},
+        {"name": "x", "exponentialHistogram": {"dataPoints": [exponential]}},
+    ]
+    resource = {"attributes": [{"key": "service.name", "value": {"stringValue": "shop"}}]}
+    requests = {
+        "traces": {"resourceSpans": [{"resource": resource, "scopeSpans": [{"spans": [span]}]}]},
+        "logs": {"resourceLogs": [{"resource": resource, "scopeLogs": [{"logRecords": [record]}]}]},
+        "metrics": {"resourceMetrics": [{"resource": resource, "scopeMetrics": [{"metrics": metrics}]}]},
+    }
+    seeds = []
+    for number_of_signal, (name, signal) in enumerate(SIGNALS.items()):
+        text = json.dumps(requests[name]).encode()
+        seeds.append(bytes([len(SIGNALS) + number_of_signal]) + text)
+        seeds.append(bytes([number_of_signal]) + signal.decode(text, Encoding.JSON).SerializeToString())
+    return seeds
+
+
 def _uploaded(*batches: pa.RecordBatch) -> bytes:
     sink = pa.BufferOutputStream()
     with pa.ipc.new_stream(sink, batches[0].schema) as writer:
@@ -152,6 +206,7 @@ TARGETS: Mapping[str, Target] = {
     "statement": Target(read_a_statement, [_QUERY.encode(), b'SELECT $$ ? $$, E\'\\\'\', /* /* */ */ "?""" FROM `a`']),
     "block": Target(read_a_block, [encode_block(_EVENTS)]),
     "upload": Target(read_an_upload, [_uploaded(batch) for batch in _RECORDING.tables().values()]),
+    "export": Target(read_an_export, _exports()),
     "headers": Target(
         read_headers,
         [b"2026-01-01T10:00:00.5Z\n2026-01-01T11:00:00+02:00\ntrue\nfalse\ntrue\na=b; arrow_flight_session_id=0"],

@@ -18,6 +18,15 @@ ERROR = 5
 """The level of the mark of a span that has failed."""
 
 
+_KINDS: Mapping[int, str] = {
+    Span.SPAN_KIND_SERVER: "server",
+    Span.SPAN_KIND_CLIENT: "client",
+    Span.SPAN_KIND_PRODUCER: "producer",
+    Span.SPAN_KIND_CONSUMER: "consumer",
+}
+"""Those that say more than that it is within a program."""
+
+
 class SpanSink(Protocol):
     """Where spans and instants go, by the attributes that say which thread they are of."""
 
@@ -61,8 +70,8 @@ def _noted(span: Span, attributes: Mapping[str, AnyValue]) -> dict[str, Json]:
     """The attributes of a span, and what else is known of it that has no column."""
     values = values_of(attributes, _TOLD_OTHERWISE)
     values["trace_id"] = span.trace_id.hex()
-    if span.kind > Span.SPAN_KIND_INTERNAL:
-        values["span.kind"] = Span.SpanKind.Name(span.kind).removeprefix("SPAN_KIND_").lower()
+    if span.kind in _KINDS:
+        values["span.kind"] = _KINDS[span.kind]
     if span.status.code == Status.STATUS_CODE_ERROR:
         values["error"] = True
         if span.status.message:

@@ -122,13 +122,13 @@ class _OfProcess:
     def _thread_of(self, attributes: Mapping[str, AnyValue]) -> Stream | None:
         """The thread that an event with these attributes was on, as the stream of its spans."""
         thread_id, name = (property_text(to_text(attributes[key])) if key in attributes else "" for key in THREAD)
+        if not name:
+            return None  # Threads without a name are as many as there are requests.
         known_as = thread_id or name
-        if not known_as:
-            return None
         if known_as not in self._threads:
             process_id = self._described.process_id
             stream_id = derived_id(process_id, "thread", known_as)
-            self._threads[known_as] = whole_stream(stream_id, process_id, name or known_as, thread_id)
+            self._threads[known_as] = whole_stream(stream_id, process_id, name, thread_id)
         return self._threads[known_as]
 
     @property

@@ -166,13 +166,15 @@ def test_odd_log_records(receiver: Receiver, client: QueryClient) -> None:
     structured, named = line("", 2), line("", 3, event_name="started")
     structured.body.CopyFrom(array)
     of_thread = line("on a thread", 4, attributes=attributes(thread__id=7, thread__name="worker"))
-    call(receiver.grpc_ports[0], LOGS, logs_of(service, long, structured, named, of_thread).SerializeToString())
+    virtual = line("on a thread without a name", 5, attributes=attributes(thread__id=8, thread__name=""))
+    sent = logs_of(service, long, structured, named, of_thread, virtual)
+    call(receiver.grpc_ports[0], LOGS, sent.SerializeToString())
     cut, *others = messages_of(client, service)
     assert (len(cut.encode()), cut[-2:]) == (16383, "é…")
-    assert others == ['[1,"ff",null]', "started", "on a thread"]
+    assert others == ['[1,"ff",null]', "started", "on a thread", "on a thread without a name"]
     process_id = process_id_of(client, service)
     rows = client.query(f"SELECT thread_name FROM view_instance('log_entries', '{process_id}') ORDER BY time")
-    assert rows["thread_name"].to_pylist() == [None, None, None, "worker"]
+    assert rows["thread_name"].to_pylist() == [None, None, None, "worker", None]
 
 
 def point(**values: Any) -> dict[str, Any]:
