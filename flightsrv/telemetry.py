@@ -332,6 +332,8 @@ def _slice(events: AnyEvents, begin: int, end: int) -> AnyEvents:
     """Events from `begin` to before `end`, with the scopes that they use and no others."""
     scopes = events.scopes[begin:end]
     used = np.flatnonzero(np.bincount(scopes, minlength=len(events.scope_table)))
+    if len(scopes) == len(events) and len(used) == len(events.scope_table):
+        return events
     code_of = np.zeros(len(events.scope_table), np.int32)
     code_of[used] = np.arange(len(used), dtype=np.int32)
     ticks, codes, table = events.ticks[begin:end], code_of[scopes], events.scope_table.take(pa.array(used))

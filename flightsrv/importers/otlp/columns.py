@@ -17,23 +17,20 @@ class ScopeCodes:
 
     def __init__(self) -> None:
         self._codes: dict[Scope, int] = {}
-        self._table = scope_array([])
 
     def __getitem__(self, scope: Scope) -> int:
         return self._codes.setdefault(scope, len(self._codes))
 
     def table(self) -> pa.StructArray:
         """Scopes by their codes."""
-        if len(self._table) < len(self._codes):
-            self._table = scope_array(list(self._codes))
-        return self._table
+        return scope_array(list(self._codes))
 
 
 @dataclass
 class LogLists:
     """Lines of a log that are to be `LogLines`."""
 
-    scope_codes: ScopeCodes
+    scope_codes: ScopeCodes = field(default_factory=ScopeCodes)
     times_ns: list[int] = field(default_factory=list)
     levels: list[int] = field(default_factory=list)
     scopes: list[int] = field(default_factory=list)
@@ -62,7 +59,7 @@ class LogLists:
 class ValueLists:
     """Values of counters that are to be `Values`."""
 
-    scope_codes: ScopeCodes
+    scope_codes: ScopeCodes = field(default_factory=ScopeCodes)
     times_ns: list[int] = field(default_factory=list)
     scopes: list[int] = field(default_factory=list)
     units: list[str] = field(default_factory=list)
@@ -88,7 +85,7 @@ class ValueLists:
 class SpanLists:
     """Spans that are to be `WholeSpans`."""
 
-    scope_codes: ScopeCodes
+    scope_codes: ScopeCodes = field(default_factory=ScopeCodes)
     times_ns: list[int] = field(default_factory=list)
     ends_ns: list[int] = field(default_factory=list)
     scopes: list[int] = field(default_factory=list)

@@ -14,12 +14,11 @@ import pyarrow as pa
 from google.protobuf.message import Message
 from opentelemetry.proto.common.v1.common_pb2 import AnyValue
 
-from flightsrv.importers.otlp.columns import Lists, LogLists, Rejections, ScopeCodes, SpanLists, ValueLists
+from flightsrv.importers.otlp.columns import Lists, LogLists, Rejections, SpanLists, ValueLists
 from flightsrv.importers.otlp.logs import gather_logs
 from flightsrv.importers.otlp.metrics import gather_metrics
 from flightsrv.importers.otlp.requests import Signal
 from flightsrv.importers.otlp.resources import derived_id, process_of
-from flightsrv.importers.otlp.source import THREAD
 from flightsrv.importers.otlp.spans import gather_spans
 from flightsrv.importers.otlp.values import property_text, to_text
 from flightsrv.telemetry import (
@@ -85,51 +84,56 @@ class Exports:
         return replace(process, start_time_ns=start_ns, start_ticks=start_ns)
 
 
+_Thread = tuple[str, str]
+"""The id of a thread and its name."""
+
+
 class _OfProcess:
     """What a request brings of one process, stream by stream."""
 
-    def __init__(self, described: Process, scope_codes: ScopeCodes) -> None:
+    def __init__(self, described: Process) -> None:
         self.digest = blake2b(digest_size=16)
         self._described = described
-        self._scope_codes = scope_codes
-        self._threads: dict[str, Stream] = {}
-        self._lists: dict[str, tuple[Stream, Lists]] = {}
+        self._threads: dict[_Thread, Stream] = {}
+        self._lists: dict[tuple[str, _Thread | None], tuple[Stream, Lists]] = {}
 
     def spans(self, attributes: Mapping[str, AnyValue]) -> SpanLists:
         """The lists for a span with these attributes."""
-        process_id = self._described.process_id
-        stream = self._thread_of(attributes) or whole_stream(derived_id(process_id, "span"), process_id)
-        return self._lists_of(stream, SpanLists)
+        return self._lists_of("span", _thread_of(attributes), SpanLists)
 
     def logs(self, attributes: Mapping[str, AnyValue]) -> LogLists:
         """The lists for a line with these attributes."""
-        process_id = self._described.process_id
-        thread = self._thread_of(attributes)
-        of_what = "log" if thread is None else f"log of {thread.stream_id}"
-        return self._lists_of(log_stream(derived_id(process_id, of_what), process_id, thread), LogLists)
+        return self._lists_of("log", _thread_of(attributes), LogLists)
 
     def values(self) -> ValueLists:
         """The lists for values of counters."""
-        process_id = self._described.process_id
-        return self._lists_of(measure_stream(derived_id(process_id, "measure"), process_id), ValueLists)
+        return self._lists_of("measure", None, ValueLists)
 
-    def _lists_of(self, stream: Stream, kind: Callable[[ScopeCodes], L]) -> L:
-        known = self._lists.get(stream.stream_id)
+    def _lists_of(self, what: str, thread: _Thread | None, kind: Callable[[], L]) -> L:
+        known = self._lists.get((what, thread))
         if known is None:
-            known = self._lists[stream.stream_id] = stream, kind(self._scope_codes)
+            known = self._lists[what, thread] = self._stream(what, thread), kind()
         return cast(L, known[1])
 
-    def _thread_of(self, attributes: Mapping[str, AnyValue]) -> Stream | None:
-        """The thread that an event with these attributes was on, as the stream of its spans."""
-        thread_id, name = (property_text(to_text(attributes[key])) if key in attributes else "" for key in THREAD)
-        if not name:
-            return None  # Threads without a name are as many as there are requests.
-        known_as = thread_id or name
-        if known_as not in self._threads:
+    def _stream(self, what: str, thread: _Thread | None) -> Stream:
+        process_id = self._described.process_id
+        of_thread = None if thread is None else self._thread(thread)
+        match what:
+            case "span":
+                return of_thread or whole_stream(derived_id(process_id, what), process_id)
+            case "log":
+                stream_id = derived_id(process_id, what, *([of_thread.stream_id] if of_thread else []))
+                return log_stream(stream_id, process_id, of_thread)
+        return measure_stream(derived_id(process_id, what), process_id)
+
+    def _thread(self, thread: _Thread) -> Stream:
+        """The stream of the spans of a thread."""
+        if thread not in self._threads:
+            thread_id, name = thread
             process_id = self._described.process_id
-            stream_id = derived_id(process_id, "thread", known_as)
-            self._threads[known_as] = whole_stream(stream_id, process_id, name, thread_id)
-        return self._threads[known_as]
+            stream_id = derived_id(process_id, "thread", thread_id or name)
+            self._threads[thread] = whole_stream(stream_id, process_id, property_text(name), property_text(thread_id))
+        return self._threads[thread]
 
     @property
     def has_events(self) -> bool:
@@ -159,12 +163,11 @@ class _OfProcess:
 
 
 def _gather(signal: Signal, request: Any, rejections: Rejections) -> list[_OfProcess]:
-    scope_codes = ScopeCodes()
     gathered: dict[str, _OfProcess] = {}
     name = "spans" if signal.name == "traces" else signal.name
     for part in getattr(request, f"resource_{name}"):
         described = process_of(part.resource)
-        of_process = gathered.setdefault(described.process_id, _OfProcess(described, scope_codes))
+        of_process = gathered.setdefault(described.process_id, _OfProcess(described))
         of_process.digest.update(part.SerializeToString(deterministic=True))
         match signal.name:
             case "traces":
@@ -174,3 +177,12 @@ def _gather(signal: Signal, request: Any, rejections: Rejections) -> list[_OfPro
             case "metrics":
                 gather_metrics(part, of_process.values, rejections)
     return list(gathered.values())
+
+
+def _thread_of(attributes: Mapping[str, AnyValue]) -> _Thread | None:
+    """The thread that an event with these attributes was on; those without a name are as many as there are requests."""
+    name = attributes.get("thread.name")
+    if name is None or not name.string_value:
+        return None
+    thread_id = attributes.get("thread.id")
+    return "" if thread_id is None else to_text(thread_id), name.string_value

@@ -32,6 +32,8 @@ def to_text(value: AnyValue) -> str:
     plain = to_json(value)
     if isinstance(plain, str):
         return plain
+    if type(plain) is int:
+        return str(plain)
     return "" if plain is None else json.dumps(plain, ensure_ascii=False, separators=(",", ":"))
 
 
