@@ -17,6 +17,8 @@ from tests.support.trace_processor import TraceProcessor
 AGENT = "io.opentelemetry.javaagent:opentelemetry-javaagent:2.10.0"
 PROGRAM = Path(__file__).parent / "programs" / "Shop.java"
 NB_THREADS = 50
+PROTOCOLS = ["grpc", "http/protobuf"][: int(os.environ.get("TEST_EFFORT", "1"))]
+"""The agent takes long to start: TEST_EFFORT=2 has it send by both."""
 
 
 @pytest.fixture(scope="module")
@@ -29,11 +31,11 @@ def command(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFac
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("protocol", ["grpc", "http/protobuf"])
+@pytest.mark.parametrize("protocol", PROTOCOLS)
 def test_a_program_of_fifty_threads(
     protocol: str, command: list[str], receiver: Receiver, client: QueryClient, trace_processor: TraceProcessor
 ) -> None:
-    """By either protocol: calls on the tracks of their threads as often as the program counted, the exception, the log,
+    """Calls on the tracks of their threads as often as the program counted, the exception, the log,
     the counters of the virtual machine; and Perfetto's own trace processor reads the trace."""
     service = new_service()
     url = f"http://127.0.0.1:{receiver.grpc_ports[1]}" if protocol == "grpc" else receiver.exports.url
