@@ -21,6 +21,7 @@ THREAD_EVENT_BYTES = 13
 ASYNC_EVENT_BYTES = 33
 WHOLE_SPAN_BYTES = 36
 MEASURE_BYTES = 20
+LINK_BYTES = 36
 DEFAULT_BLOCK_EVENTS = 65_536
 """Events in a block unless told otherwise: about a megabyte before compression."""
 
@@ -49,8 +50,8 @@ class Process:
 
 @dataclass(frozen=True)
 class Stream:
-    """The ordered events of one thread, events of async spans, whole spans, lines of a log or values of counters;
-    `tags` holds which of these."""
+    """The ordered events of one thread, events of async spans, whole spans, lines of a log, values of counters, or
+    links; `tags` holds which of these."""
 
     stream_id: str
     process_id: str
@@ -107,7 +108,29 @@ class WholeSpans:
         return len(self.ticks)
 
 
-AnyEvents = Events | LogLines | Values | WholeSpans
+@dataclass(frozen=True)
+class Links:
+    """Links to spans of the thread of a stream, as columns of equal length; `scopes` are codes into `scope_table`.
+
+    At `ticks` the span that was caused is the innermost one of its thread, and at `from_ticks`, which is not later, the
+    one that caused it is the innermost one of the thread with the stream `from_streams`. `span_ids` are those of async
+    spans that were caused instead, `from_span_ids` those of async spans in which it was caused; 0 elsewhere.
+    """
+
+    ticks: npt.NDArray[np.int64]
+    scopes: npt.NDArray[np.int32]
+    scope_table: pa.StructArray
+    from_ticks: npt.NDArray[np.int64]
+    from_streams: pa.StringArray
+    span_ids: npt.NDArray[np.int64]
+    from_span_ids: npt.NDArray[np.int64]
+    attributes: pa.BinaryArray | None = None
+
+    def __len__(self) -> int:
+        return len(self.ticks)
+
+
+AnyEvents = Events | LogLines | Values | WholeSpans | Links
 
 
 @dataclass(frozen=True)
@@ -134,6 +157,8 @@ class Block:
             width, texts = THREAD_EVENT_BYTES, self.events.messages.nbytes
         elif isinstance(self.events, Values):
             width, texts = MEASURE_BYTES, self.events.units.nbytes
+        elif isinstance(self.events, Links):
+            width, texts = LINK_BYTES, self.events.from_streams.nbytes
         elif isinstance(self.events, WholeSpans):
             width = WHOLE_SPAN_BYTES
         else:
@@ -169,6 +194,11 @@ def log_stream(stream_id: str, process_id: str, thread: Stream | None = None) ->
 def measure_stream(stream_id: str, process_id: str, thread: Stream | None = None) -> Stream:
     """A stream of values of counters, of a thread, or else of the process."""
     return Stream(stream_id, process_id, (schemas.MEASURE_TAG,), _of_thread(thread))
+
+
+def link_stream(stream_id: str, process_id: str, thread: Stream | None = None) -> Stream:
+    """A stream of links to spans of a thread, or else of the process."""
+    return Stream(stream_id, process_id, (schemas.LINK_TAG,), _of_thread(thread))
 
 
 def processes_batch(processes: Sequence[Process]) -> pa.RecordBatch:
@@ -221,6 +251,7 @@ def blocks_batch(blocks: Sequence[Block]) -> pa.RecordBatch:
         ("async_events", schemas.ASYNC_EVENT),
         ("log_entries", schemas.LOG_ENTRY),
         ("measures", schemas.MEASURE),
+        ("links", schemas.LINK),
         ("whole_spans", schemas.WHOLE_SPAN),
     ):
         columns[name] = _event_lists([_columns_of(block.events) for block in blocks], event)
@@ -270,6 +301,13 @@ def _columns_of(events: AnyEvents) -> tuple[pa.StructArray, _Columns]:
         columns |= {"level": events.levels, "msg": events.messages}
     elif isinstance(events, Values):
         columns |= {"unit": events.units, "value": events.values}
+    elif isinstance(events, Links):
+        columns |= {
+            "from_ticks": events.from_ticks,
+            "from_stream": events.from_streams,
+            "span_id": events.span_ids,
+            "from_span_id": events.from_span_ids,
+        }
     elif isinstance(events, WholeSpans):
         columns |= {
             "end_ticks": events.end_ticks,
@@ -342,6 +380,10 @@ def _slice(events: AnyEvents, begin: int, end: int) -> AnyEvents:
         return LogLines(ticks, events.levels[begin:end], codes, table, events.messages[begin:end], attributes)
     if isinstance(events, Values):
         return Values(ticks, codes, table, events.units[begin:end], events.values[begin:end], attributes)
+    if isinstance(events, Links):
+        from_ticks, from_streams = events.from_ticks[begin:end], events.from_streams[begin:end]
+        span_ids, from_span_ids = events.span_ids[begin:end], events.from_span_ids[begin:end]
+        return Links(ticks, codes, table, from_ticks, from_streams, span_ids, from_span_ids, attributes)
     if isinstance(events, WholeSpans):
         end_ticks, span_ids = events.end_ticks[begin:end], events.span_ids[begin:end]
         return WholeSpans(ticks, end_ticks, codes, table, span_ids, events.parent_span_ids[begin:end], attributes)

@@ -11,7 +11,7 @@ from flightsrv.gateway.times import TimeText, range_parameters, text_or_none
 
 SpanTypes = Literal["thread", "async", "both", "all"]
 
-_BYTES_PER_EVENT = {"thread": 15.5, "async": 25.0, "log": 100.0, "measure": 14.0}
+_BYTES_PER_EVENT = {"thread": 15.5, "async": 25.0, "log": 100.0, "measure": 14.0, "link": 80.0}
 """Measured with the traces of `flightsrv demo`; a span is two events. Lines of logs are of any length."""
 
 _SPANS = ("thread", "async")
@@ -38,7 +38,8 @@ _EVENTS = """
         CASE
             WHEN array_has(tags, 'thread') THEN 'thread'
             WHEN array_has(tags, 'async') OR array_has(tags, 'span') THEN 'async'
-            WHEN array_has(tags, 'log') THEN 'log' ELSE 'measure'
+            WHEN array_has(tags, 'log') THEN 'log'
+            WHEN array_has(tags, 'link') THEN 'link' ELSE 'measure'
         END AS kind,
         count(DISTINCT stream_id) AS streams,
         sum(nb_objects) AS events_of_blocks,
@@ -54,7 +55,7 @@ _MATERIALIZED = """
     SELECT
         CASE view_set
             WHEN 'thread_spans' THEN 'thread' WHEN 'async_events' THEN 'async'
-            WHEN 'whole_spans' THEN 'async' WHEN 'log_entries' THEN 'log'
+            WHEN 'whole_spans' THEN 'async' WHEN 'log_entries' THEN 'log' WHEN 'links' THEN 'link'
             ELSE 'measure'
         END AS kind,
         sum(CASE WHEN view_set = 'thread_spans' THEN 2 * nb_rows ELSE nb_rows END) AS events
@@ -73,7 +74,7 @@ class Estimate(BaseModel):
 
 class TraceInfo(BaseModel):
     """What there is in a time range: threads and async streams that have events, how many about, and from when to when;
-    lines of logs and values of counters, which 'all' has besides.
+    lines of logs, values of counters and links, which 'all' has besides.
 
     The estimate is of a trace of these times and of the span types that were asked for; `materialized` is the share of
     its events that need not be made ready first.
@@ -88,6 +89,7 @@ class TraceInfo(BaseModel):
     async_events: int
     log_entries: int
     measures: int
+    links: int
     materialized: float
     estimate: Estimate
 
@@ -114,7 +116,7 @@ def trace_info(
     parameters = [process_id, *range_parameters(begin_ns, end_ns)]
     kinds = {row.pop("kind"): _Kind(**row) for row in query_rows(client, _EVENTS, parameters)}
     made = {row["kind"]: row["events"] for row in query_rows(client, _MATERIALIZED, parameters)}
-    threads, async_streams, logs, measures = (kinds.get(name, _Kind()) for name in _BYTES_PER_EVENT)
+    threads, async_streams, logs, measures, links = (kinds.get(name, _Kind()) for name in _BYTES_PER_EVENT)
     chosen = {
         name: kind
         for name, kind in kinds.items()
@@ -133,6 +135,7 @@ def trace_info(
         async_events=round(async_streams.events),
         log_entries=round(logs.events),
         measures=round(measures.events),
+        links=round(links.events),
         materialized=1 - cold / events if events else 1.0,
         estimate=Estimate(
             size_bytes=round(sum(kind.events * _BYTES_PER_EVENT[name] for name, kind in chosen.items())),

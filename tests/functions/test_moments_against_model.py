@@ -1,4 +1,4 @@
-"""Lines of logs and values of counters: what was recorded is in the views and in traces, however it came."""
+"""Lines of logs, values of counters, and links: what was recorded is in the views and in traces, however it came."""
 
 import math
 import uuid
@@ -18,7 +18,7 @@ from tests.model.rows import properties
 from tests.model.slices import annotations_of
 from tests.model.spans import TimeRange, lost_events, stored_blocks, stream_spans
 from tests.model.strategies import ALL_TIME, Delivery, deliveries, effort, processes, times_around
-from tests.model.telemetry import LEVELS, Block, LogLine, Moment, MomentStream, Process, Scope, Stream, Value, cut
+from tests.model.telemetry import LEVELS, Block, Link, LogLine, Moment, MomentStream, Process, Scope, Stream, Value, cut
 from tests.model.trace_reader import Slice, Trace, read_trace
 from tests.support.trace_processor import LoadedTrace, TraceProcessor
 from udtf.errors import InvalidTelemetry
@@ -57,6 +57,14 @@ def _values(
     for stream, time_ns, value in _moments(process, blocks, "measure", time_range):
         assert isinstance(value, Value)
         yield stream, time_ns, value
+
+
+def _links(
+    process: Process, blocks: Iterable[Block], time_range: TimeRange
+) -> Iterator[tuple[MomentStream, int, Link]]:
+    for stream, time_ns, link in _moments(process, blocks, "link", time_range):
+        assert isinstance(link, Link)
+        yield stream, time_ns, link
 
 
 def _thread(stream: MomentStream) -> tuple[str | None, str | None]:
@@ -101,6 +109,22 @@ def _assert_views_are_model(reader: Reader, delivery: Delivery, time_range: Time
         for stream, time_ns, v in _values(process, blocks, time_range)
     )
 
+    rows = reader.rows(f"SELECT * FROM view_instance('links', '{process.process_id}')", time_range)
+    columns = "time stream_id thread_name span_id from_time from_stream_id from_span_id name target filename line"
+    assert Counter(_shown_as(row, columns + " properties") for row in rows) == Counter(
+        (
+            time_ns,
+            *_thread(stream),
+            link.span_id,
+            process.time_ns(link.from_ticks),
+            link.from_stream,
+            link.from_span_id,
+            *link.scope,
+            tuple(properties(link.attributes)),
+        )
+        for stream, time_ns, link in _links(process, blocks, time_range)
+    )
+
 
 def _source(scope: Scope) -> Row:
     return scope.name, scope.filename, scope.line
@@ -125,7 +149,22 @@ def _log_instants(trace: Trace) -> Counter[Row]:
         )
         for track in trace.tracks.values()
         for mark in track.instants
-        if _is_moment(mark)
+        if _is_moment(mark) and mark.flow is None
+    )
+
+
+def _flows(trace: Trace) -> Counter[Row]:
+    """Both ends of each, where they are and what is said there."""
+    ends = {
+        mark.flow: (track.thread_id, mark.begin_ns, mark.name, mark.category, mark.source, mark)
+        for track in trace.tracks.values()
+        for mark in track.instants
+        if mark.flow is not None
+    }
+    flows = [flow for flow in ends if flow > 0]
+    assert {-flow for flow in flows} | set(flows) == set(ends)
+    return Counter(
+        (*ends[flow][:5], *ends[-flow][:5], annotations_of(ends[-flow][5].annotations.items())) for flow in flows
     )
 
 
@@ -139,6 +178,11 @@ def _counter_values(trace: Trace) -> Counter[Row]:
 
 def _thread_id(stream: MomentStream) -> int | None:
     return stream.thread.thread_id if stream.thread else None
+
+
+def _shown(scope: Scope) -> Row:
+    """The name, the category and the source of an instant."""
+    return scope.name, scope.target, (scope.filename, scope.line)
 
 
 def _assert_trace_is_model(trace: Trace, delivery: Delivery, time_range: TimeRange) -> None:
@@ -160,6 +204,15 @@ def _assert_trace_is_model(trace: Trace, delivery: Delivery, time_range: TimeRan
     assert _counter_values(trace) == Counter(
         (_thread_id(stream), value.scope.name, value.unit, time_ns, value.value)
         for stream, time_ns, value in _values(process, blocks, time_range)
+    )
+    tids = {stream.stream_id: stream.thread_id for stream in process.streams}
+    assert _flows(trace) == Counter(
+        (
+            *(tids.get(link.from_stream), process.time_ns(link.from_ticks), *_shown(link.scope)),
+            *(_thread_id(stream), time_ns, *_shown(link.scope)),
+            annotations_of(link.attributes),
+        )
+        for stream, time_ns, link in _links(process, blocks, time_range)
     )
     counters = [track for track in trace.tracks.values() if track.unit is not None]
     assert len({(track.thread_id, track.name, track.unit) for track in counters}) == len(counters)
@@ -183,6 +236,7 @@ def test_views_and_traces_show_what_was_recorded(
             _assert_trace_is_model(read_trace(first), delivery, time_range)
             spans_only = reader.trace(process.process_id, "both", time_range)
             assert not _log_instants(spans_only)
+            assert not _flows(spans_only)
             assert not _counter_values(spans_only)
 
 
@@ -220,6 +274,15 @@ _INSTANTS = """
     FROM slice LEFT JOIN thread_track ON thread_track.id = slice.track_id LEFT JOIN thread USING (utid)
     WHERE slice.dur = 0 AND extract_arg(slice.arg_set_id, 'debug.lost before event') IS NULL
 """
+_FLOWS = """
+    SELECT ends.*, t1.tid AS from_tid, t2.tid AS tid
+    FROM (
+        SELECT o.ts AS from_ts, o.name AS from_name, o.track_id AS from_track, i.ts, i.name, i.track_id
+        FROM flow JOIN slice o ON o.id = flow.slice_out JOIN slice i ON i.id = flow.slice_in
+    ) ends
+    LEFT JOIN thread_track t1_track ON t1_track.id = ends.from_track LEFT JOIN thread t1 ON t1.utid = t1_track.utid
+    LEFT JOIN thread_track t2_track ON t2_track.id = ends.track_id LEFT JOIN thread t2 ON t2.utid = t2_track.utid
+"""
 _COUNTERS = """
     SELECT counter.ts, counter.value, counter_track.name, counter_track.unit, thread.tid, process.pid
     FROM counter JOIN counter_track ON counter.track_id = counter_track.id
@@ -243,13 +306,25 @@ def _spans_of_no_time(process: Process, blocks: Iterable[Block]) -> Counter[Row]
 def _assert_loaded_is_model(loaded: LoadedTrace, delivery: Delivery) -> None:
     process, blocks = delivery.process, delivery.blocks
     logs = list(_logs(process, blocks, ALL_TIME))
+    tids = {stream.stream_id: stream.thread_id for stream in process.streams}
+    links = [
+        (
+            *(process.time_ns(link.from_ticks), *link.scope[:2], tids.get(link.from_stream)),
+            *(time_ns, *link.scope[:2], _thread_id(stream)),
+        )
+        for stream, time_ns, link in _links(process, blocks, ALL_TIME)
+    ]
     assert loaded.errors() == []
     assert Counter(
         (row["ts"], row["name"] or "", row["category"] or "", row["tid"], row["level"])
         for row in loaded.query(_INSTANTS)
     ) == Counter(
         (time_ns, line.msg, line.scope.target, _thread_id(stream), LEVELS[line.level]) for stream, time_ns, line in logs
-    ) + _spans_of_no_time(process, blocks)
+    ) + _spans_of_no_time(process, blocks) + Counter((*end, None) for link in links for end in (link[:4], link[4:]))
+    assert Counter(
+        (row["from_ts"], row["from_name"] or "", row["from_tid"], row["ts"], row["name"] or "", row["tid"])
+        for row in loaded.query(_FLOWS)
+    ) == Counter((*link[:2], link[3], *link[4:6], link[7]) for link in links)
     assert Counter((row["ts"], row["prio"], row["msg"] or "", row["tid"]) for row in loaded.query(_LOGS)) == Counter(
         (time_ns, line.level + 1, line.msg, _thread_id(stream))
         for stream, time_ns, line in logs
@@ -266,10 +341,10 @@ def _assert_loaded_is_model(loaded: LoadedTrace, delivery: Delivery) -> None:
 
 @effort(10)
 @given(delivery=DELIVERIES)
-def test_the_trace_processor_sees_logs_and_counters(
+def test_the_trace_processor_sees_logs_counters_and_links(
     lake: Lake, reader: Reader, trace_processor: TraceProcessor, delivery: Delivery
 ) -> None:
-    """Instants, the table of logs, and counters, row by row, and no error in its statistics."""
+    """Instants, the table of logs, counters, and flows, row by row, and no error in its statistics."""
     texts = [
         text
         for stream in delivery.process.streams
@@ -309,14 +384,16 @@ _HERE = Scope("f", "app", "app.py", 10)
         (LogLine(7, _HERE, 1, "x" * 16_384), "column 'msg' has 16384 bytes at event 1, expected at most 16383"),
         (Value(7, _HERE, "B", math.nan), "column 'value' is NaN at event 1, expected a number"),
         (Value(7, _HERE, "x" * 16_384, 1.0), "column 'unit' has 16384 bytes"),
+        (Link(7, _HERE, 8, "s"), "column 'from_ticks' is 8 at event 1, expected at most 'ticks', 7"),
+        (Link(7, _HERE, 7, "x" * 16_384), "column 'from_stream' has 16384 bytes"),
     ],
 )
 def test_what_is_wrong_is_refused(moment: Moment, message: str, lake: Lake) -> None:
-    kind, right = (
-        ("log", LogLine(0, _HERE, 6, "x" * 16_383))
-        if isinstance(moment, LogLine)
-        else ("measure", Value(0, _HERE, "", 0))
-    )
+    kind, right = {
+        LogLine: ("log", LogLine(0, _HERE, 6, "x" * 16_383)),
+        Value: ("measure", Value(0, _HERE, "", 0)),
+        Link: ("link", Link(0, _HERE, 0, "x" * 16_383)),
+    }[type(moment)]
     process = _process_of(right, moment, kind=kind)
     ingest_process(lake, process)
     (stream,) = process.streams
@@ -337,6 +414,18 @@ def test_what_is_of_an_unknown_thread_is_on_the_track_of_the_process(lake: Lake,
     ] == [(None, at(5), "hello", None)]
     rows = reader.rows(f"SELECT thread_name, msg FROM view_instance('log_entries', '{process.process_id}')")
     assert rows == [{"thread_name": "gone", "msg": "hello"}]
+
+
+@pytest.mark.parametrize("tsc_frequency", [10**9, 3_000_000_000, 1_000])
+def test_what_caused_something_before_1970_did_so_then(lake: Lake, reader: Reader, tsc_frequency: int) -> None:
+    """No time of a link is refused, however long ago, and none makes a trace that cannot be read."""
+    links = tuple(Link(5, _HERE, from_ticks, "gone") for from_ticks in (-(2**63), -(2**60), 5))
+    stream = MomentStream(str(uuid.uuid4()), False, "", 1, links, "link", None)
+    process = examples.process(stream, tsc_frequency=tsc_frequency)
+    deliver(lake, Delivery(process, (cut(stream, []),)))
+    rows = reader.rows(f"SELECT from_time FROM view_instance('links', '{process.process_id}')")
+    assert [row["from_time"] for row in rows] == [max(process.time_ns(link.from_ticks), 0) for link in links]
+    assert sum(_flows(reader.trace(process.process_id, "all", ALL_TIME)).values()) == 3
 
 
 def test_messages_are_interned_anew_before_memory_grows(lake: Lake, reader: Reader) -> None:

@@ -38,6 +38,7 @@ COLUMNS = {
     "async": ("async_events", schemas.ASYNC_EVENT),
     "log": ("log_entries", schemas.LOG_ENTRY),
     "measure": ("measures", schemas.MEASURE),
+    "link": ("links", schemas.LINK),
 }
 """Of `blocks`, by the tags of streams: their names, and what an event is."""
 

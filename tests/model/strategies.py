@@ -26,6 +26,7 @@ from tests.model.telemetry import (
     Block,
     Event,
     Json,
+    Link,
     LogLine,
     Moment,
     MomentStream,
@@ -214,11 +215,12 @@ def _noted(stream: StreamT, probability: float, dice: random.Random) -> StreamT:
 
 @st.composite
 def _moment_streams(draw: st.DrawFn, scopes: list[Scope], first_ticks: int, threads: list[Stream]) -> MomentStream:
-    """A log or counters, of a thread or of the process."""
+    """A log, counters or links, of a thread or of the process."""
     thread = draw(st.none() | st.sampled_from(threads)) if threads else None
-    kind = draw(st.sampled_from(["log", "measure"]))
+    kind = draw(st.sampled_from(["log", "measure", "link"]))
     texts = draw(st.lists(TEXTS, min_size=1, max_size=6))
     values = draw(st.lists(VALUES, min_size=1, max_size=6))
+    sources = [*(source.stream_id for source in threads), "a stream of nothing"]
     dice = random.Random(draw(st.integers(0, 2**32 - 1)))
     moments: list[Moment] = []
     ticks = first_ticks
@@ -227,6 +229,10 @@ def _moment_streams(draw: st.DrawFn, scopes: list[Scope], first_ticks: int, thre
         scope = dice.choice(scopes)
         if kind == "log":
             moments.append(LogLine(ticks, scope, dice.choice(list(LEVELS)), dice.choice(texts)))
+        elif kind == "link":
+            span_id, from_span_id = (dice.choice([0, 0, 1, -(2**63)]) for _ in range(2))
+            from_ticks = ticks - dice.choice([0, 0, 1, 7, 1000])
+            moments.append(Link(ticks, scope, from_ticks, dice.choice(sources), span_id, from_span_id))
         else:
             moments.append(Value(ticks, scope, dice.choice(["", "B", "名"]), dice.choice(values)))
     return MomentStream(

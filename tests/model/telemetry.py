@@ -14,6 +14,7 @@ __all__ = [
     "LEVELS",
     "Block",
     "Event",
+    "Link",
     "LogLine",
     "Moment",
     "MomentStream",
@@ -89,7 +90,20 @@ class Value:
     attributes: Attributes = ()
 
 
-Moment = LogLine | Value
+@dataclass(frozen=True)
+class Link:
+    """That the span of a thread at a tick, or an async span, was caused by another one."""
+
+    ticks: int
+    scope: Scope
+    from_ticks: int
+    from_stream: str
+    span_id: int = 0
+    from_span_id: int = 0
+    attributes: Attributes = ()
+
+
+Moment = LogLine | Value | Link
 
 
 @dataclass(frozen=True)
@@ -109,7 +123,7 @@ class Stream:
 
 @dataclass(frozen=True)
 class MomentStream(Stream):
-    """Lines of a log, or values of counters, of a thread or of the process; `kind` is the tag."""
+    """Lines of a log, values of counters, or links, of a thread or of the process; `kind` is the tag."""
 
     kind: str = "log"
     thread: Stream | None = None

@@ -45,6 +45,8 @@ class Slice:
     category: str | None = None
     log: tuple[str, int] | None = None
     """Message and priority, if it is a line of its thread's log."""
+    flow: int | None = None
+    """The id of the flow that begins here, or, negated, of that which ends here."""
 
 
 @dataclass
@@ -120,6 +122,7 @@ class _Event:
     annotations: dict[str, object]
     log: tuple[str, int] | None
     value: float | None
+    flow: int | None
 
 
 def read_trace(data: bytes) -> Trace:
@@ -250,7 +253,15 @@ def _event(packet: pb.TracePacket, sequence: _Sequence) -> tuple[int, _Event]:
         if event.HasField("log_message")
         else None,
         getattr(event, field) if (field := event.WhichOneof("counter_value_field")) else None,
+        _flow(event),
     )
+
+
+def _flow(event: pb.TrackEvent) -> int | None:
+    flows = [*event.flow_ids, *(-flow for flow in event.terminating_flow_ids)]
+    if len(flows) > 1:
+        raise TraceError("an event of several flows")
+    return flows[0] if flows else None
 
 
 def _annotation_name(annotation: pb.DebugAnnotation, sequence: _Sequence) -> str:
@@ -314,6 +325,7 @@ def _stack(track: Track, events: list[_Event]) -> None:
             depth = len(stack) % MAX_DEPTH  # On a full stack the trace processor shows it at the bottom.
             instant = Slice(event.time_ns, event.name, depth, parent, event.source, 0, index)
             instant.annotations, instant.category, instant.log = event.annotations, event.category, event.log
+            instant.flow = event.flow
             track.instants.append(instant)
         elif event.kind == pb.TrackEvent.TYPE_COUNTER and event.value is not None and track.unit is not None:
             track.values.append((event.time_ns, event.value))

@@ -120,6 +120,19 @@ MEASURE = pa.struct(
 )
 """The value of a counter from this moment on."""
 
+LINK = pa.struct(
+    [
+        THREAD_EVENT.field("ticks"),  # when the span that was caused is the innermost one of its thread
+        pa.field("from_ticks", pa.int64(), nullable=False),  # the same of the one that caused it; not later
+        THREAD_EVENT.field("scope"),
+        pa.field("from_stream", pa.utf8(), nullable=False),  # of the thread that caused it
+        pa.field("span_id", pa.int64(), nullable=False),  # of the async span that was caused instead, or 0
+        pa.field("from_span_id", pa.int64(), nullable=False),  # of the async span in which it was caused, or 0
+    ]
+)
+"""That one span caused another, elsewhere; its stream is of the thread of the span that was caused, and its scope says
+what for."""
+
 ATTRIBUTES = pa.field("attributes", pa.binary(), nullable=False)
 """One more field that every event may have: what was noted of it (`udtf.lake.attributes`)."""
 
@@ -135,3 +148,5 @@ LOG_TAG = "log"
 """Tag of a stream that holds lines of a log."""
 MEASURE_TAG = "measure"
 """Tag of a stream that holds values of counters."""
+LINK_TAG = "link"
+"""Tag of a stream that holds links to spans of one thread."""

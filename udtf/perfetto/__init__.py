@@ -5,6 +5,7 @@
     async_spans.py   spans of one async stream -> packets on lanes, laid out by lanes.py
     logs.py          lines of logs -> instants on the tracks of their threads
     counters.py      values -> tracks of counters
+    links.py         links -> flows between instants on the tracks of their threads
     interning.py     scopes, messages -> ids
     definitions.py   what ids stand for, as packets
     tracks.py        processes, threads and tracks below them: uuids, pids, tids, descriptions
@@ -35,6 +36,8 @@ order: the trace processor refuses snapshots of the trace clock that go back.
 5. for the log of each thread, and of the process: definitions of messages that are new, a clock snapshot and defaults
    as above, and its lines. The ids of messages begin above those of scopes, and take five bytes
 6. for each counter its descriptor, a snapshot and defaults, and its values, the whole ones as integers
+7. for the links of each thread twice a snapshot and defaults: the instants where they begin, which name their tracks,
+   and those on the thread, where they end. Both have the id of their flow, which counts from the id of the stream on
 
 Events do not carry SEQ_NEEDS_INCREMENTAL_STATE. The flag makes a reader drop packets after a loss within the sequence,
 which a file that was written whole does not have; without it the trace processor reads the same slices and counts

@@ -534,6 +534,73 @@ def encode_logs(  # type: ignore[no-untyped-def]
     return len(times_ns), np.int64(position), last_ns
 
 
+@numba.njit(
+    f"UniTuple(int64, 3)({_INT64S}, {_INT64S}, {_INT32S}, {_INT32S}, {_INT64S}, bool_, int64, int64, {_WORDS},"
+    f" {_ANNOTATIONS}, {_BYTES})",
+    nogil=True,
+    cache=True,
+)
+def encode_links(  # type: ignore[no-untyped-def]
+    times_ns,
+    lanes,
+    iids,
+    category_iids,
+    flows,
+    is_end,
+    first,
+    last_ns,
+    tracks,
+    sources,
+    offsets,
+    data,
+    first_keys,
+    key_iids,
+    out,
+):
+    """One end of links, in order, as instants, each with the id of its flow.
+
+    Args: the links (time, row of the track or `DEFAULT_TRACK`, id of the scope), of which those before index `first`
+        are done; the ids of categories by scope; ids of flows; whether the flows end here; the time of the event
+        before; tracks as for `encode_events`; annotations; the buffer.
+
+    Returns: the first link that is not done, bytes written, time of the last event.
+    """
+    limit = np.uint64(len(out) - MAX_EVENT_BYTES)
+    position = np.uint64(0)
+    for link in range(first, len(times_ns)):
+        annotated = _attribute_bytes(sources, offsets, link)
+        if position + np.uint64(2 * annotated) > limit:
+            return link, np.int64(position), last_ns
+        size_bytes = np.uint64(3) if annotated else _ONE
+        packet, iid = position, np.uint64(iids[link])
+        event = _start_event(out, packet, times_ns[link] - last_ns, np.uint8(3), size_bytes)  # TYPE_INSTANT
+        last_ns = times_ns[link]
+        position = event + np.uint64(2)
+        out[position] = 0x50  # name_iid
+        position = put_varint(out, position + _ONE, iid)
+        out[position] = 0x18  # category_iids
+        position = put_varint(out, position + _ONE, np.uint64(category_iids[iid]))
+        out[position] = 0x90  # source_location_iid
+        out[position + _ONE] = 0x02
+        position = put_varint(out, position + np.uint64(2), iid)
+        # flow_ids: (47 << 3 | 1) is 0x179; terminating_flow_ids: (48 << 3 | 1) is 0x181
+        out[position] = 0x81 if is_end else 0xF9
+        out[position + _ONE] = 0x03 if is_end else 0x02
+        _put_word(out, position + np.uint64(2), np.uint64(flows[link]))
+        position += np.uint64(10)
+        if lanes[link] != DEFAULT_TRACK:
+            _put_word(out, position, tracks[lanes[link], 0])
+            _put_word(out, position + _WORD, tracks[lanes[link], 1])
+            position += np.uint64(TRACK_FIELD_BYTES)
+        if annotated:
+            source = sources[link]
+            position = _put_annotations(
+                out, position, data, offsets[source], offsets[source + 1], key_iids, first_keys[source]
+            )
+        _finish_event(out, packet, event, position, size_bytes)
+    return len(times_ns), np.int64(position), last_ns
+
+
 @numba.njit(f"UniTuple(int64, 3)({_INT64S}, {_FLOATS}, int64, int64, {_BYTES})", nogil=True, cache=True)
 def encode_values(times_ns, values, first, last_ns, out):  # type: ignore[no-untyped-def]
     """Values of a counter, in order, on the default track; whole numbers, which are most, as integers.

@@ -2,12 +2,13 @@
 
 from udtf.views.async_events import AsyncEvents
 from udtf.views.kind import Kind
+from udtf.views.links import Links
 from udtf.views.log_entries import LogEntries
 from udtf.views.measures import Measures
 from udtf.views.thread_spans import ThreadSpans
 from udtf.views.whole_spans import WholeSpans
 
-KINDS: list[Kind] = [ThreadSpans(), AsyncEvents(), WholeSpans(), LogEntries(), Measures()]
+KINDS: list[Kind] = [ThreadSpans(), AsyncEvents(), WholeSpans(), LogEntries(), Measures(), Links()]
 
 
 SPAN_TYPES = ("thread", "async", "both", "all")

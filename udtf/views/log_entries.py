@@ -7,6 +7,7 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from udtf.lake import schemas
+from udtf.lake.clock import Clock
 from udtf.lake.events import Events
 from udtf.lake.index import Index
 from udtf.lake.metadata import StreamRow
@@ -54,7 +55,7 @@ class LogEntries(MomentKind):
             raise InvalidEvent(wrong, f"column 'level' is {levels[wrong]}", f"0 (none) to {len(LEVELS)} (fatal)")
         check_text(events, "msg")
 
-    def values(self, events: Events) -> list[pa.Array]:
+    def values(self, events: Events, clock: Clock) -> list[pa.Array]:
         return [events.rows.column("level").cast(pa.int32()), events.rows.column("msg").dictionary_encode()]
 
     def batch(

@@ -7,6 +7,7 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from udtf.lake import schemas
+from udtf.lake.clock import Clock
 from udtf.lake.events import Events
 from udtf.lake.index import Index
 from udtf.lake.metadata import StreamRow
@@ -46,7 +47,7 @@ class Measures(MomentKind):
             raise InvalidEvent(int(np.argmax(np.isnan(values))), "column 'value' is NaN", "a number")
         check_text(events, "unit")
 
-    def values(self, events: Events) -> list[pa.Array]:
+    def values(self, events: Events, clock: Clock) -> list[pa.Array]:
         return [events.rows.column("unit").dictionary_encode(), events.rows.column("value")]
 
     def batch(

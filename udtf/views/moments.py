@@ -66,7 +66,7 @@ class MomentKind(Kind):
     is_ordered = False
 
     @abstractmethod
-    def values(self, events: Events) -> list[pa.Array]:
+    def values(self, events: Events, clock: Clock) -> list[pa.Array]:
         """The columns of `rows` after those that all kinds have."""
 
     def loose(self, events: Events, bounds: Int64s, streams: npt.NDArray[np.int32]) -> Bools:
@@ -80,7 +80,7 @@ class MomentKind(Kind):
         self, events: Events, ordinals: Int64s, bounds: Int64s, streams: npt.NDArray[np.int32], clock: Clock
     ) -> pa.RecordBatch:
         times = timestamps(clock.to_ns(events.column("ticks")))
-        columns = [times, events.rows.column("scope"), *self.values(events)]
+        columns = [times, events.rows.column("scope"), *self.values(events, clock)]
         return with_attributes(pa.record_batch(columns, schema=self.rows), events.attributes)
 
     def reader(self, index: Index, clock: Clock) -> "MomentReader":

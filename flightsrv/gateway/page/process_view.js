@@ -344,7 +344,7 @@ class ProcessView {
     }
     const chosen = { thread: info.thread_events, async: info.async_events };
     const spans = Object.keys(chosen).reduce((sum, kind) => sum + (this.includes(kind) ? chosen[kind] : 0), 0);
-    const events = spans + (this.spanTypes === "all" ? info.log_entries + info.measures : 0);
+    const events = spans + (this.spanTypes === "all" ? info.log_entries + info.measures + info.links : 0);
     if (events === 0) {
       this.estimate.textContent = "There is no data in this range.";
       return;
@@ -358,12 +358,13 @@ class ProcessView {
   }
 
   /** What has events in the range. */
-  sources({ threads, async_streams: streams, log_entries: lines, measures }) {
+  sources({ threads, async_streams: streams, log_entries: lines, measures, links }) {
     return [
       this.includes("thread") && threads > 0 && count(threads, "thread"),
       this.includes("async") && streams > 0 && count(streams, "event loop"),
       this.spanTypes === "all" && lines > 0 && "logs",
       this.spanTypes === "all" && measures > 0 && "counters",
+      this.spanTypes === "all" && links > 0 && "links",
     ]
       .filter(Boolean)
       .join(" and ");

@@ -1,0 +1,112 @@
+"""Links into flows: an instant on the track of each of the two threads, and an arrow from one to the other.
+
+Tracks of threads have the instants of links between async spans as well, whose lanes are not known any more when links
+are written. A flow could start at the open span itself, but the trace processor would take the last instant of the
+track, such as a line of a log, for that span.
+"""
+
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+from udtf.perfetto.annotations import NO_ANNOTATIONS, Annotations
+from udtf.perfetto.columns import interned_columns
+from udtf.perfetto.kernels import DEFAULT_TRACK, encode_links
+from udtf.perfetto.pieces import new_piece, track_fields
+from udtf.perfetto.sequence import events_start
+from udtf.perfetto.tracks import track_uuid
+from udtf.perfetto.writer import TraceWriter
+
+if TYPE_CHECKING:
+    from udtf.views.kind import Part, Piece
+    from udtf.views.moments import Moments
+
+Int64s = npt.NDArray[np.int64]
+Int32s = npt.NDArray[np.int32]
+
+
+class LinkTracer:
+    """Writes the links of a process, part after part of them.
+
+    Args:
+        streams: their ids, each with that of the stream of its thread, or None.
+        run_streams: of each run of events, which of the streams it is of.
+    """
+
+    def __init__(self, writer: TraceWriter, streams: Sequence[tuple[str, str | None]], run_streams: Int32s) -> None:
+        self._writer = writer
+        self._threads = [writer.thread(thread_id) for _, thread_id in streams]
+        self._next_flows = [track_uuid("links", stream_id) for stream_id, _ in streams]
+        self._run_streams = run_streams
+        self._places: dict[int, int] = {}
+        """Tracks on which links begin, and where each is among them."""
+
+    def write(self, parts: "Sequence[Part[Moments]]", *, last: bool) -> "Iterator[tuple[int, int, Piece]]":
+        """See `udtf.views.kind.Tracer`."""
+
+        def columns_of(moments: "Moments") -> tuple[npt.NDArray[Any], ...]:
+            from_ns = moments.rows.column("from_time").view(pa.int64()).to_numpy()
+            return moments.times_ns, from_ns, self._tracks_of(moments.rows.column("from_stream_id"))
+
+        definitions, columns, bounds, annotations = interned_columns(
+            self._writer, parts, columns_of, lambda moments: moments.scopes, self._run_streams, len(self._threads)
+        )
+        yield from ((0, 0, piece) for piece in definitions)
+        tracks = track_fields(list(self._places))
+        for stream in np.flatnonzero(np.diff(bounds)).tolist():
+            rows = slice(bounds[stream], bounds[stream + 1])
+            times_ns, from_ns, places, iids = (np.ascontiguousarray(column[rows]) for column in columns)
+            flows = self._next_flows[stream] + np.arange(len(iids))
+            self._next_flows[stream] += len(iids)
+            # Begins first, so that of two ends at one time the begin of the flow comes first.
+            yield stream, 0, events_start(self._writer.uuid_of(self._threads[stream]))
+            begins = self._encode(from_ns, places, iids, flows, tracks, False, NO_ANNOTATIONS)
+            yield from ((stream, 0, piece) for piece in begins)
+            yield stream, 0, events_start(self._writer.uuid_of(self._threads[stream]))
+            own = np.full(len(iids), DEFAULT_TRACK)
+            ends = self._encode(times_ns, own, iids, flows, tracks, True, annotations.of_rows(rows))
+            yield from ((stream, 0, piece) for piece in ends)
+
+    def _tracks_of(self, stream_ids: pa.DictionaryArray) -> Int64s:
+        """Of each row the place of the track of a stream."""
+        places = np.zeros(len(stream_ids.dictionary), np.int64)
+        codes = stream_ids.indices.to_numpy()
+        for code in np.unique(codes).tolist():
+            uuid = self._writer.uuid_of(self._writer.thread(stream_ids.dictionary[code].as_py()))
+            places[code] = self._places.setdefault(uuid, len(self._places))
+        of_rows: Int64s = places[codes]
+        return of_rows
+
+    def _encode(
+        self,
+        times_ns: Int64s,
+        places: Int64s,
+        iids: Int32s,
+        flows: Int64s,
+        tracks: npt.NDArray[np.uint64],
+        is_end: bool,
+        annotations: Annotations,
+    ) -> Iterator[memoryview]:
+        link, last_ns = 0, 0
+        attribute_bytes = annotations.count_bytes()
+        category_iids = self._writer.bodies.category_iids
+        while link < len(times_ns):
+            piece = new_piece(len(times_ns) - link, attribute_bytes)
+            link, size, last_ns = encode_links(
+                times_ns,
+                places,
+                iids,
+                category_iids,
+                flows,
+                is_end,
+                link,
+                last_ns,
+                tracks,
+                annotations.sources,
+                *annotations.columns,
+                piece,
+            )
+            yield piece[:size].data
