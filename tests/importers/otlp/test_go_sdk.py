@@ -28,8 +28,12 @@ def test_requests_of_goroutines(protocol: str, program: Path, receiver: Receiver
     """Spans, typed attributes, events, an error, and a counter."""
     service = new_service()
     url = f"http://127.0.0.1:{receiver.grpc_ports[0]}" if protocol == "grpc" else receiver.gateway.url
-    settings = {"OTEL_SERVICE_NAME": service}
-    subprocess.run([str(program), protocol, url], env={**os.environ, **settings}, check=True, timeout=120)
+    settings = {
+        "OTEL_SERVICE_NAME": service,
+        "OTEL_EXPORTER_OTLP_TIMEOUT": "120000",
+        "OTEL_BSP_EXPORT_TIMEOUT": "120000",
+    }
+    subprocess.run([str(program), protocol, url], env={**os.environ, **settings}, check=True)
     process_id = process_id_of(client, service)
     rows = client.query("SELECT * FROM process_spans($1, 'async')", [process_id]).to_pylist()
     requests = {row["id"]: dict(row["properties"]) for row in rows if row["name"] == "request"}

@@ -2,6 +2,7 @@
 
 import os
 import subprocess
+import time
 from collections import Counter
 from pathlib import Path
 
@@ -19,6 +20,8 @@ PROGRAM = Path(__file__).parent / "programs" / "Shop.java"
 NB_THREADS = 50
 PROTOCOLS = ["grpc", "http/protobuf"][: int(os.environ.get("TEST_EFFORT", "1"))]
 """The agent takes long to start: TEST_EFFORT=2 has it send by both."""
+
+_NB_SPANS = "SELECT count(*) AS spans FROM spans('async') WHERE exe = $1 AND name LIKE 'Shop.%'"
 
 
 @pytest.fixture(scope="module")
@@ -44,14 +47,32 @@ def test_a_program_of_fifty_threads(
         "OTEL_EXPORTER_OTLP_ENDPOINT": url,
         "OTEL_EXPORTER_OTLP_PROTOCOL": protocol,
         "OTEL_EXPORTER_OTLP_COMPRESSION": "gzip",
+        "OTEL_EXPORTER_OTLP_TIMEOUT": "120000",
+        "OTEL_METRIC_EXPORT_INTERVAL": "1000",
         "OTEL_INSTRUMENTATION_METHODS_INCLUDE": "Shop[price,discount,ask]",
     }
-    done = subprocess.run(command, env={**os.environ, **settings}, capture_output=True, text=True, check=True)
-    assert "Failed to export" not in done.stderr, done.stderr
-    ledger = Counter({(thread, f"Shop.{what}"): int(n) for thread, what, n in map(str.split, done.stdout.splitlines())})
+    with subprocess.Popen(
+        command, env={**os.environ, **settings}, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as program:
+        assert program.stdin is not None
+        assert program.stdout is not None
+        lines = iter(program.stdout.readline, "\n")
+        ledger = Counter({(thread, f"Shop.{what}"): int(n) for thread, what, n in map(str.split, lines)})
+        # The agent does not wait long for its exporter when the program ends.
+        while client.query(_NB_SPANS, [service]).to_pylist() != [{"spans": ledger.total()}]:
+            assert program.poll() is None
+            time.sleep(0.2)
+        process_id = process_id_of(client, service)
+        for view_set, nb_rows, condition in (
+            ("log_entries", 2, "target = 'shop'"),
+            ("measures", 1, "name LIKE 'jvm.%' OR name LIKE 'http.client.%'"),
+        ):
+            sql = f"SELECT * FROM view_instance('{view_set}', '{process_id}') WHERE {condition}"
+            while client.query(sql).num_rows < nb_rows:
+                time.sleep(0.2)
+        program.stdin.close()
     assert len({thread for thread, _ in ledger}) == NB_THREADS
 
-    process_id = process_id_of(client, service)
     rows = client.query("SELECT * FROM process_spans($1, 'async')", [process_id]).to_pylist()
     ours = [row for row in rows if row["name"].startswith("Shop.")]
     assert Counter((row["thread_name"], row["name"]) for row in ours) == ledger

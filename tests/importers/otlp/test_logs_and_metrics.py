@@ -48,16 +48,16 @@ Exporters = Callable[[Receiver], tuple[Any, Any]]
 def over_grpc(receiver: Receiver) -> tuple[Any, Any]:
     endpoint = f"http://127.0.0.1:{receiver.grpc_ports[1]}"
     return (
-        grpc_logs.OTLPLogExporter(endpoint=endpoint, insecure=True),
-        grpc_metrics.OTLPMetricExporter(endpoint=endpoint, insecure=True),
+        grpc_logs.OTLPLogExporter(endpoint=endpoint, insecure=True, timeout=120),
+        grpc_metrics.OTLPMetricExporter(endpoint=endpoint, insecure=True, timeout=120),
     )
 
 
 def over_http(receiver: Receiver) -> tuple[Any, Any]:
     url = receiver.exports.url
     return (
-        http_logs.OTLPLogExporter(endpoint=f"{url}/v1/logs", compression=Compression.Gzip),
-        http_metrics.OTLPMetricExporter(endpoint=f"{url}/v1/metrics"),
+        http_logs.OTLPLogExporter(endpoint=f"{url}/v1/logs", compression=Compression.Gzip, timeout=120),
+        http_metrics.OTLPMetricExporter(endpoint=f"{url}/v1/metrics", timeout=120),
     )
 
 

@@ -30,11 +30,11 @@ NB_THREADS = 5
 
 
 def over_grpc(receiver: Receiver) -> SpanExporter:
-    return GrpcExporter(endpoint=f"http://127.0.0.1:{receiver.grpc_ports[0]}", insecure=True)
+    return GrpcExporter(endpoint=f"http://127.0.0.1:{receiver.grpc_ports[0]}", insecure=True, timeout=120)
 
 
 def over_http(receiver: Receiver) -> SpanExporter:
-    return HttpExporter(endpoint=f"{receiver.gateway.url}/v1/traces", compression=Compression.Gzip)
+    return HttpExporter(endpoint=f"{receiver.gateway.url}/v1/traces", compression=Compression.Gzip, timeout=120)
 
 
 def run_program(provider: TracerProvider) -> None:

@@ -15,7 +15,7 @@ import java.util.logging.Logger;
 /**
  * A server and its clients, fifty threads that know nothing of who watches them. Each client asks so often; each request
  * is answered by a thread of the server, which calls price(), and price() calls discount(). Prints which thread has done
- * what how often.
+ * what how often, and ends when its input does.
  */
 public final class Shop {
     static final int NB_THREADS = 25;
@@ -103,5 +103,7 @@ public final class Shop {
         LOG.info("all clients are done");
         server.stop(0);
         LEDGER.forEach((what, count) -> System.out.println(what + " " + count));
+        System.out.println();
+        System.in.read();
     }
 }
