@@ -15,7 +15,7 @@ import pyarrow as pa
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from flightsrv.telemetry import Process, Stream, processes_batch, streams_batch
-from flightsrv.tracing.buffers import MEASURE, THREAD, WIDTHS
+from flightsrv.tracing.buffers import LINK, MEASURE, THREAD, WIDTHS
 from flightsrv.tracing.uploads import HEADER_SIZE, INTEGER_BYTES, MAGIC, PREFIX, TEXT_COLUMNS, VALUE_COLUMN
 from udtf.lake import schemas
 from udtf.lake.block_format import BEGIN, END, Scope, scope_array
@@ -32,6 +32,8 @@ _SIZE_BYTES = 4
 """Of the size of the attributes of an event."""
 _LEVELS = 2
 """Column of logs."""
+_FROM_TICKS, _FROM_STREAMS, _LINKED, _FROM_SPANS = range(2, 6)
+"""Columns of links."""
 
 
 class _Kind(NamedTuple):
@@ -46,6 +48,7 @@ _KINDS = (
     _Kind("async_events", schemas.ASYNC_TAG),
     _Kind("log_entries", schemas.LOG_TAG),
     _Kind("measures", schemas.MEASURE_TAG),
+    _Kind("links", schemas.LINK_TAG),
 )
 """In the order of `WIDTHS`."""
 
@@ -84,7 +87,7 @@ class _Header(BaseModel):
     codes: list[_Count]
     scopes: list[tuple[str, str, str, Annotated[int, Field(ge=0, lt=1 << 32)]]]
     texts: list[str] = []
-    attributes: Annotated[list[_Count], Field(min_length=len(WIDTHS), max_length=len(WIDTHS))] = [0] * len(WIDTHS)
+    attributes: Annotated[list[_Count], Field(max_length=len(WIDTHS))] = [0] * len(WIDTHS)
 
 
 @dataclass(frozen=True)
@@ -277,7 +280,7 @@ def _gather(
         of_kind.streams += [streams[number] for number in stream_numbers[chosen].tolist()]
         of_kind.first_ordinals.append(first_ordinals[chosen])
         of_kind.counts.append(counts[chosen])
-        if nb_of_kind := header.attributes[kind]:
+        if nb_of_kind := sum(header.attributes[kind : kind + 1]):
             rows = noted[nb_noted : nb_noted + nb_of_kind]
             if np.any(rows[1:] <= rows[:-1]) or rows[0] < 0 or rows[-1] >= len(columns[_TICKS]):
                 raise InvalidUpload(f"expected attributes of {len(columns[_TICKS])} events, in their order")
@@ -383,6 +386,10 @@ def _event_array(events: _Gathered, scopes: pa.StructArray, texts: pa.StringArra
         if events.kind == MEASURE:
             values = pa.array(columns[VALUE_COLUMN].view(np.float64))
             return pa.StructArray.from_arrays([ticks, scope, text, values], fields=list(schemas.MEASURE))
+        if events.kind == LINK:
+            others = [pa.array(columns[number]) for number in (_LINKED, _FROM_SPANS)]
+            arrays = [ticks, pa.array(columns[_FROM_TICKS]), scope, text, *others]
+            return pa.StructArray.from_arrays(arrays, fields=list(schemas.LINK))
         levels = columns[_LEVELS]
         if np.any((levels < 0) | (levels > 255)):
             raise InvalidUpload("an entry of a log has a level below 0 or above 255")

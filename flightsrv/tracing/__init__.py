@@ -26,6 +26,7 @@ The way of a span: `recorder` (in the thread that records) -> `buffers` -> `send
 from flightsrv.tracing.async_spans import AsyncSpan, async_span, set_attributes
 from flightsrv.tracing.counters import Counter, counter
 from flightsrv.tracing.decorator import traced
+from flightsrv.tracing.links import Origin, link, origin
 from flightsrv.tracing.logs import LogHandler, instant
 from flightsrv.tracing.modules import ModuleTracing, trace_modules
 from flightsrv.tracing.recorder import span
@@ -46,6 +47,7 @@ __all__ = [
     "Counter",
     "LogHandler",
     "ModuleTracing",
+    "Origin",
     "RefusedError",
     "Session",
     "Settings",
@@ -56,6 +58,8 @@ __all__ = [
     "counter",
     "flush",
     "instant",
+    "link",
+    "origin",
     "set_attributes",
     "span",
     "start",

@@ -40,8 +40,8 @@ class AsyncSpan:
         events = buffer.events
         if len(events) >= buffer.roomy_length and not buffer.accepts_another():
             return
-        parent = _current.get()
-        if parent is not None and parent._recorder is recorder and parent.span_id >= recorder.first_span_id:
+        parent = current_span(recorder)
+        if parent is not None:
             parent_span_id, depth = parent.span_id, parent.depth + 1
         else:
             parent_span_id = depth = 0
@@ -89,6 +89,19 @@ class AsyncSpan:
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
         self.end(error)
+
+
+def current_span(recorder: Recorder) -> AsyncSpan | None:
+    """The span of this recorder that the calling task is in, or was made in."""
+    current = _current.get()
+    if current is None or current._recorder is not recorder or current.span_id < recorder.first_span_id:
+        return None
+    return current
+
+
+def is_of_this_thread(span: AsyncSpan) -> bool:
+    """Whether an open span was begun by the event loop of the calling thread."""
+    return span._recorder is not None and span._buffer is span._recorder.threads.async_spans
 
 
 def next_span_id() -> int:

@@ -10,7 +10,7 @@ import math
 import threading
 import weakref
 from collections.abc import Callable, Iterator
-from typing import Any, ClassVar, NamedTuple
+from typing import Any, ClassVar, NamedTuple, TypeVar
 
 from flightsrv.tracing.attributes import DROPPED, Noted, noted_chars, raised, settle
 
@@ -24,9 +24,11 @@ LOG_ENTRY_WIDTH = 4
 """Items of an entry of a log: ticks, code, level, text."""
 MEASURE_WIDTH = 4
 """Items of the value of a counter: ticks, code, unit, value as a float."""
-THREAD, ASYNC, LOG, MEASURE = range(4)
+LINK_WIDTH = 6
+"""Items of a link: ticks, code, ticks of the origin, id of its stream, span id or 0, span id of the origin or 0."""
+THREAD, ASYNC, LOG, MEASURE, LINK = range(5)
 """Kinds of streams."""
-WIDTHS = (THREAD_EVENT_WIDTH, ASYNC_EVENT_WIDTH, LOG_ENTRY_WIDTH, MEASURE_WIDTH)
+WIDTHS = (THREAD_EVENT_WIDTH, ASYNC_EVENT_WIDTH, LOG_ENTRY_WIDTH, MEASURE_WIDTH, LINK_WIDTH)
 """Columns of the events of each kind of stream."""
 
 MAX_LOG_CHARS = 1 << 22
@@ -166,7 +168,7 @@ class Buffer:
 
     @property
     def has_spans(self) -> bool:
-        """Whether its events are of spans, rather than entries of a log or values of counters."""
+        """Whether its events are of spans, rather than entries of a log, values of counters, or links."""
         return self.kind in (THREAD, ASYNC)
 
     def open(self) -> None:
@@ -383,6 +385,26 @@ class MeasureBuffer(Buffer):
         self.events += event
 
 
+class LinkBuffer(Buffer):
+    """Links to spans of one thread."""
+
+    kind = LINK
+
+    __slots__ = ("thread_stream_id",)
+
+    def __init__(self, settings: BufferSettings, reserve: Reserve, owner: Owner, spans: ThreadBuffer) -> None:
+        super().__init__(settings, reserve, owner)
+        self.thread_stream_id = spans.stream_id
+
+    def add_link(self, code: int, from_ticks: int, from_stream: str, span_id: int, from_span_id: int) -> None:
+        """Record a link, unless there is no room."""
+        if len(self.events) >= self.roomy_length and not self.accepts_another():
+            return
+        ticks = self._settings.now()
+        event = (ticks, code, min(from_ticks, ticks), from_stream, span_id, from_span_id)
+        self.events += event
+
+
 class Nowhere:
     """Stands in for both buffers while they are made: whatever would be recorded meanwhile is refused.
 
@@ -415,8 +437,14 @@ class Nowhere:
     def add(self, code: int, level: int, text: str, attributes: dict[str, Any] | None = None) -> None:
         pass
 
+    def add_link(self, code: int, from_ticks: int, from_stream: str, span_id: int, from_span_id: int) -> None:
+        pass
+
 
 _NOWHERE = Nowhere()
+
+
+OfThread = TypeVar("OfThread", LogBuffer, LinkBuffer)
 
 
 class Threads(threading.local):
@@ -425,6 +453,7 @@ class Threads(threading.local):
     spans: ThreadBuffer | Nowhere = _NOWHERE
     async_spans: AsyncBuffer | Nowhere = _NOWHERE
     _log: LogBuffer | Nowhere = _NOWHERE
+    _links: LinkBuffer | Nowhere = _NOWHERE
     is_silent = False
     """Whether nothing of this thread is recorded."""
 
@@ -443,16 +472,29 @@ class Threads(threading.local):
         register(spans, async_spans)
         self.spans = spans
         self.async_spans = async_spans
-        self._log = _NOWHERE
+        self._log = self._links = _NOWHERE
 
     @property
     def log(self) -> LogBuffer | Nowhere:
         """The log of the thread, made when it is first written to: most threads have none."""
-        log, spans = self._log, self.spans
-        if log is _NOWHERE and isinstance(spans, ThreadBuffer) and not self.is_silent:
-            settings, reserve, register = self._make
-            log = LogBuffer(settings, reserve, self._owner, spans)
-            register(log)
-            spans.is_referred_to = True
-            self._log = log
-        return log
+        if self._log is _NOWHERE:
+            self._log = self._beside_spans(LogBuffer)
+        return self._log
+
+    @property
+    def links(self) -> LinkBuffer | Nowhere:
+        """The links to spans of the thread, made when there is one."""
+        if self._links is _NOWHERE:
+            self._links = self._beside_spans(LinkBuffer)
+        return self._links
+
+    def _beside_spans(self, make: type[OfThread]) -> OfThread | Nowhere:
+        """A further buffer of the thread."""
+        spans = self.spans
+        if not isinstance(spans, ThreadBuffer) or self.is_silent:
+            return _NOWHERE
+        settings, reserve, register = self._make
+        buffer = make(settings, reserve, self._owner, spans)
+        register(buffer)
+        spans.is_referred_to = True
+        return buffer

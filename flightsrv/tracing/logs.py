@@ -1,11 +1,10 @@
 """Logs: lines of `logging`, and instants, each of the thread that it happened in."""
 
 import logging
-import sys
 from typing import Any
 
 from flightsrv.tracing.recorder import active
-from flightsrv.tracing.scopes import Scope, cut, sendable
+from flightsrv.tracing.scopes import Scope, calling_scope, cut, sendable
 
 NO_LEVEL, TRACE, DEBUG, INFO, WARN, ERROR, FATAL = range(7)
 """Levels of entries; instants have none."""
@@ -22,9 +21,8 @@ def instant(text: str, /, **attributes: Any) -> None:
     recorder = active()
     if recorder is None:
         return
-    frame = sys._getframe(1)
-    scope = _scope(frame.f_code.co_name, frame.f_globals.get("__name__", ""), frame.f_code.co_filename, frame.f_lineno)
-    recorder.threads.log.add(recorder.scopes.code_of(scope), NO_LEVEL, cut(sendable(text)), attributes)
+    code = recorder.scopes.code_of(calling_scope(2))
+    recorder.threads.log.add(code, NO_LEVEL, cut(sendable(text)), attributes)
 
 
 class LogHandler(logging.Handler):

@@ -7,7 +7,7 @@ import logging
 from collections import deque
 from typing import Any
 
-from flightsrv.tracing.buffers import FIRST_TICKS, MEASURE, Buffer, LogBuffer, ThreadBuffer
+from flightsrv.tracing.buffers import FIRST_TICKS, MEASURE, Buffer, LinkBuffer, LogBuffer, ThreadBuffer
 from flightsrv.tracing.process_info import Description
 from flightsrv.tracing.recorder import Recorder
 from flightsrv.tracing.scopes import sendable
@@ -194,7 +194,7 @@ class Outbox:
         self._memory_bytes += upload.size_bytes
 
     def _blocks(self, buffer: Buffer, first_ordinal: int, pieces: list[list[Any]]) -> list[Block]:
-        # One that never had room for anything is told of as well, and a thread that has a log.
+        # One that never had room for anything is told of as well, and a thread that has a log or links.
         is_told = buffer.dropped or (isinstance(buffer, ThreadBuffer) and buffer.is_referred_to)
         if not pieces and not is_told and buffer.stream_id not in self._streams:
             return []
@@ -215,7 +215,7 @@ class Outbox:
         properties: dict[str, str] = {}
         if buffer.kind != MEASURE:
             properties |= {"thread-name": sendable(buffer.thread.name), "thread-id": str(buffer.thread_id)}
-        if isinstance(buffer, LogBuffer):
+        if isinstance(buffer, LogBuffer | LinkBuffer):
             properties["thread-stream-id"] = buffer.thread_stream_id
         if buffer.dropped:
             properties["dropped-spans" if buffer.has_spans else "dropped-entries"] = str(buffer.dropped)

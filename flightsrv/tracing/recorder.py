@@ -174,6 +174,8 @@ class Recorder:
         """Counted by buffers that are gone with their threads: spans, entries of logs, and ends."""
         self.latest: dict[str, tuple[CodeType, int, Span]] = {}
         """By name, where a span was last asked for (code, instruction in it), and the span."""
+        self.by_code: dict[int, tuple[CodeType, Span]] = {}
+        """By the identity of a code object, the span of the runs of its function as work of another thread."""
         self._by_place: dict[tuple[str, int, int], tuple[CodeType, int, Span]] = {}
 
     def span_called(self, name: str, frame: FrameType) -> Span:

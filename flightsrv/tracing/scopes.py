@@ -1,6 +1,7 @@
 """Scopes: where spans come from in the source, each known to the recording path by a small number, its code."""
 
 import itertools
+import sys
 from typing import NamedTuple
 
 MAX_SCOPES = 65_536
@@ -19,6 +20,14 @@ class Scope(NamedTuple):
     target: str
     filename: str
     line: int
+
+
+def calling_scope(depth: int) -> Scope:
+    """Where the caller of a caller, so many frames up, is: the name is that of its function."""
+    frame = sys._getframe(depth)
+    code = frame.f_code
+    target = sendable(frame.f_globals.get("__name__", ""))
+    return Scope(sendable(code.co_name), target, sendable(code.co_filename), frame.f_lineno or 0)
 
 
 class ScopeTable:

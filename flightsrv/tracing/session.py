@@ -13,6 +13,7 @@ from functools import partial
 from types import FrameType, TracebackType
 from typing import NamedTuple, Self
 
+from flightsrv.tracing import links
 from flightsrv.tracing.async_spans import next_span_id
 from flightsrv.tracing.buffers import BufferSettings
 from flightsrv.tracing.outbox import Outbox
@@ -50,6 +51,8 @@ class Settings(NamedTuple):
     stop_timeout_s: longest that `stop`, and with it the end of the program, waits for the last sending.
     vitals_every_s: how often the vital signs of the process are recorded, as counters; None: not at all.
     flush_on_sigterm: send what was recorded when SIGTERM ends the program, unless the program has a handler of its own.
+    links: what a span hands over to a `ThreadPoolExecutor`, or to a thread that it starts, runs in a span of its own,
+        linked to it.
     now: nanoseconds, never decreasing.
     """
 
@@ -63,15 +66,16 @@ class Settings(NamedTuple):
     stop_timeout_s: float = 5.0
     vitals_every_s: float | None = 1.0
     flush_on_sigterm: bool = True
+    links: bool = True
     now: Callable[[], int] = time.perf_counter_ns
     new_id: Callable[[], str] = _new_id
 
 
 class Statistics(NamedTuple):
-    """What became of what was recorded. A span is two events, a line of a log or a value of a counter is one.
+    """What became of what was recorded. A span is two events, a line of a log, a value of a counter or a link is one.
 
     dropped_spans: refused because a buffer was full; their begins and ends are both missing.
-    dropped_entries: the same of logs and counters; and values that are no numbers.
+    dropped_entries: the same of logs, counters and links; and values that are no numbers.
     misplaced_ends: spans left in another order, thread or context than they were entered in.
     sent_events, refused_events: taken by the receiver, and turned down by it.
     pending_events: uploads made of them wait to be sent.
@@ -128,6 +132,8 @@ class Session:
             self._sender.start()
         if self._settings.flush_on_sigterm:
             _Sigterm.take()
+        if self._settings.links:
+            links.install()
 
     def follow_fork(self) -> None:
         """In a forked child, go on as another process, which sends when it has recorded something.
@@ -349,6 +355,7 @@ def _end(session: Session) -> bool:
             return False
         _state.running = None
         activate(None)
+        links.remove()
         for name, value in _state.inherited.items():
             if value is None:
                 os.environ.pop(name, None)

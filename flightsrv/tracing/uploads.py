@@ -12,19 +12,20 @@ An upload stands for itself, so that it can be sent by any process at any time, 
     header          JSON, an object:
         process     the row of the process, by column
         streams     of each stream [stream_id, kind, properties]; kind 0 is that of a thread, 1 that of async spans,
-                    2 that of a log, 3 that of counters
+                    2 that of a log, 3 that of counters, 4 that of links
         blocks      of each block [stream, object_offset, nb_events, least_ticks]; stream is an index, events that
                     are said to have been earlier than `least_ticks` were not
         codes       codes of the scopes in the events
         scopes      of each code [name, target, filename, line]
-        texts       what is said in logs, and units of counters, each once
+        texts       what is said in logs, units of counters, and streams that links begin in, each once
         attributes  of each kind how many events have attributes; missing if none has any
-    thread_events   of the blocks of kind 0, one after the other: rows of ticks, code (negative: an end) async_events
-    of the blocks of kind 1: rows of ticks, code, span_id, parent_span_id, depth log_entries     of the blocks of kind
-    2: rows of ticks, code, level, text measures        of the blocks of kind 3: rows of ticks, code, text of the unit,
-    bits of the value as a float64 attributes      of the events that have some, kind by kind: int64 row among those of
-    the kind, of all; uint32 size in
-                    bytes, of all; the bytes themselves (`udtf/lake/attributes.py`), of all
+    thread_events   of the blocks of kind 0, one after the other: rows of ticks, code (negative: an end)
+    async_events    of the blocks of kind 1: rows of ticks, code, span_id, parent_span_id, depth
+    log_entries     of the blocks of kind 2: rows of ticks, code, level, text
+    measures        of the blocks of kind 3: rows of ticks, code, text of the unit, bits of the value as a float64
+    links           of the blocks of kind 4: rows of ticks, code, from_ticks, text of the stream, span_id, from_span_id
+    attributes      of the events that have some, kind by kind: int64 row among those of the kind, of all; uint32 size
+                    in bytes, of all; the bytes themselves (`udtf/lake/attributes.py`), of all
 
 All integers are little-endian; those of events are int64, and come as byte planes: first the lowest byte of the first
 column of all rows, then the next higher byte, and so on to the last column. Most planes hardly change from row to row,
@@ -40,7 +41,7 @@ from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 from flightsrv.tracing.attributes import encode, noted_chars
-from flightsrv.tracing.buffers import LOG, MEASURE, WIDTHS
+from flightsrv.tracing.buffers import LINK, LOG, MEASURE, WIDTHS
 from flightsrv.tracing.process_info import Description
 from flightsrv.tracing.scopes import ScopeTable
 
@@ -48,7 +49,7 @@ MAGIC = b"fsu1"
 PREFIX = struct.Struct("<4sII")
 HEADER_SIZE = struct.Struct("<I")
 INTEGER_BYTES = 8
-TEXT_COLUMNS = {LOG: 3, MEASURE: 2}
+TEXT_COLUMNS = {LOG: 3, MEASURE: 2, LINK: 3}
 """Where the number of a text is in the events of a kind."""
 VALUE_COLUMN = 3
 """Where the bits of a float are in those of counters."""

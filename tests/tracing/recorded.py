@@ -39,7 +39,7 @@ class MemorySink:
     streams: dict[str, dict[str, object]] = field(default_factory=dict)
     events: dict[str, list[Event]] = field(default_factory=lambda: defaultdict(list))
     moments: dict[str, list[dict[str, object]]] = field(default_factory=lambda: defaultdict(list))
-    """Entries of logs and values of counters, by stream."""
+    """Entries of logs, values of counters, and links, by stream."""
     calls: list[str] = field(default_factory=list)
     is_closed: bool = False
     introductions: Introductions = field(default_factory=Introductions)
@@ -71,18 +71,19 @@ class MemorySink:
         (stream_id,) = (
             stream_id
             for stream_id, row in self.streams.items()
-            if row["properties"].get("thread-name") == thread_name and row["tags"] == [tag]  # type: ignore[index]
+            if row["properties"].get("thread-name") == thread_name and row["tags"] == [tag]  # type: ignore[attr-defined]
         )
         return self.events[stream_id]
 
     def _add_blocks(self, batch: pa.RecordBatch) -> None:
-        lists = {name: batch.column(name) for name in ("thread_events", "async_events", "log_entries", "measures")}
+        names = ("thread_events", "async_events", "log_entries", "measures", "links")
+        lists = {name: batch.column(name) for name in names}
         for number, row in enumerate(batch.select(["stream_id", "object_offset"]).to_pylist()):
             assert row["stream_id"] in self.streams
             ((kind_of_events, rows),) = (
                 (name, column[number].values) for name, column in lists.items() if column[number].is_valid
             )
-            if kind_of_events in ("log_entries", "measures"):
+            if kind_of_events in ("log_entries", "measures", "links"):
                 moments = self.moments[row["stream_id"]]
                 assert row["object_offset"] == len(moments)
                 moments += rows.to_pylist()

@@ -20,7 +20,7 @@ from tests.tracing.recorded import MemorySink, settings
 from tests.tracing.servers import TracingServer, tracing_server
 from tests.tracing.test_children import children_of, run_file
 
-QUIET = tracing.Settings(send_every_s=0.05, stop_timeout_s=60.0, vitals_every_s=None)
+QUIET = tracing.Settings(send_every_s=0.05, stop_timeout_s=60.0, vitals_every_s=None, links=False)
 
 
 @pytest.fixture(scope="module")
