@@ -3,6 +3,7 @@
 _BY_COMMAND = {
     "serve": "server",
     "export": "server",
+    "materialize": "server",
     "gc": "server",
     "delete": "server",
     "demo": "server",
@@ -12,7 +13,7 @@ _BY_COMMAND = {
 }
 """The extra that a command needs, if that is not `client`."""
 
-_BY_MODULE = {"s3fs": "s3", "psycopg": "postgres"}
+_BY_MODULE = {"s3fs": "s3", "psycopg": "postgres", "distributed": "dask"}
 """The extra that brings a module which only some ways of calling a command need."""
 
 

@@ -60,6 +60,7 @@ def test_workers_know_nothing_of_sql() -> None:
     ("library", "homes"),
     [
         ("datafusion", ["udtf.sql"]),
+        ("distributed", ["udtf.execution.elsewhere"]),
         ("fsspec", ["udtf.lake.objects"]),
         ("s3fs", ["udtf.lake.objects"]),
         ("sqlalchemy", ["udtf.lake.metadata", "flightsrv.tracing.integrations.sqlalchemy"]),

@@ -11,6 +11,7 @@ from flightsrv.cli.errors import CommandGroup
 from flightsrv.cli.export import export
 from flightsrv.cli.gateway import gateway
 from flightsrv.cli.import_chrome import import_chrome
+from flightsrv.cli.materialize import materialize
 from flightsrv.cli.processes import processes
 from flightsrv.cli.query import query
 from flightsrv.cli.removal import delete, gc
@@ -50,6 +51,7 @@ main.add_command(query)
 main.add_command(processes)
 main.add_command(import_chrome)
 main.add_command(export)
+main.add_command(materialize)
 main.add_command(gc)
 main.add_command(delete)
 main.add_command(demo)

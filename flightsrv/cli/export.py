@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from flightsrv.cli.interrupt import run_interruptibly
-from flightsrv.cli.lake_options import lake_options
+from flightsrv.cli.lake_options import builders_option, lake_options
 from flightsrv.cli.options import range_options
 from flightsrv.cli.text import printable
 
@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     help="spans, log_entries or measures; may be repeated. Default: all of them.",
 )
 @range_options
+@builders_option
 def export(
     lake: str,
     db: str | None,
@@ -47,6 +48,7 @@ def export(
     names: tuple[str, ...],
     begin: int | None,
     end: int | None,
+    builders: str,
 ) -> None:
     """Write spans, logs and measures of all processes, or of some, as Parquet files, by table, date and hour.
 
@@ -59,27 +61,30 @@ def export(
     from udtf.export.export import export as outcomes_of
     from udtf.export.tables import TABLES, table_named
     from udtf.lake.lake import Lake
-    from udtf.lake.objects import ObjectStore
-    from udtf.lake.time_range import MAX_TIME_NS, MIN_TIME_NS, TimeRange
+    from udtf.lake.settings import LakeSettings
+    from udtf.lake.time_range import time_range_of
 
     known = [table.name for table in TABLES]
     for name in names:
         if name not in known:
             raise click.BadParameter(f"{name!r} is none of {', '.join(known)}.", param_hint="--table")
     tables = [table_named(name) for name in dict.fromkeys(names)] or TABLES
-    time_range = TimeRange(MIN_TIME_NS if begin is None else begin, MAX_TIME_NS if end is None else end)
+    time_range = time_range_of(begin, end)
     cancelled = threading.Event()
     cancellation = Cancellation()
     cancellation.is_cancelled = cancelled.is_set
     totals = _Totals()
 
     def run() -> None:
-        with closing(Lake.open(lake, db)) as opened, closing(ObjectStore.open(destination)) as objects:
+        with closing(Lake.open(lake, db, LakeSettings(builders=builders))) as opened:
+            if opened.elsewhere is not None:
+                opened.elsewhere.wait_until_ready()
             try:
-                for outcome in outcomes_of(
-                    opened, Dataset(objects), tables, time_range, set(process_ids) or None, cancellation
-                ):
-                    totals.add(outcome)
+                with closing(Dataset(destination)) as dataset:
+                    for outcome in outcomes_of(
+                        opened, dataset, tables, time_range, set(process_ids) or None, cancellation
+                    ):
+                        totals.add(outcome)
             except QueryCancelled:
                 pass  # What is finished is there, and the command goes on with the rest the next time.
 

@@ -23,3 +23,28 @@ def lake_options(command: Callable[..., None]) -> Callable[..., None]:
         metavar="DIR_OR_URI",
         help="Where telemetry is stored: a folder, or a URL such as s3://bucket/prefix.",
     )(command)
+
+
+def builders_option(command: Callable[..., None]) -> Callable[..., None]:
+    """Gives a command `--builders`, which it takes as a keyword."""
+
+    def check(ctx: click.Context, param: click.Parameter, value: str) -> str:
+        from udtf.lake.settings import BUILDERS
+
+        if not BUILDERS.fullmatch(value):
+            raise click.BadParameter(
+                f"{value!r} is none of threads, processes, dask://HOST:PORT, dask+tls://HOST:PORT."
+            )
+        return value
+
+    return click.option(
+        "--builders",
+        default="threads",
+        callback=check,
+        envvar="FLIGHTSRV_BUILDERS",
+        show_default=True,
+        show_envvar=True,
+        metavar="WHERE",
+        help="What materializes partitions: threads of this process, as many other processes of this machine, or the "
+        "workers of a Dask scheduler, dask://HOST:PORT.",
+    )(command)

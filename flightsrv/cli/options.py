@@ -118,7 +118,7 @@ def range_options(command: Callable[..., None]) -> Callable[..., None]:
             "(local time), -90s, -1h30m or now-5m. Default: no limit.",
         ),
         click.option("--end", metavar="TIME", help="End of the time range, included. Default: no limit."),
-        click.option("--last", metavar="DURATION", help="The same as --begin -DURATION, as in --last 60s."),
+        click.option("--last", "--since", metavar="DURATION", help="The same as --begin -DURATION, as in --last 60s."),
     ]
     decorated: Callable[..., None] = with_range
     for option in reversed(options):

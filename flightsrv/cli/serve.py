@@ -3,12 +3,13 @@
 import logging
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
+from dataclasses import replace
 from typing import Any
 
 import click
 
 from flightsrv.cli.gateway import host_name_option, perfetto_ui_option
-from flightsrv.cli.lake_options import lake_options
+from flightsrv.cli.lake_options import builders_option, lake_options
 from flightsrv.cli.limits import limit_options, limits_of
 from flightsrv.cli.removal import Age, max_bytes_of, max_lake_option
 from flightsrv.cli.security import security_of, security_options
@@ -79,6 +80,7 @@ from flightsrv.cli.security import security_of, security_options
 @click.option("--retention", type=Age(), help="Remove telemetry whose events are older, such as 7d.")
 @max_lake_option
 @security_options
+@builders_option
 @limit_options
 @click.option("-v", "--verbose", is_flag=True, help="Log details.")
 def serve(
@@ -95,6 +97,7 @@ def serve(
     host_names: tuple[str, ...],
     retention: float | None,
     max_lake_gib: float | None,
+    builders: str,
     verbose: bool,
     **options: Any,
 ) -> None:
@@ -123,7 +126,7 @@ def serve(
         security=security_of(options),
         calls=bounds.calls,
         queries=bounds.queries,
-        lake=bounds.lake,
+        lake=replace(bounds.lake, builders=builders),
         metrics_port=metrics_port,
         otlp_port=otlp_port,
         retention=Retention(retention, max_bytes_of(max_lake_gib)),

@@ -14,7 +14,6 @@ from udtf.export.dataset import Dataset
 from udtf.export.export import Outcome, export
 from udtf.export.tables import TABLES
 from udtf.lake.lake import Lake
-from udtf.lake.objects import ObjectStore
 from udtf.lake.time_range import ALL_TIME, TimeRange
 
 HOUR_S = 3600
@@ -29,8 +28,7 @@ class Exported:
 
     def outcomes(self, process: Process, time_range: TimeRange = ALL_TIME) -> list[Outcome]:
         """Export a process, and what became of each file."""
-        objects = ObjectStore.open(str(self.folder))
-        return list(export(self.lake, Dataset(objects), TABLES, time_range, [process.process_id]))
+        return list(export(self.lake, Dataset(str(self.folder)), TABLES, time_range, [process.process_id]))
 
     def written(self, process: Process, time_range: TimeRange = ALL_TIME) -> list[str]:
         """Export a process; the new files, as `table/hour`."""

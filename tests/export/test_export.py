@@ -5,6 +5,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 from unittest.mock import patch
@@ -31,6 +32,7 @@ from udtf.export.export import export
 from udtf.export.tables import TABLES
 from udtf.lake.lake import Lake
 from udtf.lake.objects import ObjectStore
+from udtf.lake.settings import LakeSettings
 from udtf.lake.time_range import ALL_TIME, TimeRange
 from udtf.views.catalog import KINDS
 
@@ -171,8 +173,7 @@ def test_what_the_lake_has_removed_stays_in_the_dataset(lake: Lake, exported: Ex
     assert len(other.written(process)) == 1
     assert len(exported.rows("spans", process)) == 9
     lake.removal.delete(process.process_id)
-    objects = ObjectStore.open(str(exported.folder))
-    assert not any(outcome.nb_rows for outcome in export(lake, Dataset(objects), TABLES, ALL_TIME))
+    assert not any(outcome.nb_rows for outcome in export(lake, Dataset(str(exported.folder)), TABLES, ALL_TIME))
     assert len(exported.rows("spans", process)) == 9
 
 
@@ -222,7 +223,6 @@ from udtf.export.dataset import Dataset
 from udtf.export.export import export
 from udtf.export.tables import TABLES
 from udtf.lake.lake import Lake
-from udtf.lake.objects import ObjectStore
 from udtf.lake.time_range import ALL_TIME
 
 def half(source, copy, size):
@@ -231,7 +231,7 @@ def half(source, copy, size):
     os.kill(os.getpid(), signal.SIGKILL)
 
 shutil.copyfileobj = half
-list(export(Lake.open(sys.argv[1]), Dataset(ObjectStore.open(sys.argv[2])), TABLES, ALL_TIME))
+list(export(Lake.open(sys.argv[1]), Dataset(sys.argv[2]), TABLES, ALL_TIME))
 """
 
 
@@ -248,7 +248,7 @@ def test_an_export_that_is_killed_leaves_no_half_file(tmp_path: Path) -> None:
     assert list(exported.folder.glob("**/[!.]*.parquet")) == []
     assert exported.written(process) == ["spans/0", "spans/1"]
     assert len(exported.rows("spans", process)) == 2
-    Dataset(ObjectStore.open(str(exported.folder))).tidy(TABLES, left[0].stat().st_mtime + 4000)
+    Dataset(str(exported.folder)).tidy(TABLES, left[0].stat().st_mtime + 4000)
     assert all(path.suffix == ".parquet" for path in exported.folder.rglob("*") if path.is_file())
     own.close()
 
@@ -266,7 +266,7 @@ def test_an_object_store_has_the_same_dataset(
     ingest_process(lake, process)
     ingest_blocks(lake, [block for stream in process.streams for block in cut(stream, [2])])
     exported.written(process)
-    remote = Dataset(ObjectStore.open(s3_url))
+    remote = Dataset(s3_url)
     with patch.object(dataset, "_TAIL_BYTES", 100):
         for nb_files in (2, 0):
             outcomes = list(export(lake, remote, TABLES, ALL_TIME, [process.process_id]))
@@ -276,6 +276,21 @@ def test_an_object_store_has_the_same_dataset(
     for path in exported.folder.rglob("*.parquet"):
         data = objects.get(path.relative_to(exported.folder).as_posix())
         assert pq.read_table(pa.BufferReader(data)).equals(pq.ParquetFile(path).read())
+
+
+def test_other_processes_write_the_same_files(lake: Lake, exported: Exported) -> None:
+    """Where the lake has some that build for it."""
+    process = _hourly(lake, *_calls([0, 0, 1]))
+    ingest_blocks(lake, cut(process.streams[0], [2]))
+    assert lake.address is not None
+    other = Lake.at(replace(lake.address, settings=LakeSettings(builders="processes")))
+    assert other.elsewhere is not None
+    assert other.elsewhere.wait_until_ready(60)
+    assert Exported(other, exported.folder).written(process) == ["spans/0", "spans/1"]
+    assert other.objects.statistics().requests == 0
+    other.close()
+    assert exported.written(process) == []
+    assert len(exported.rows("spans", process)) == 3
 
 
 def test_readers_need_nothing_of_ours(lake: Lake, exported: Exported) -> None:

@@ -18,9 +18,9 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from udtf.errors import StoreFull
+from udtf.errors import StoreFull, StoreRefused
 from udtf.export.tables import Table
-from udtf.lake.objects import ObjectMissing, ObjectStore
+from udtf.lake.objects import ObjectMissing, ObjectStore, local_folder
 from udtf.lake.time_range import TimeRange
 
 HOUR_NS = 3_600_000_000_000
@@ -63,10 +63,32 @@ class Hour:
 
 
 class Dataset:
-    """The files of one dataset. Safe to use from many threads."""
+    """The files of one dataset. Safe to use from many threads.
 
-    def __init__(self, objects: ObjectStore) -> None:
-        self._objects = objects
+    Args:
+        uri: a folder, or a URL that fsspec knows, such as `s3://bucket/prefix`.
+    """
+
+    def __init__(self, uri: str) -> None:
+        folder = local_folder(uri)
+        self.uri = uri if folder is None else str(folder)
+        self._objects = ObjectStore.open(uri)
+
+    def begin(self) -> None:
+        """Make its folder, if that is one of this machine and not there."""
+        folder = local_folder(self.uri)
+        if folder is not None:
+            folder.mkdir(parents=True, exist_ok=True)
+
+    def check(self) -> None:
+        """Raises StoreRefused where its folder is not on this machine, and would be another one."""
+        folder = local_folder(self.uri)
+        if folder is not None and not folder.is_dir():
+            raise StoreRefused("the folder of the dataset is not on this machine")
+
+    def close(self) -> None:
+        """Give up on requests that wait to be tried again."""
+        self._objects.close()
 
     def source_of(self, table: Table, hour: Hour, process_id: str) -> str | None:
         """What a file says that it was made from; None if there is no such file, or it says nothing."""

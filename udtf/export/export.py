@@ -6,11 +6,13 @@ it had not ended and the process has sent something since; one with spans that c
 Else it stays as it is, and so does a file of which the lake has removed telemetry since.
 """
 
+import pickle
 from collections import deque
 from collections.abc import Collection, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import closing
+from contextlib import closing, suppress
 from dataclasses import dataclass
+from functools import cache
 from itertools import chain
 
 import numpy as np
@@ -18,8 +20,10 @@ import pyarrow as pa
 
 from udtf.errors import CorruptData, NotFound, Removed, StoreFull, StoreRefused, StoreUnavailable, UdtfError
 from udtf.execution.cancellation import Cancellation
+from udtf.execution.elsewhere import NotDone
 from udtf.export.dataset import HOUR_NS, Dataset, Hour, PartFile
-from udtf.export.tables import Table
+from udtf.export.tables import Table, table_named
+from udtf.lake.address import LakeAddress
 from udtf.lake.clock import Clock
 from udtf.lake.lake import Lake
 from udtf.lake.metadata import HistoryRow
@@ -78,6 +82,7 @@ def export(
     cancellation = cancellation or Cancellation()
     for process_id in process_ids or ():
         lake.metadata.process(process_id)
+    dataset.begin()
     dataset.tidy(tables)
     waiting: deque[Future[Outcome]] = deque()
     with ThreadPoolExecutor(lake.concurrency, thread_name_prefix="export") as threads:
@@ -87,7 +92,7 @@ def export(
                 if isinstance(planned, Outcome):
                     yield planned
                     continue
-                waiting.append(threads.submit(bring_up_to_date, lake, dataset, planned, cancellation))
+                waiting.append(threads.submit(_brought_up_to_date, lake, dataset, planned, cancellation))
                 if len(waiting) > 2 * lake.concurrency:
                     yield waiting.popleft().result()
             while waiting:
@@ -130,6 +135,37 @@ def _hours_of(lake: Lake, clock: Clock, history: HistoryRow, time_range: TimeRan
                 begins_ns = clock.to_ns(index.loose.column("ticks"))
                 hours |= set(np.unique(begins_ns // HOUR_NS).tolist())
     return [Hour(number) for number in sorted(hours) if first <= number <= last]
+
+
+def _brought_up_to_date(lake: Lake, dataset: Dataset, unit: Unit, cancellation: Cancellation) -> Outcome:
+    """By another process, where the lake has some and it can, or else here."""
+    if lake.elsewhere is not None and lake.address is not None:
+        keys = unit.table.name, unit.hour.number, unit.process_id
+        with suppress(NotDone):
+            return lake.elsewhere.run(bring_up_to_date_at, lake.address.for_workers(), dataset.uri, *keys)
+    return bring_up_to_date(lake, dataset, unit, cancellation)
+
+
+def bring_up_to_date_at(
+    address: LakeAddress, dataset_uri: str, table_name: str, hour_number: int, process_id: str
+) -> Outcome:
+    """The same as `bring_up_to_date`, in any process that reaches the lake and the dataset.
+
+    Raises:
+        StoreRefused: it does not reach them.
+    """
+    unit = Unit(table_named(table_name), Hour(hour_number), process_id)
+    return bring_up_to_date(*_opened(pickle.dumps((address, dataset_uri))), unit, Cancellation())
+
+
+@cache
+def _opened(pickled: bytes) -> tuple[Lake, Dataset]:
+    """A lake and a dataset, kept open by a process that exports for others."""
+    address, dataset_uri = pickle.loads(pickled)
+    dataset = Dataset(dataset_uri)
+    address.check()
+    dataset.check()
+    return Lake.at(address), dataset
 
 
 def bring_up_to_date(lake: Lake, dataset: Dataset, unit: Unit, cancellation: Cancellation) -> Outcome:

@@ -10,13 +10,15 @@ from typing import Any
 
 import pyarrow as pa
 
-from udtf.errors import InvalidArgument
 from udtf.execution.cancellation import Cancellation
-from udtf.lake.history import Histories
+from udtf.execution.elsewhere import Elsewhere, elsewhere_of
+from udtf.lake.address import LakeAddress
+from udtf.lake.builds import Builder, build_at, build_version, source_hash
+from udtf.lake.history import Histories, Stretch
 from udtf.lake.ingestion import Ingestion
-from udtf.lake.jit import JitUpdater
-from udtf.lake.metadata import MetadataStore
-from udtf.lake.objects import ObjectStore, local_folder
+from udtf.lake.jit import BuildElsewhere, JitUpdater
+from udtf.lake.metadata import HistoryRow, MetadataStore, PartitionRow, ProcessRow
+from udtf.lake.objects import ObjectStore
 from udtf.lake.partition_store import PartitionStore
 from udtf.lake.removal import Removal
 from udtf.lake.settings import LakeSettings
@@ -30,6 +32,8 @@ class Lake:
     """Safe to use from many threads.
 
     Attributes:
+        address: where it is, if it was opened by that; what works for it elsewhere opens it so.
+        elsewhere: what works for it in other processes, if its settings say so.
         histories: what is known of processes without their events.
         concurrency: how many things to do at once with its objects, unless told otherwise.
         removal: what takes telemetry out of it.
@@ -42,8 +46,10 @@ class Lake:
         settings: LakeSettings | None = None,
         *,
         metrics: Metrics | None = None,
+        address: LakeAddress | None = None,
     ) -> None:
         settings = settings or LakeSettings()
+        self.address = address
         self.objects = objects
         self.metadata = metadata
         self.metrics = metrics or Metrics()
@@ -56,7 +62,22 @@ class Lake:
         # A local store needs the processor; a remote one mostly makes its readers wait.
         self.concurrency = max(2, os.cpu_count() or 1) if objects.is_local else 32
         max_builds = settings.max_builds or self.concurrency
-        jit = JitUpdater(metadata, objects, partitions, max_builds=max_builds, metrics=self.metrics)
+        self.elsewhere = None
+        if address is not None:
+            self.elsewhere = elsewhere_of(settings.builders, max_builds, [build_at.__module__])
+        if self.elsewhere is not None:
+            self.concurrency = max(self.concurrency, self.elsewhere.place.nb_ahead)
+        builder = Builder(metadata, objects, partitions, max_builds)
+        jit = JitUpdater(
+            builder,
+            metadata,
+            objects,
+            partitions,
+            max_builds=max_builds,
+            metrics=self.metrics,
+            elsewhere=None if self.elsewhere is None or address is None else _giving_away(self.elsewhere, address),
+        )
+        self._builder = builder
         reads = ThreadPoolExecutor(self.concurrency, thread_name_prefix="read")
         self._sources = Sources(metadata, histories, partitions, jit, reads, self.concurrency)
         self._ingestion = Ingestion(metadata, objects, histories)
@@ -82,22 +103,19 @@ class Lake:
             StoreUnavailable: the database does not answer.
             StoreRefused: the lake is of a version that this program cannot read.
         """
-        settings = settings or LakeSettings()
-        if db_url is None:
-            folder = local_folder(uri)
-            if folder is None:
-                raise InvalidArgument(
-                    f"a lake at {uri} needs a database for its metadata: give an SQLAlchemy URL (--db)"
-                )
-            folder.mkdir(parents=True, exist_ok=True)
-            db_url = f"sqlite:///{folder / 'metadata.db'}"
-        objects = ObjectStore.open(uri, settings.store, storage_options)
-        return Lake(objects, MetadataStore(db_url, settings.database), settings)
+        return Lake.at(LakeAddress.of(uri, db_url, settings or LakeSettings(), storage_options))
+
+    @staticmethod
+    def at(address: LakeAddress) -> "Lake":
+        """The same, by its address."""
+        return Lake(*address.open(), address.settings, address=address)
 
     def close(self) -> None:
         self.objects.close()
         self._sources.reads.shutdown(wait=False, cancel_futures=True)
-        self._sources.jit.close()
+        self._builder.close()
+        if self.elsewhere is not None:
+            self.elsewhere.close()
         self.metadata.close()
 
     def limited_to(self, process_ids: frozenset[str]) -> "Lake":
@@ -168,3 +186,14 @@ class Lake:
         if kind.instance_of == "process":
             return self.metadata.process(instance_id).process_id
         return self.metadata.stream(instance_id).process_id
+
+
+def _giving_away(elsewhere: Elsewhere, address: LakeAddress) -> BuildElsewhere:
+    """Builds of the lake of an address by others."""
+    of_workers, version = address.for_workers(), build_version()
+
+    def build(kind: Kind, process: ProcessRow, history: HistoryRow, stretch: Stretch) -> PartitionRow:
+        source = source_hash(kind, stretch)
+        return elsewhere.run(build_at, of_workers, version, kind.name, process, history, stretch.key, source)
+
+    return build

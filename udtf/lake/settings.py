@@ -1,8 +1,11 @@
 """How a lake uses its object store, its database, and memory. Sizes are bytes, times seconds."""
 
+import re
 from dataclasses import dataclass, field
 
 MIB = 1 << 20
+
+BUILDERS = re.compile(r"threads|processes|dask(\+tls)?://[^/\s]+:\d+")
 
 
 @dataclass(frozen=True)
@@ -70,9 +73,12 @@ class LakeSettings:
 
     Attributes:
         max_builds: most partitions built at once; by default as suits the store.
+        builders: what builds partitions: `threads` of this process, as many other `processes` of this machine, or the
+            workers of a Dask scheduler, `dask://host:port`, `dask+tls://host:port`.
     """
 
     max_builds: int | None = None
+    builders: str = "threads"
     store: StoreSettings = field(default_factory=StoreSettings)
     caches: CacheSettings = field(default_factory=CacheSettings)
     database: DatabaseSettings = field(default_factory=DatabaseSettings)
@@ -80,6 +86,8 @@ class LakeSettings:
     def __post_init__(self) -> None:
         if self.max_builds is not None:
             _check_positive("max_builds", self.max_builds)
+        if not BUILDERS.fullmatch(self.builders):
+            raise ValueError(f"builders must be threads, processes or dask://host:port, given: {self.builders!r}")
 
 
 def _check_positive(name: str, value: int) -> None:

@@ -34,5 +34,10 @@ class TimeRange:
         return TimeRange(begin_ns, end_ns) if begin_ns <= end_ns else None
 
 
+def time_range_of(begin_ns: int | None, end_ns: int | None) -> TimeRange:
+    """The range between two times, where None is no limit."""
+    return TimeRange(MIN_TIME_NS if begin_ns is None else begin_ns, MAX_TIME_NS if end_ns is None else end_ns)
+
+
 ALL_TIME = TimeRange(MIN_TIME_NS, MAX_TIME_NS)
 """Every span, whenever it was."""

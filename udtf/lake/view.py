@@ -19,9 +19,10 @@ import pyarrow as pa
 
 from udtf.errors import CorruptData, StoreRefused, StoreUnavailable, UdtfError
 from udtf.execution.cancellation import MAX_POLL_SECONDS, Cancellation
+from udtf.lake.builds import Built, source_hash
 from udtf.lake.history import Cover, Histories, Stretch, StretchKey
 from udtf.lake.index import Index, Runs, lay_out
-from udtf.lake.jit import JitUpdater, source_hash
+from udtf.lake.jit import JitUpdater
 from udtf.lake.metadata import HistoryRow, MetadataStore, PartitionRow, ProcessRow, StreamRow
 from udtf.lake.partition_store import PartitionStore
 from udtf.lake.schemas import ATTRIBUTES
@@ -179,10 +180,22 @@ class View:
         return [stretch for stretch in stretches if stretch.key not in self._partitions]
 
     def materialize(self) -> int:
-        """Make the partitions that the range needs and that are missing; returns their number."""
+        """Make the partitions that the range needs and that are missing; returns their number.
+
+        Raises:
+            QueryCancelled: the cancellation said so.
+            CorruptData, StoreRefused, StoreUnavailable: one could not be made; the others are.
+        """
         missing = self.find_partitions()
+        errors: list[UdtfError] = []
         for build in self._ahead(missing, self._build):
-            build.result()
+            self.cancellation.check()
+            try:
+                build.result()
+            except UdtfError as error:
+                errors.append(error)
+        if errors:
+            raise errors[0]
         return len(missing)
 
     def windows(self) -> Iterator[Window | None]:
@@ -316,8 +329,8 @@ class View:
         runs = self._layout.runs_of(unit)
         return runs[runs >= 0]
 
-    def _build(self, stretch: Stretch) -> Any:
-        return self.sources.jit.build(self.kind, self.process, self.history, stretch, self.tally)
+    def _build(self, stretch: Stretch, *, here: bool = False) -> Built | PartitionRow:
+        return self.sources.jit.build(self.kind, self.process, self.history, stretch, self.tally, here=here)
 
     def _read(self, unit: int, reader: Reader[Any], keep: bool) -> tuple[list[Part[Any]], list[Failure]]:
         """The rows of one partition, complete; if some of its segments are damaged, those of the others."""
@@ -346,14 +359,15 @@ class View:
 
     def _rows(self, stretch: Stretch, begin: int, end: int, keep: bool) -> Any:
         """Some rows of a partition and its scopes; it is built if there is none, or none that can be read."""
-        row = self._partitions.get(stretch.key)
-        if row is not None:
+        made: Built | PartitionRow = self._partitions.get(stretch.key) or self._build(stretch)
+        if isinstance(made, PartitionRow):
             try:
-                return self.sources.partitions.read(row, self._columns, begin, end, self.tally, keep=keep)
+                return self.sources.partitions.read(made, self._columns, begin, end, self.tally, keep=keep)
             except CorruptData:
-                self.sources.jit.forget(row)
-        rows, scopes = self._build(stretch)
-        return rows.slice(begin, end - begin), scopes
+                self.sources.jit.forget(made)
+                made = self._build(stretch, here=True)
+        assert isinstance(made, Built)
+        return made.rows.slice(begin, end - begin), made.scopes
 
     def _salvage(self, stretch: Stretch, error: CorruptData) -> tuple[list[Part[Any]], list[Failure]]:
         """What can be read of a stretch in which something is damaged: segment by segment. How runs hang together is
