@@ -1,23 +1,21 @@
 """`flightsrv export`, as it is typed."""
 
-import subprocess
-import sys
 from pathlib import Path
 
 import duckdb
+from click.testing import CliRunner, Result
 
+from flightsrv.cli import main
 from tests.model import examples
 from tests.model.examples import calls
 from tests.model.lake import ingest_blocks, ingest_process
 from tests.model.telemetry import cut
 from udtf.lake.lake import Lake
 
-FLIGHTSRV = str(Path(sys.executable).with_name("flightsrv"))
 
-
-def _run(folder: Path, *arguments: str) -> "subprocess.CompletedProcess[str]":
-    command = [FLIGHTSRV, "export", "--lake", "lake", "--to", "dataset", *arguments]
-    return subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=120)
+def _run(folder: Path, *arguments: str) -> Result:
+    command = ["export", "--lake", str(folder / "lake"), "--to", str(folder / "dataset"), *arguments]
+    return CliRunner().invoke(main, command)
 
 
 def test_it_says_what_it_has_written(tmp_path: Path) -> None:
@@ -29,14 +27,14 @@ def test_it_says_what_it_has_written(tmp_path: Path) -> None:
         ingest_blocks(lake, cut(process.streams[0], []))
     lake.close()
     one = _run(tmp_path, process.process_id, "--table", "spans")
-    assert (one.returncode, one.stderr) == (0, "")
+    assert (one.exit_code, one.stderr) == (0, "")
     assert one.stdout.startswith("Exported 1 files, 20 rows, ")
     assert _run(tmp_path).stdout.startswith("Exported 1 files, 20 rows, ")
     assert _run(tmp_path).stdout == "Exported nothing: there is nothing new.\n"
     assert _run(tmp_path, "--last", "1s").stdout == "Exported nothing: there is nothing new.\n"
     assert duckdb.sql(f"SELECT count(*) FROM '{tmp_path}/dataset/spans/**/*.parquet'").fetchall() == [(40,)]
     unknown = _run(tmp_path, "no-such-process")
-    assert (unknown.returncode, unknown.stderr) == (1, "Error: process 'no-such-process' is unknown\n")
+    assert (unknown.exit_code, unknown.stderr) == (1, "Error: process 'no-such-process' is unknown\n")
     wrong = _run(tmp_path, "--table", "blocks")
-    assert wrong.returncode == 2
+    assert wrong.exit_code == 2
     assert "'blocks' is none of spans, log_entries, measures" in wrong.stderr
