@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     "names",
     multiple=True,
     metavar="TABLE",
-    help="spans, log_entries or measures; may be repeated. Default: all of them.",
+    help="spans, log_entries, measures or links; may be repeated. Default: all of them.",
 )
 @range_options
 @builders_option
@@ -50,7 +50,7 @@ def export(
     end: int | None,
     builders: str,
 ) -> None:
-    """Write spans, logs and measures of all processes, or of some, as Parquet files, by table, date and hour.
+    """Write spans, logs, measures and links of all processes, or of some, as Parquet files, by table, date and hour.
 
     Exports whole hours (UTC), those that the time range touches. What is there already and has not changed is not
     written again, so the same command every few minutes keeps a dataset up to date. Servers of the lake may run
