@@ -1,5 +1,6 @@
 """Every table and table function that SQL sees."""
 
+from udtf.functions.caused_spans import CausedSpans
 from udtf.functions.latency_histogram import LatencyHistogram
 from udtf.functions.partition_functions import (
     ListPartitions,
@@ -25,6 +26,7 @@ TABLE_FUNCTIONS: tuple[TableFunction, ...] = (
     SelfTime(),
     Flamegraph(),
     LatencyHistogram(),
+    CausedSpans(),
     PerfettoTraceChunks(),
     ListViewSets(),
     ListPartitions(),
