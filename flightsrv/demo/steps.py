@@ -19,7 +19,7 @@ from flightsrv.tracing.http import HttpSink, Receiver
 SEND_SECONDS = 60.0
 """Longest that the end of the recording may take."""
 
-_SETTINGS = tracing.Settings(send_every_s=0.5, reserve_spans=10_000_000)
+_SETTINGS = tracing.Settings(send_every_s=0.5, reserve_spans=10_000_000, links=False)
 
 _CONTENT = """
     SELECT
