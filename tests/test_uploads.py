@@ -207,7 +207,7 @@ def planes(*values: int) -> bytes:
         (packed(HEADER | {"blocks": [[0, -1, 1, 0]]}, EVENT), "blocks.0.1"),
         (packed(HEADER | {"codes": [3]}, EVENT), "without a scope"),
         (packed(HEADER | {"codes": []}, EVENT), "one of each scope"),
-        (packed(HEADER | {"streams": [["t", 4, {}]]}, EVENT), "streams.0.1"),
+        (packed(HEADER | {"streams": [["t", 5, {}]]}, EVENT), "streams.0.1"),
         (packed(HEADER | {"streams": [["l", 2, {}]], "texts": [7]}, EVENT), "texts.0"),
         (packed(LOG_HEADER, planes(1, 2, 256, 0)), "level below 0 or above 255"),
         (packed(LOG_HEADER, planes(1, 2, 1, -1)), "a text that is not"),
