@@ -157,8 +157,9 @@ class _Archive:
         )
 
     def _read(self, path: Path) -> None:
-        with span("read document"):
+        with span("read document", path=str(path)) as opened:
             document = _Document(str(path), path.read_bytes())
+            opened.set(bytes=len(document.source))
         _log.info("read %s: %d bytes", path, len(document.source))
         self._parsers.put(document)
         for begin in range(0, len(document.source), PIECE_BYTES):
@@ -175,7 +176,7 @@ class _Archive:
         with span("wait for the parser"):
             self._parser_lock.acquire()
         try:
-            with span("parse document"):
+            with span("parse document", path=document.name):
                 tree = ast.parse(document.source)
         except (SyntaxError, ValueError, SystemError) as error:
             # Some of the library's tests are meant to be wrong; and the parser's count of its own depth, which Python
@@ -207,12 +208,13 @@ class _Archive:
                 shard.lock.release()
 
     def _compress(self, piece: bytes) -> None:
-        with span("compress piece"):
+        with span("compress piece", bytes=len(piece)) as opened:
             packed = {}
             for method, (compress, _) in _METHODS.items():
                 with span(f"try {method}"):
                     packed[method] = compress(piece)
-        method, smallest = min(packed.items(), key=lambda item: len(item[1]))
+            method, smallest = min(packed.items(), key=lambda item: len(item[1]))
+            opened.set(method=method, share=len(smallest) / len(piece))
         with span("wait for uploads"):
             self._uploads.acquire()
         upload = self._replicas.put(smallest)

@@ -114,7 +114,7 @@ class Replicas:
 
     async def _put(self, data: bytes) -> bytes:
         digest = hashlib.sha256(data).digest()
-        async with async_span("upload piece"), _Slot(self._slots):
+        async with async_span("upload piece", digest=digest.hex(), bytes=len(data)), _Slot(self._slots):
             tasks = [asyncio.create_task(_store_at(store, digest, data)) for store in self._stores]
             for stored, finished in enumerate(asyncio.as_completed(tasks), 1):
                 await finished

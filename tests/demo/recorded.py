@@ -1,5 +1,6 @@
 """What a ledger says was recorded, as the plain values of the reference model."""
 
+import struct
 from collections import defaultdict
 from pathlib import Path
 from typing import Any
@@ -7,7 +8,18 @@ from typing import Any
 import pyarrow as pa
 
 from flightsrv.demo.ledger import read_ledger
-from tests.model.telemetry import Block, Event, LogLine, MomentStream, Process, Scope, Stream, Value
+from tests.model.telemetry import (
+    Attributes,
+    Block,
+    Event,
+    Json,
+    LogLine,
+    MomentStream,
+    Process,
+    Scope,
+    Stream,
+    Value,
+)
 
 Row = dict[str, Any]
 Blocks = list[tuple[Row, tuple[Any, ...]]]
@@ -69,7 +81,8 @@ def _moment_stream(row: Row, blocks: Blocks, streams: dict[str, Stream]) -> Mome
 def _events(block: Row) -> tuple[Any, ...]:
     if block["log_entries"]:
         return tuple(
-            LogLine(row["ticks"], Scope(**row["scope"]), row["level"], row["msg"]) for row in block["log_entries"]
+            LogLine(row["ticks"], Scope(**row["scope"]), row["level"], row["msg"], _attributes(row))
+            for row in block["log_entries"]
         )
     if block["measures"]:
         return tuple(Value(row["ticks"], Scope(**row["scope"]), row["unit"], row["value"]) for row in block["measures"])
@@ -81,6 +94,26 @@ def _events(block: Row) -> tuple[Any, ...]:
             row.get("span_id", 0),
             row.get("parent_span_id", 0),
             row.get("depth", 0),
+            _attributes(row),
         )
         for row in block["thread_events"] or block["async_events"]
     )
+
+
+def _attributes(row: Row) -> Attributes:
+    """Those of an event, read as `udtf/lake/attributes.py` describes them."""
+    data, position, found = row.get("attributes", b""), 0, []
+    while position < len(data):
+        size, kind = data[position : position + 2]
+        key = data[position + 2 : position + 2 + size].decode()
+        position += 2 + size
+        if kind in (0, 4):
+            (length,) = struct.unpack_from("<H", data, position)
+            text = data[position + 2 : position + 2 + length].decode()
+            found.append((key, Json(text) if kind == 4 else text))
+            position += 2 + length
+        else:
+            format_ = {1: "<q", 2: "<d", 3: "<?"}[kind]
+            found.append((key, *struct.unpack_from(format_, data, position)))
+            position += struct.calcsize(format_)
+    return tuple(found)
