@@ -434,7 +434,7 @@ def test_random_programs_in_tiny_buffers_keep_their_parentheses(program: Program
 def test_recording_while_the_sender_takes_loses_nothing() -> None:
     """A sender that comes by all the time, in the middle of everything, takes each event once."""
     sink = MemorySink()
-    session = tracing.start(sink=lambda: sink, settings=tracing.Settings(send_every_s=0.0001))
+    session = tracing.start(sink=lambda: sink, settings=tracing.Settings(send_every_s=0.0001, stop_timeout_s=60.0))
     session.flush()
     spans = 0
     end = time.monotonic() + 0.5
