@@ -9,6 +9,7 @@ import multiprocessing
 import os
 import signal
 import threading
+import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from concurrent.futures import BrokenExecutor, Executor, Future, ProcessPoolExecutor, wait
@@ -26,6 +27,8 @@ RETRY_S = 5.0
 """How long until what is away is tried again."""
 CONNECT_S = 10.0
 """How long it may take to answer."""
+START_S = 1.0
+"""How long each process of a pool pauses, for all of them to be started meanwhile."""
 MAX_TRIES = 3
 """How often work is given away whose worker dies."""
 
@@ -176,6 +179,9 @@ class Processes(Place):
 
     def open(self) -> Executor:
         executor = ProcessPoolExecutor(self.nb_ahead, self._context, _begin_worker)
+        # All of them now, none of which is idle before the last one is there: if one dies while a call of `submit`
+        # starts another, the executor waits for that one for ever.
+        wait([executor.submit(time.sleep, START_S) for _ in range(self.nb_ahead)])
         executor.submit(_nothing).result()
         return executor
 
@@ -183,7 +189,8 @@ class Processes(Place):
         return isinstance(error, BrokenExecutor)
 
     def close(self, executor: Executor) -> None:
-        executor.shutdown(cancel_futures=True)
+        # Without waiting: a caller of what is lost has its work to do.
+        executor.shutdown(wait=False, cancel_futures=True)
 
 
 class DaskCluster(Place):
