@@ -9,6 +9,7 @@ import numpy.typing as npt
 from udtf.errors import CorruptData
 from udtf.lake.ranges import gather
 from udtf.perfetto.annotations import NO_ANNOTATIONS, Annotations, annotations_of
+from udtf.perfetto.interning import Interned
 from udtf.perfetto.writer import TraceWriter
 
 if TYPE_CHECKING:
@@ -44,12 +45,9 @@ def interned_columns(
     definitions: list[bytes] = []
     columns = []
     for part in parts:
-        interned = writer.intern(part.scopes.scopes, part.scopes.hashes)
+        interned = interned_scopes(writer, part, scopes_of(part.columns))
         definitions += interned.definitions
-        codes = scopes_of(part.columns)
-        if len(codes) and not (codes.min() >= 0 and codes.max() < len(interned.iids)):
-            raise CorruptData(f"a partition has scopes {codes.min()} to {codes.max()}, of {len(interned.iids)}")
-        columns.append((*columns_of(part.columns), interned.iids[codes]))
+        columns.append((*columns_of(part.columns), interned.iids))
     of_parts = [(part.columns.attributes, len(part.columns)) for part in parts]
     keys, annotations = annotations_of(writer, of_parts)
     definitions += keys
@@ -61,6 +59,18 @@ def interned_columns(
     ]
     (*ordered, sources), bounds = ordered_columns(parts, with_sources, run_streams, nb_streams)
     return definitions, ordered, bounds, annotations.with_sources(sources)
+
+
+def interned_scopes(writer: TraceWriter, part: "Part[Any]", codes: npt.NDArray[np.int32]) -> Interned:
+    """The ids of the scopes of the rows of a part, given by code, and what defines those that are new.
+
+    Raises:
+        CorruptData: a row has a scope that its partition does not have.
+    """
+    interned = writer.intern(part.scopes.scopes, part.scopes.hashes)
+    if len(codes) and not (codes.min() >= 0 and codes.max() < len(interned.iids)):
+        raise CorruptData(f"a partition has scopes {codes.min()} to {codes.max()}, of {len(interned.iids)}")
+    return Interned(interned.iids[codes], interned.definitions)
 
 
 def ordered_columns(

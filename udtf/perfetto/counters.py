@@ -1,6 +1,7 @@
 """Values of counters into tracks of their own, below their threads or their process."""
 
 from collections.abc import Iterator, Sequence
+from functools import partial
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -9,7 +10,7 @@ import pyarrow as pa
 
 from udtf.perfetto.columns import ordered_columns
 from udtf.perfetto.kernels import encode_values
-from udtf.perfetto.pieces import new_piece
+from udtf.perfetto.pieces import pieces_of
 from udtf.perfetto.sequence import events_start
 from udtf.perfetto.tracks import ThreadTrack, counter_descriptor, track_uuid
 from udtf.perfetto.writer import TraceWriter
@@ -85,8 +86,4 @@ class CounterTracer:
             self._described.add(uuid)
             yield counter_descriptor(self._writer.uuid_of(thread), uuid, *counter)
         yield events_start(uuid)
-        row, last_ns = 0, 0
-        while row < len(times_ns):
-            piece = new_piece(len(times_ns) - row)
-            row, size, last_ns = encode_values(times_ns, values, row, last_ns, piece)
-            yield piece[:size].data
+        yield from pieces_of(len(times_ns), 0, 0, partial(encode_values, times_ns, values))

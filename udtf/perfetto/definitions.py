@@ -11,6 +11,7 @@ and in the interned data of each scope `12 size { 08 iid  12 size name }`, an ev
 """
 
 from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
 
 import numba
 import numpy as np
@@ -18,7 +19,7 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from udtf.lake.scopes import text_buffers
-from udtf.perfetto.kernels import SEQUENCE_ID, put_varint
+from udtf.perfetto.kernels import SEQUENCE_ID, put_varint, varint_bytes
 from udtf.perfetto.messages import DebugAnnotationName, InternedString, Trace, TracePacket
 
 _PER_PACKET = 1000
@@ -37,10 +38,7 @@ def define_categories(names: Mapping[str, int]) -> Iterator[bytes]:
     """Packets that define categories by their ids."""
     items = list(names.items())
     for offset in range(0, len(items), _PER_PACKET):
-        trace = Trace()
-        packet = trace.packet.add()
-        packet.trusted_packet_sequence_id = SEQUENCE_ID
-        packet.sequence_flags = _NEEDS_INCREMENTAL_STATE
+        trace, packet = _new_definitions()
         for name, iid in items[offset : offset + _PER_PACKET]:
             packet.interned_data.event_categories.add(iid=iid, name=name)
         yield trace.SerializeToString()
@@ -57,10 +55,7 @@ def define_scopes(first_iid: int, scope_table: pa.StructArray, codes: npt.NDArra
 
 def define_annotation(name_iid: int, name: str, first_value_iid: int, values: Sequence[str]) -> bytes:
     """The packet that defines the name of an annotation and its values, by ids from `first_value_iid` on."""
-    trace = Trace()
-    packet = trace.packet.add()
-    packet.trusted_packet_sequence_id = SEQUENCE_ID
-    packet.sequence_flags = _NEEDS_INCREMENTAL_STATE
+    trace, packet = _new_definitions()
     packet.interned_data.debug_annotation_names.append(DebugAnnotationName(iid=name_iid, name=name))
     for iid, value in enumerate(values, first_value_iid):
         packet.interned_data.debug_annotation_string_values.append(InternedString(iid=iid, str=value.encode()))
@@ -70,14 +65,20 @@ def define_annotation(name_iid: int, name: str, first_value_iid: int, values: Se
 
 def define_keys(keys: Sequence[tuple[int, str]]) -> bytes:
     """The packet that defines names of annotations, by their ids."""
-    trace = Trace()
-    packet = trace.packet.add()
-    packet.trusted_packet_sequence_id = SEQUENCE_ID
-    packet.sequence_flags = _NEEDS_INCREMENTAL_STATE
+    trace, packet = _new_definitions()
     for iid, key in keys:
         packet.interned_data.debug_annotation_names.append(DebugAnnotationName(iid=iid, name=key))
     serialized: bytes = trace.SerializeToString()
     return serialized
+
+
+def _new_definitions() -> tuple[Any, Any]:
+    """A trace of one packet, which is to define something, and that packet."""
+    trace = Trace()
+    packet = trace.packet.add()
+    packet.trusted_packet_sequence_id = SEQUENCE_ID
+    packet.sequence_flags = _NEEDS_INCREMENTAL_STATE
+    return trace, packet
 
 
 def define_messages(
@@ -97,11 +98,7 @@ def define_messages(
 
 @numba.njit(nogil=True)
 def _varint_bytes(value):  # type: ignore[no-untyped-def]
-    size = 1
-    while value >= 0x80:
-        value >>= 7
-        size += 1
-    return size
+    return np.int64(varint_bytes(np.uint64(value)))
 
 
 @numba.njit(nogil=True)

@@ -144,13 +144,19 @@ def _put_event(out, packet, delta_ns, bodies, lengths, row):  # type: ignore[no-
 
 
 @numba.njit(nogil=True)
+def _put_track_field(out, position, tracks, track):  # type: ignore[no-untyped-def]
+    """Writes a `track_uuid` field; returns the position after it."""
+    _put_word(out, position, tracks[track, 0])
+    _put_word(out, position + _WORD, tracks[track, 1])
+    return position + np.uint64(TRACK_FIELD_BYTES)
+
+
+@numba.njit(nogil=True)
 def _put_track(out, packet, position, body_length, tracks, track):  # type: ignore[no-untyped-def]
     """Adds the `track_uuid` field to the packet that ends at `position`; returns the position after it."""
     event_size = position - np.uint64(body_length) + np.uint64(3)
     out[event_size] = np.uint8(out[event_size] + np.uint8(TRACK_FIELD_BYTES))
-    _put_word(out, position, tracks[track, 0])
-    _put_word(out, position + _WORD, tracks[track, 1])
-    position += np.uint64(TRACK_FIELD_BYTES)
+    position = _put_track_field(out, position, tracks, track)
     out[packet + _ONE] = np.uint8(position - packet - np.uint64(2))
     return position
 
@@ -164,7 +170,8 @@ def _put_size(out, position, size):  # type: ignore[no-untyped-def]
 
 
 @numba.njit(nogil=True)
-def _varint_bytes(value):  # type: ignore[no-untyped-def]
+def varint_bytes(value):  # type: ignore[no-untyped-def]
+    """How many bytes `put_varint` writes."""
     size = _ONE
     while value >= np.uint64(0x80):
         value >>= np.uint64(7)
@@ -173,9 +180,10 @@ def _varint_bytes(value):  # type: ignore[no-untyped-def]
 
 
 @numba.njit(nogil=True)
-def _put_annotations(out, position, data, begin, end, key_iids, key):  # type: ignore[no-untyped-def]
-    """Writes an annotation for each attribute that is in the data from `begin` to `end`; the ids of their keys follow
-    one another from `key` on. Takes less than twice the bytes of the attributes. Returns the position after them."""
+def _put_annotations(out, position, source, offsets, data, first_keys, key_iids):  # type: ignore[no-untyped-def]
+    """Writes an annotation for each of the attributes with a number, in less than twice their bytes; returns the
+    position after them."""
+    begin, end, key = offsets[source], offsets[source + 1], first_keys[source]
     while 0 <= begin < end:
         after = entry_end(data, begin, end)
         if after < 0:
@@ -184,12 +192,12 @@ def _put_annotations(out, position, data, begin, end, key_iids, key):  # type: i
         value = begin + 2 + np.int64(data[begin])
         iid = np.uint64(key_iids[key])
         key += 1
-        name_bytes = _ONE + _varint_bytes(iid)
+        name_bytes = _ONE + varint_bytes(iid)
         out[position] = 0x22  # debug_annotations
         position += _ONE
         if kind == 1:
             number = number_at(data, value)
-            position = put_varint(out, position, name_bytes + _ONE + _varint_bytes(number))
+            position = put_varint(out, position, name_bytes + _ONE + varint_bytes(number))
             out[position] = 0x08  # name_iid
             position = put_varint(out, position + _ONE, iid)
             out[position] = 0x20  # int_value
@@ -210,7 +218,7 @@ def _put_annotations(out, position, data, begin, end, key_iids, key):  # type: i
             position += np.uint64(2)
         else:
             size = np.uint64(after - value - 2)
-            position = put_varint(out, position, name_bytes + _ONE + _varint_bytes(size) + size)
+            position = put_varint(out, position, name_bytes + _ONE + varint_bytes(size) + size)
             out[position] = 0x08
             position = put_varint(out, position + _ONE, iid)
             out[position] = 0x32 if kind == 0 else 0x4A  # string_value, legacy_json_value
@@ -244,11 +252,9 @@ def _put_annotated(  # type: ignore[no-untyped-def]
         word = bodies[row, byte // 8]
         out[event + np.uint64(byte - 4)] = np.uint8(word >> np.uint64(8 * (byte % 8)))
     position = event + np.uint64(lengths[row] - 4)
-    position = _put_annotations(out, position, data, offsets[source], offsets[source + 1], key_iids, first_keys[source])
+    position = _put_annotations(out, position, source, offsets, data, first_keys, key_iids)
     if track != DEFAULT_TRACK:
-        _put_word(out, position, tracks[track, 0])
-        _put_word(out, position + _WORD, tracks[track, 1])
-        position += np.uint64(TRACK_FIELD_BYTES)
+        position = _put_track_field(out, position, tracks, track)
     _put_size(out, event - np.uint64(3), position - event)
     _put_size(out, packet + _ONE, position - packet - np.uint64(4))
     return position
@@ -269,6 +275,26 @@ def _start_event(out, packet, delta_ns, event_type, size_bytes):  # type: ignore
     out[event] = 0x48  # type
     out[event + _ONE] = event_type
     return event
+
+
+@numba.njit(nogil=True)
+def _start_instant(out, packet, delta_ns, name_iid, category_iid, size_bytes):  # type: ignore[no-untyped-def]
+    """As `_start_event`, for an instant, with its name and its category; returns where the event begins, and the
+    position after these."""
+    event = _start_event(out, packet, delta_ns, np.uint8(3), size_bytes)  # TYPE_INSTANT
+    position = event + np.uint64(2)
+    out[position] = 0x50  # name_iid
+    position = put_varint(out, position + _ONE, name_iid)
+    out[position] = 0x18  # category_iids
+    return event, put_varint(out, position + _ONE, np.uint64(category_iid))
+
+
+@numba.njit(nogil=True)
+def _put_source(out, position, iid):  # type: ignore[no-untyped-def]
+    """Writes the source location of a scope; returns the position after it."""
+    out[position] = 0x90  # source_location_iid: (34 << 3) is 0x110
+    out[position + _ONE] = 0x02
+    return put_varint(out, position + np.uint64(2), iid)
 
 
 @numba.njit(nogil=True)
@@ -311,9 +337,7 @@ def event_bodies(iids, category_iids):  # type: ignore[no-untyped-def]
             position = put_varint(body, np.uint64(7), iid)
             body[position] = 0x18  # category_iids
             position = put_varint(body, position + _ONE, np.uint64(category_iids[row - 1]))
-            body[position] = 0x90  # source_location_iid: (34 << 3) is 0x110
-            body[position + _ONE] = 0x02
-            position = put_varint(body, position + np.uint64(2), iid)
+            position = _put_source(body, position, iid)
         body[3] = np.uint8(position - np.uint64(4))
         lengths[row] = np.int64(position)
     return bodies, lengths
@@ -493,13 +517,9 @@ def encode_logs(  # type: ignore[no-untyped-def]
         size_bytes = np.uint64(3) if annotated else _ONE
         packet, iid = position, np.uint64(iids[line])
         message, level = np.uint64(message_iids[line]), np.uint8(levels[line])
-        event = _start_event(out, packet, times_ns[line] - last_ns, np.uint8(3), size_bytes)  # TYPE_INSTANT
+        delta_ns = times_ns[line] - last_ns
         last_ns = times_ns[line]
-        position = event + np.uint64(2)
-        out[position] = 0x50  # name_iid
-        position = put_varint(out, position + _ONE, message)
-        out[position] = 0x18  # category_iids
-        position = put_varint(out, position + _ONE, np.uint64(category_iids[iid]))
+        event, position = _start_instant(out, packet, delta_ns, message, category_iids[iid], size_bytes)
         if level:
             out[position] = 0x22  # debug_annotations
             out[position + _ONE] = 5
@@ -522,14 +542,9 @@ def encode_logs(  # type: ignore[no-untyped-def]
             position += np.uint64(2)
             out[body - _ONE] = np.uint8(position - body)
         else:
-            out[position] = 0x90  # source_location_iid
-            out[position + _ONE] = 0x02
-            position = put_varint(out, position + np.uint64(2), iid)
+            position = _put_source(out, position, iid)
         if annotated:
-            source = sources[line]
-            position = _put_annotations(
-                out, position, data, offsets[source], offsets[source + 1], key_iids, first_keys[source]
-            )
+            position = _put_annotations(out, position, sources[line], offsets, data, first_keys, key_iids)
         _finish_event(out, packet, event, position, size_bytes)
     return len(times_ns), np.int64(position), last_ns
 
@@ -573,30 +588,19 @@ def encode_links(  # type: ignore[no-untyped-def]
             return link, np.int64(position), last_ns
         size_bytes = np.uint64(3) if annotated else _ONE
         packet, iid = position, np.uint64(iids[link])
-        event = _start_event(out, packet, times_ns[link] - last_ns, np.uint8(3), size_bytes)  # TYPE_INSTANT
+        delta_ns = times_ns[link] - last_ns
         last_ns = times_ns[link]
-        position = event + np.uint64(2)
-        out[position] = 0x50  # name_iid
-        position = put_varint(out, position + _ONE, iid)
-        out[position] = 0x18  # category_iids
-        position = put_varint(out, position + _ONE, np.uint64(category_iids[iid]))
-        out[position] = 0x90  # source_location_iid
-        out[position + _ONE] = 0x02
-        position = put_varint(out, position + np.uint64(2), iid)
+        event, position = _start_instant(out, packet, delta_ns, iid, category_iids[iid], size_bytes)
+        position = _put_source(out, position, iid)
         # flow_ids: (47 << 3 | 1) is 0x179; terminating_flow_ids: (48 << 3 | 1) is 0x181
         out[position] = 0x81 if is_end else 0xF9
         out[position + _ONE] = 0x03 if is_end else 0x02
         _put_word(out, position + np.uint64(2), np.uint64(flows[link]))
         position += np.uint64(10)
         if lanes[link] != DEFAULT_TRACK:
-            _put_word(out, position, tracks[lanes[link], 0])
-            _put_word(out, position + _WORD, tracks[lanes[link], 1])
-            position += np.uint64(TRACK_FIELD_BYTES)
+            position = _put_track_field(out, position, tracks, lanes[link])
         if annotated:
-            source = sources[link]
-            position = _put_annotations(
-                out, position, data, offsets[source], offsets[source + 1], key_iids, first_keys[source]
-            )
+            position = _put_annotations(out, position, sources[link], offsets, data, first_keys, key_iids)
         _finish_event(out, packet, event, position, size_bytes)
     return len(times_ns), np.int64(position), last_ns
 

@@ -15,7 +15,7 @@ import pyarrow as pa
 from udtf.perfetto.annotations import NO_ANNOTATIONS, Annotations
 from udtf.perfetto.columns import interned_columns
 from udtf.perfetto.kernels import DEFAULT_TRACK, encode_links
-from udtf.perfetto.pieces import new_piece, track_fields
+from udtf.perfetto.pieces import Bytes, pieces_of, track_fields
 from udtf.perfetto.sequence import events_start
 from udtf.perfetto.tracks import track_uuid
 from udtf.perfetto.writer import TraceWriter
@@ -90,23 +90,22 @@ class LinkTracer:
         is_end: bool,
         annotations: Annotations,
     ) -> Iterator[memoryview]:
-        link, last_ns = 0, 0
-        attribute_bytes = annotations.count_bytes()
         category_iids = self._writer.bodies.category_iids
-        while link < len(times_ns):
-            piece = new_piece(len(times_ns) - link, attribute_bytes)
-            link, size, last_ns = encode_links(
+
+        def encode(first: int, last_ns: int, piece: Bytes) -> tuple[int, int, int]:
+            return encode_links(  # type: ignore[no-any-return]
                 times_ns,
                 places,
                 iids,
                 category_iids,
                 flows,
                 is_end,
-                link,
+                first,
                 last_ns,
                 tracks,
                 annotations.sources,
                 *annotations.columns,
                 piece,
             )
-            yield piece[:size].data
+
+        return pieces_of(len(times_ns), 0, annotations.count_bytes(), encode)

@@ -14,7 +14,7 @@ from udtf.perfetto.annotations import Annotations
 from udtf.perfetto.columns import interned_columns
 from udtf.perfetto.definitions import define_annotation
 from udtf.perfetto.kernels import LEVEL_IID, encode_logs
-from udtf.perfetto.pieces import new_piece
+from udtf.perfetto.pieces import Bytes, pieces_of
 from udtf.perfetto.sequence import events_start
 from udtf.perfetto.tracks import ThreadTrack
 from udtf.perfetto.writer import TraceWriter
@@ -90,22 +90,21 @@ class LogTracer:
         *,
         annotations: Annotations,
     ) -> Iterator[memoryview]:
-        line, last_ns = 0, 0
-        attribute_bytes = annotations.count_bytes()
         category_iids = self._writer.bodies.category_iids
-        while line < len(times_ns):
-            piece = new_piece(len(times_ns) - line, attribute_bytes)
-            line, size, last_ns = encode_logs(
+
+        def encode(first: int, last_ns: int, piece: Bytes) -> tuple[int, int, int]:
+            return encode_logs(  # type: ignore[no-any-return]
                 times_ns,
                 levels,
                 message_iids,
                 iids,
                 category_iids,
                 is_of_thread,
-                line,
+                first,
                 last_ns,
                 annotations.sources,
                 *annotations.columns,
                 piece,
             )
-            yield piece[:size].data
+
+        return pieces_of(len(times_ns), 0, annotations.count_bytes(), encode)

@@ -1,6 +1,6 @@
 """Pieces: buffers of whole packets, small enough to be put together into chunks."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -10,6 +10,12 @@ from udtf.perfetto.annotations import Annotations
 from udtf.perfetto.interning import Bodies
 from udtf.perfetto.kernels import MAX_EVENT_BYTES, Words, encode_events
 from udtf.perfetto.messages import TrackEvent
+
+Bytes = npt.NDArray[np.uint8]
+
+Encode = Callable[[int, int, Bytes], tuple[int, int, int]]
+"""Writes events into a buffer, as far as it has room. Given the first event that is not done and the time of the one
+before, it returns the first that is not done then, the bytes written, and the time of the last one."""
 
 PIECE_BYTES = 512 << 10
 """Most bytes in a piece of events."""
@@ -35,24 +41,31 @@ def track_fields(uuids: Sequence[int]) -> Words:
     return np.frombuffer(fields, np.uint64).reshape(-1, 2)
 
 
-def new_piece(event_count: int, attribute_bytes: int = 0) -> npt.NDArray[np.uint8]:
+def new_piece(event_count: int, attribute_bytes: int = 0) -> Bytes:
     """A buffer for so many events with so many bytes of attributes, or for as many as a piece holds."""
     return np.empty(min((event_count + 1) * MAX_EVENT_BYTES + 2 * attribute_bytes, PIECE_BYTES), np.uint8)
+
+
+def pieces_of(event_count: int, last_ns: int, attribute_bytes: int, encode: Encode) -> Iterator[memoryview]:
+    """Pieces of so many events, after one at `last_ns`."""
+    event = 0
+    while event < event_count:
+        piece = new_piece(event_count - event, attribute_bytes)
+        event, size, last_ns = encode(event, last_ns, piece)
+        yield piece[:size].data
 
 
 def write_events(
     events: Events, last_ns: int, bodies: Bodies, tracks: Words, annotations: Annotations
 ) -> Iterator[memoryview]:
     """Pieces of events, after one at `last_ns`; their sources are those of `annotations`."""
-    event = 0
-    attribute_bytes = annotations.with_sources(events.sources).count_bytes()
-    while event < len(events.times_ns):
-        piece = new_piece(len(events.times_ns) - event, attribute_bytes)
-        event, size, last_ns = encode_events(
+
+    def encode(first: int, last_ns: int, piece: Bytes) -> tuple[int, int, int]:
+        return encode_events(  # type: ignore[no-any-return]
             events.times_ns,
             events.rows,
             events.lanes,
-            event,
+            first,
             last_ns,
             bodies.words,
             bodies.lengths,
@@ -61,7 +74,9 @@ def write_events(
             *annotations.columns,
             piece,
         )
-        yield piece[:size].data
+
+    attribute_bytes = annotations.with_sources(events.sources).count_bytes()
+    return pieces_of(len(events.times_ns), last_ns, attribute_bytes, encode)
 
 
 def check_columns(columns: Sequence[npt.NDArray[np.generic]], iids: npt.NDArray[np.int32], bodies: Bodies) -> None:

@@ -18,6 +18,7 @@ import numpy.typing as npt
 from udtf.errors import CorruptData
 from udtf.perfetto.annotations import NO_ANNOTATIONS, Annotations, annotations_of
 from udtf.perfetto.async_spans import annotated
+from udtf.perfetto.columns import interned_scopes
 from udtf.perfetto.kernels import END_ROW, MAX_OPEN
 from udtf.perfetto.lanes import NONE, indices_of
 from udtf.perfetto.pieces import Events, check_columns, track_fields, write_events
@@ -79,13 +80,11 @@ class WholeTracer:
         """See `udtf.views.kind.Tracer`; later parts begin no earlier than these."""
         columns: list[tuple[npt.NDArray[Any], ...]] = []
         for part in parts:
-            interned = self._writer.intern(part.scopes.scopes, part.scopes.hashes)
+            rows = part.columns
+            interned = interned_scopes(self._writer, part, rows.scopes)
             yield from ((0, 0, piece) for piece in interned.definitions)
-            rows, streams = part.columns, self._run_streams[part.row_runs()]
-            if len(rows) and not (rows.scopes.min() >= 0 and rows.scopes.max() < len(interned.iids)):
-                raise CorruptData(f"a partition has scopes up to {rows.scopes.max()}, of {len(interned.iids)}")
-            threads, iids = self._thread_of_stream[streams], interned.iids[rows.scopes]
-            columns.append((rows.begins_ns, rows.ends_ns, rows.ids, rows.parents, threads, iids))
+            threads = self._thread_of_stream[self._run_streams[part.row_runs()]]
+            columns.append((rows.begins_ns, rows.ends_ns, rows.ids, rows.parents, threads, interned.iids))
         if not columns and not (last and len(self._open)):
             return
         keys, annotations = annotations_of(
