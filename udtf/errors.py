@@ -50,6 +50,22 @@ class Removed(NotFound):
     """Telemetry was removed, by age or by an administrator, while it was read; the rest can be had by asking again."""
 
 
+class InvalidEvent(Exception):
+    """Something is wrong with an event. What it belongs to makes `InvalidTelemetry` of that.
+
+    Args:
+        position: which one, among those that were checked.
+        found: what there is.
+        expected: what should be there.
+    """
+
+    def __init__(self, position: int, found: str, expected: str) -> None:
+        super().__init__(f"{found} at event {position}, expected {expected}")
+        self.position = position
+        self.found = found
+        self.expected = expected
+
+
 class AlreadyExists(UdtfError):
     """There is already what the caller wants to make; nothing was done."""
 

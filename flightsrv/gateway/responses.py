@@ -1,8 +1,8 @@
 """Bytes of a trace as HTTP answers.
 
 A failure while nothing is sent yet becomes a status. Later, it is a line where the answer is made of lines; among bytes
-of a trace, the connection is closed before the answer is complete, which every HTTP client reports: nobody takes half a
-trace for a whole one. When the client leaves, the server's work is stopped.
+of a trace, the connection is closed before the answer is complete, which every HTTP client reports: half a
+trace is not taken for a whole one. When the client leaves, the server's work is stopped.
 """
 
 import asyncio

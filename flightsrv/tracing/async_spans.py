@@ -118,7 +118,7 @@ def set_attributes(**attributes: Any) -> None:
     recorder = active()
     if recorder is None or recorder.threads.spans.set_attributes(None, attributes):
         return
-    current = _current.get()
+    current = current_span(recorder)
     if current is not None:
         current.set(**attributes)
 

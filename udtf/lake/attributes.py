@@ -16,6 +16,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
+from udtf.errors import InvalidEvent
 from udtf.lake.schemas import ATTRIBUTES, PROPERTIES
 from udtf.lake.scopes import text_buffers
 
@@ -32,20 +33,10 @@ _ENTRY_BYTES = 2
 _SIZE_BYTES = 2
 _NUMBER_BYTES = 8
 
-_OFFSETS = numba.types.Array(numba.int32, 1, "C", readonly=True)
-_BYTES = numba.types.Array(numba.uint8, 1, "C", readonly=True)
-_INT64S = numba.types.Array(numba.int64, 1, "C", readonly=True)
-_TYPES = numba.types.Array(numba.uint8, 1, "C", readonly=True)
-
-
-class InvalidAttributes(ValueError):
-    """The attributes of an event are none; `position` says of which."""
-
-    def __init__(self, position: int, found: str, expected: str) -> None:
-        super().__init__(f"{found}, expected {expected}")
-        self.position = position
-        self.found = found
-        self.expected = expected
+_OFFSETS = "Array(int32, 1, 'C', readonly=True)"
+_BYTES = "Array(uint8, 1, 'C', readonly=True)"
+_INT64S = "Array(int64, 1, 'C', readonly=True)"
+_TYPES = "Array(uint8, 1, 'C', readonly=True)"
 
 
 def none(count: int) -> pa.BinaryArray:
@@ -81,16 +72,16 @@ def check(attributes: pa.BinaryArray) -> None:
     """Look at what a stranger sent.
 
     Raises:
-        InvalidAttributes: an event has bytes that are no attributes, too many of them, or text that is not UTF-8.
+        InvalidEvent: an event has bytes that are no attributes, too many of them, or text that is not UTF-8.
     """
     offsets, data = text_buffers(attributes)
     sizes = np.diff(offsets)
     if np.any(sizes > MAX_BYTES):
         wrong = int(np.argmax(sizes > MAX_BYTES))
-        raise InvalidAttributes(wrong, f"attributes of {sizes[wrong]} bytes", f"at most {MAX_BYTES}")
+        raise InvalidEvent(wrong, f"attributes of {sizes[wrong]} bytes", f"at most {MAX_BYTES}")
     wrong = int(_first_malformed(offsets, data))
     if wrong >= 0:
-        raise InvalidAttributes(wrong, "bytes that are no attributes", "entries of key size, type, key and value")
+        raise InvalidEvent(wrong, "bytes that are no attributes", "entries of key size, type, key and value")
     bounds, keys, _, texts, _ = _entries(attributes)
     for array in (keys, texts):
         try:
@@ -98,7 +89,7 @@ def check(attributes: pa.BinaryArray) -> None:
         except pa.ArrowInvalid:
             valid = [_is_utf8(value) for value in array.cast(pa.binary())]
             wrong = int(np.searchsorted(bounds, valid.index(False), side="right")) - 1
-            raise InvalidAttributes(wrong, "attributes that are not UTF-8", "UTF-8") from None
+            raise InvalidEvent(wrong, "attributes that are not UTF-8", "UTF-8") from None
 
 
 def merged(first: pa.BinaryArray, second: pa.BinaryArray) -> pa.BinaryArray:
@@ -149,11 +140,8 @@ def entry_keys(offsets: Int64s, data: npt.NDArray[np.uint8]) -> tuple[Int64s, np
         where the entries of each begin, with their number in the end; the hash of the key of each entry, and where in
         the data the entry is.
     """
-    bounds = np.zeros(len(offsets), np.int64)
-    _count(offsets, data, bounds)
-    hashes, positions = np.empty(int(bounds[-1]), np.uint64), np.empty(int(bounds[-1]), np.int64)
-    _hash_keys(offsets, data, hashes, positions)
-    return bounds, hashes, positions
+    bounds, positions = _find(offsets, data)
+    return bounds, _key_hashes(data, positions), positions
 
 
 def key_at(data: npt.NDArray[np.uint8], position: int) -> str:
@@ -172,7 +160,7 @@ def encode_entries(
         texts: ignored for other types.
 
     Raises:
-        InvalidAttributes: a key or the attributes of an event have too many bytes, or none.
+        InvalidEvent: a key or the attributes of an event have too many bytes, or none.
     """
     key_offsets, key_data = text_buffers(keys)
     text_offsets, text_data = text_buffers(texts)
@@ -183,7 +171,7 @@ def encode_entries(
     wrong_keys = np.flatnonzero((key_sizes < 1) | (key_sizes > MAX_KEY_BYTES))
     if len(wrong_keys):
         event = int(np.searchsorted(bounds, wrong_keys[0], side="right")) - 1
-        raise InvalidAttributes(
+        raise InvalidEvent(
             event, f"an attribute whose key has {key_sizes[wrong_keys[0]]} bytes", f"1 to {MAX_KEY_BYTES}"
         )
     offsets = ends[bounds]
@@ -191,7 +179,7 @@ def encode_entries(
     if len(too_long):
         event = int(too_long[0])
         size = offsets[event + 1] - offsets[event]
-        raise InvalidAttributes(event, f"attributes of {size} bytes", f"at most {MAX_BYTES}")
+        raise InvalidEvent(event, f"attributes of {size} bytes", f"at most {MAX_BYTES}")
     data = np.empty(int(ends[-1]), np.uint8)
     _encode(key_offsets, key_data, types, numbers, text_offsets, text_data, data)
     return _binary(offsets.astype(np.int32), data)
@@ -207,16 +195,10 @@ def _entries(
     """Where the entries of each event begin, with their number in the end; and of each entry key, type, text (empty
     for other types), and number (its bits; 0 for texts)."""
     offsets, data = text_buffers(attributes)
-    bounds = np.zeros(len(attributes) + 1, np.int64)
-    _count(offsets, data, bounds)
-    nb_entries = int(bounds[-1])
-    types = np.empty(nb_entries, np.uint8)
-    numbers = np.zeros(nb_entries, np.int64)
-    key_offsets, text_offsets = np.zeros(nb_entries + 1, np.int32), np.zeros(nb_entries + 1, np.int32)
-    _measure(offsets, data, types, numbers.view(np.uint64), key_offsets, text_offsets)
-    keys, texts = np.empty(int(key_offsets[-1]), np.uint8), np.empty(int(text_offsets[-1]), np.uint8)
-    _split(offsets, data, key_offsets, text_offsets, keys, texts)
-    return bounds, _texts(key_offsets, keys), types, _texts(text_offsets, texts), numbers
+    bounds, positions = _find(offsets.astype(np.int64), data)
+    types, numbers, key_offsets, text_offsets = _measure(data, positions)
+    keys, texts = _split(data, positions, key_offsets, text_offsets)
+    return bounds, _texts(key_offsets, keys), types, _texts(text_offsets, texts), numbers.view(np.int64)
 
 
 def _texts(offsets: npt.NDArray[np.int32], data: npt.NDArray[np.uint8]) -> pa.StringArray:
@@ -231,7 +213,7 @@ def _is_utf8(value: pa.BinaryScalar) -> bool:
     return True
 
 
-@numba.njit(numba.int64(_BYTES, numba.int64, numba.int64), nogil=True, cache=True)
+@numba.njit(f"int64({_BYTES}, int64, int64)", nogil=True, cache=True)
 def entry_end(data, position, end):  # type: ignore[no-untyped-def]
     """Where the entry at a position ends; -1 if there is none that ends at `end` or before."""
     if position + 2 > end or data[position] == 0:
@@ -251,7 +233,7 @@ def entry_end(data, position, end):  # type: ignore[no-untyped-def]
     return after if after <= end else -1
 
 
-@numba.njit(numba.uint64(_BYTES, numba.int64), nogil=True, cache=True)
+@numba.njit(f"uint64({_BYTES}, int64)", nogil=True, cache=True)
 def number_at(data, position):  # type: ignore[no-untyped-def]
     """Eight bytes as an unsigned number."""
     number = np.uint64(0)
@@ -260,7 +242,7 @@ def number_at(data, position):  # type: ignore[no-untyped-def]
     return number
 
 
-@numba.njit(numba.int64(_OFFSETS, _BYTES), nogil=True, cache=True)
+@numba.njit(f"int64({_OFFSETS}, {_BYTES})", nogil=True, cache=True)
 def _first_malformed(offsets, data):  # type: ignore[no-untyped-def]
     for row in range(len(offsets) - 1):
         position = np.int64(offsets[row])
@@ -271,88 +253,80 @@ def _first_malformed(offsets, data):  # type: ignore[no-untyped-def]
     return -1
 
 
-@numba.njit([numba.void(offsets, _BYTES, numba.int64[::1]) for offsets in (_OFFSETS, _INT64S)], nogil=True, cache=True)
-def _count(offsets, data, bounds):  # type: ignore[no-untyped-def]
-    count = 0
+@numba.njit(f"UniTuple(int64[::1], 2)({_INT64S}, {_BYTES})", nogil=True, cache=True)
+def _find(offsets, data):  # type: ignore[no-untyped-def]
+    """Where the entries of each event begin, with their number in the end; and where in the data each entry is."""
+    bounds = np.zeros(len(offsets), np.int64)
     for row in range(len(offsets) - 1):
-        position = np.int64(offsets[row])
-        while 0 <= position < offsets[row + 1]:
-            position = entry_end(data, position, np.int64(offsets[row + 1]))
-            if position >= 0:
-                count += 1
-        bounds[row + 1] = count
-
-
-@numba.njit(numba.void(_INT64S, _BYTES, numba.uint64[::1], numba.int64[::1]), nogil=True, cache=True)
-def _hash_keys(offsets, data, hashes, positions):  # type: ignore[no-untyped-def]
-    """64-bit FNV-1a, mixed by the finalizer of MurmurHash3."""
-    entry = 0
-    for row in range(len(offsets) - 1):
+        bounds[row + 1] = bounds[row]
         position = offsets[row]
         while 0 <= position < offsets[row + 1]:
-            after = entry_end(data, position, offsets[row + 1])
-            if after >= 0:
-                value = np.uint64(0xCBF29CE484222325)
-                for byte in range(position + 2, position + 2 + np.int64(data[position])):
-                    value = (value ^ np.uint64(data[byte])) * np.uint64(0x100000001B3)
-                value = (value ^ (value >> np.uint64(33))) * np.uint64(0xFF51AFD7ED558CCD)
-                hashes[entry] = value ^ (value >> np.uint64(33))
-                positions[entry] = position
-                entry += 1
-            position = after
+            position = entry_end(data, position, offsets[row + 1])
+            bounds[row + 1] += position >= 0
+    positions = np.empty(bounds[-1], np.int64)
+    for row in range(len(offsets) - 1):
+        position = offsets[row]
+        for entry in range(bounds[row], bounds[row + 1]):
+            positions[entry] = position
+            position = entry_end(data, position, offsets[row + 1])
+    return bounds, positions
+
+
+@numba.njit(f"uint64[::1]({_BYTES}, {_INT64S})", nogil=True, cache=True)
+def _key_hashes(data, positions):  # type: ignore[no-untyped-def]
+    """64-bit FNV-1a, mixed by the finalizer of MurmurHash3."""
+    hashes = np.empty(len(positions), np.uint64)
+    for entry in range(len(positions)):
+        begin = positions[entry] + 2
+        value = np.uint64(0xCBF29CE484222325)
+        for byte in range(begin, begin + np.int64(data[begin - 2])):
+            value = (value ^ np.uint64(data[byte])) * np.uint64(0x100000001B3)
+        value = (value ^ (value >> np.uint64(33))) * np.uint64(0xFF51AFD7ED558CCD)
+        hashes[entry] = value ^ (value >> np.uint64(33))
+    return hashes
 
 
 @numba.njit(
-    numba.void(_OFFSETS, _BYTES, numba.uint8[::1], numba.uint64[::1], numba.int32[::1], numba.int32[::1]),
+    f"Tuple((uint8[::1], uint64[::1], int32[::1], int32[::1]))({_BYTES}, {_INT64S})",
     nogil=True,
     cache=True,
 )
-def _measure(offsets, data, types, numbers, key_offsets, text_offsets):  # type: ignore[no-untyped-def]
-    """Fills what `_entries` says of each entry, but for the texts themselves."""
-    entry = 0
-    for row in range(len(offsets) - 1):
-        position = np.int64(offsets[row])
-        while 0 <= position < offsets[row + 1]:
-            after = entry_end(data, position, np.int64(offsets[row + 1]))
-            if after >= 0:
-                value = position + 2 + np.int64(data[position])
-                kind = data[position + 1]
-                types[entry] = kind
-                key_offsets[entry + 1] = key_offsets[entry] + data[position]
-                text_offsets[entry + 1] = text_offsets[entry]
-                if kind == 0 or kind == 4:
-                    text_offsets[entry + 1] += after - value - 2
-                elif kind == 3:
-                    numbers[entry] = np.uint64(data[value])
-                else:
-                    numbers[entry] = number_at(data, value)
-                entry += 1
-            position = after
+def _measure(data, positions):  # type: ignore[no-untyped-def]
+    """What `_entries` says of each entry, but for the texts themselves."""
+    types, numbers = np.empty(len(positions), np.uint8), np.zeros(len(positions), np.uint64)
+    key_offsets, text_offsets = np.zeros(len(positions) + 1, np.int32), np.zeros(len(positions) + 1, np.int32)
+    for entry in range(len(positions)):
+        position = positions[entry]
+        value = position + 2 + np.int64(data[position])
+        kind = data[position + 1]
+        types[entry] = kind
+        key_offsets[entry + 1] = key_offsets[entry] + data[position]
+        text_offsets[entry + 1] = text_offsets[entry]
+        if kind == 0 or kind == 4:
+            text_offsets[entry + 1] += entry_end(data, position, np.int64(len(data))) - value - 2
+        elif kind == 3:
+            numbers[entry] = np.uint64(data[value])
+        else:
+            numbers[entry] = number_at(data, value)
+    return types, numbers, key_offsets, text_offsets
 
 
-@numba.njit(
-    numba.void(_OFFSETS, _BYTES, numba.int32[::1], numba.int32[::1], numba.uint8[::1], numba.uint8[::1]),
-    nogil=True,
-    cache=True,
-)
-def _split(offsets, data, key_offsets, text_offsets, keys, texts):  # type: ignore[no-untyped-def]
-    """Fills keys and texts, whose offsets are known."""
-    entry = 0
-    for row in range(len(offsets) - 1):
-        position = np.int64(offsets[row])
-        while 0 <= position < offsets[row + 1]:
-            after = entry_end(data, position, np.int64(offsets[row + 1]))
-            if after >= 0:
-                for byte in range(key_offsets[entry + 1] - key_offsets[entry]):
-                    keys[key_offsets[entry] + byte] = data[position + 2 + byte]
-                size = text_offsets[entry + 1] - text_offsets[entry]
-                for byte in range(size):
-                    texts[text_offsets[entry] + byte] = data[after - size + byte]
-                entry += 1
-            position = after
+@numba.njit(f"UniTuple(uint8[::1], 2)({_BYTES}, {_INT64S}, {_OFFSETS}, {_OFFSETS})", nogil=True, cache=True)
+def _split(data, positions, key_offsets, text_offsets):  # type: ignore[no-untyped-def]
+    """Keys and texts, whose offsets are known."""
+    keys, texts = np.empty(key_offsets[-1], np.uint8), np.empty(text_offsets[-1], np.uint8)
+    for entry in range(len(positions)):
+        key = positions[entry] + 2
+        key_size = key_offsets[entry + 1] - key_offsets[entry]
+        for byte in range(key_size):
+            keys[key_offsets[entry] + byte] = data[key + byte]
+        text = key + key_size + 2
+        for byte in range(text_offsets[entry + 1] - text_offsets[entry]):
+            texts[text_offsets[entry] + byte] = data[text + byte]
+    return keys, texts
 
 
-@numba.njit(numba.boolean(_BYTES, numba.int64, _BYTES, numba.int64, numba.int64), nogil=True, cache=True)
+@numba.njit(f"boolean({_BYTES}, int64, {_BYTES}, int64, int64)", nogil=True, cache=True)
 def _has_key(data, entry, others, position, end):  # type: ignore[no-untyped-def]
     """Whether the key of an entry is among the entries of others from a position to an end."""
     size = data[entry]
@@ -367,7 +341,7 @@ def _has_key(data, entry, others, position, end):  # type: ignore[no-untyped-def
     return False
 
 
-@numba.njit(numba.void(_OFFSETS, _BYTES, _OFFSETS, _BYTES, numba.int64[::1]), nogil=True, cache=True)
+@numba.njit(f"void({_OFFSETS}, {_BYTES}, {_OFFSETS}, {_BYTES}, int64[::1])", nogil=True, cache=True)
 def _sizes_kept(first_offsets, first_data, second_offsets, second_data, kept):  # type: ignore[no-untyped-def]
     """Of each event the bytes of first entries whose keys are not among the second."""
     for row in range(len(first_offsets) - 1):
@@ -381,7 +355,7 @@ def _sizes_kept(first_offsets, first_data, second_offsets, second_data, kept):  
             position = after
 
 
-@numba.njit(numba.void(_OFFSETS, _BYTES, _OFFSETS, _BYTES, numba.int32[::1], numba.uint8[::1]), nogil=True, cache=True)
+@numba.njit(f"void({_OFFSETS}, {_BYTES}, {_OFFSETS}, {_BYTES}, int32[::1], uint8[::1])", nogil=True, cache=True)
 def _merge(first_offsets, first_data, second_offsets, second_data, offsets, data):  # type: ignore[no-untyped-def]
     for row in range(len(first_offsets) - 1):
         place = np.int64(offsets[row])
@@ -399,7 +373,9 @@ def _merge(first_offsets, first_data, second_offsets, second_data, offsets, data
             place += 1
 
 
-@numba.njit(numba.void(_OFFSETS, _BYTES, _TYPES, _INT64S, _OFFSETS, _BYTES, numba.uint8[::1]), nogil=True, cache=True)
+@numba.njit(
+    f"void({_OFFSETS}, {_BYTES}, {_TYPES}, {_INT64S}, {_OFFSETS}, {_BYTES}, uint8[::1])", nogil=True, cache=True
+)
 def _encode(key_offsets, key_data, types, numbers, text_offsets, text_data, data):  # type: ignore[no-untyped-def]
     place = 0
     for entry in range(len(types)):

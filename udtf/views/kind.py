@@ -35,22 +35,6 @@ Piece = bytes | memoryview
 """Some whole packets of a trace."""
 
 
-class InvalidEvent(Exception):
-    """Something is wrong with an event.
-
-    Args:
-        position: which one, among those that were checked.
-        found: what there is.
-        expected: what should be there.
-    """
-
-    def __init__(self, position: int, found: str, expected: str) -> None:
-        super().__init__(f"{found} at event {position}, expected {expected}")
-        self.position = position
-        self.found = found
-        self.expected = expected
-
-
 class Columns(Protocol):
     """Rows of a view as columns of equal length."""
 

@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
+from udtf.errors import InvalidEvent
 from udtf.lake import schemas
 from udtf.lake.clock import NS_PER_SECOND, Clock
 from udtf.lake.events import Events
@@ -18,7 +19,7 @@ from udtf.lake.index import Index
 from udtf.lake.metadata import StreamRow
 from udtf.perfetto.links import LinkTracer
 from udtf.perfetto.writer import TraceWriter
-from udtf.views.kind import Int64s, InvalidEvent, Part
+from udtf.views.kind import Int64s, Part
 from udtf.views.moments import ROW_FIELDS, THREAD_FIELDS, MomentKind, Moments, check_text, thread_columns
 from udtf.views.spans import PROPERTIES, SCOPE_FIELDS, TEXT, properties_column, scope_columns, timestamps
 

@@ -6,6 +6,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
+from udtf.errors import InvalidEvent
 from udtf.lake import schemas
 from udtf.lake.clock import Clock
 from udtf.lake.events import Events
@@ -13,7 +14,7 @@ from udtf.lake.index import Index
 from udtf.lake.metadata import StreamRow
 from udtf.perfetto.counters import CounterTracer
 from udtf.perfetto.writer import TraceWriter
-from udtf.views.kind import Int64s, InvalidEvent, Part
+from udtf.views.kind import Int64s, Part
 from udtf.views.moments import ROW_FIELDS, THREAD_FIELDS, MomentKind, Moments, check_text, thread_columns
 from udtf.views.spans import PROPERTIES, SCOPE_FIELDS, TEXT, properties_column, scope_columns, timestamps
 

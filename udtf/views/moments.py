@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from udtf.errors import CorruptData
+from udtf.errors import CorruptData, InvalidEvent
 from udtf.lake import schemas
 from udtf.lake.attributes import attributes_of, with_attributes
 from udtf.lake.block_format import MAX_TEXT_BYTES
@@ -22,7 +22,7 @@ from udtf.lake.index import Index
 from udtf.lake.metadata import StreamRow
 from udtf.lake.scopes import NO_SCOPES, ScopeTable
 from udtf.lake.time_range import TimeRange
-from udtf.views.kind import Bools, Int64s, InvalidEvent, Kind, Part, Reader
+from udtf.views.kind import Bools, Int64s, Kind, Part, Reader
 from udtf.views.spans import TEXT, nanoseconds, timestamps
 
 ROW_FIELDS = [pa.field("time", schemas.TIMESTAMP, nullable=False), pa.field("scope", pa.int32(), nullable=False)]

@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from udtf.errors import CorruptData
+from udtf.errors import CorruptData, InvalidEvent
 from udtf.lake import schemas
 from udtf.lake.attributes import attributes_of, with_attributes
 from udtf.lake.clock import Clock
@@ -25,7 +25,7 @@ from udtf.lake.scopes import ScopeTable
 from udtf.perfetto.threads import ThreadTracer
 from udtf.perfetto.writer import TraceWriter
 from udtf.views.attributes import attributes_of_spans, completed
-from udtf.views.kind import Bools, Int64s, InvalidEvent, Kind, Part, Reader
+from udtf.views.kind import Bools, Int64s, Kind, Part, Reader
 from udtf.views.spans import SPAN_COLUMNS, Spans, nanoseconds, span_batch, timestamps
 from udtf.views.tracks import thread_track
 

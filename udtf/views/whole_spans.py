@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from udtf.errors import CorruptData
+from udtf.errors import CorruptData, InvalidEvent
 from udtf.lake import schemas
 from udtf.lake.attributes import attributes_of, with_attributes
 from udtf.lake.clock import Clock
@@ -23,7 +23,7 @@ from udtf.lake.scopes import ScopeTable
 from udtf.lake.time_range import TimeRange
 from udtf.perfetto.whole_spans import WholeTracer
 from udtf.perfetto.writer import TraceWriter
-from udtf.views.kind import Bools, Int64s, InvalidEvent, Kind, Part, Reader
+from udtf.views.kind import Bools, Int64s, Kind, Part, Reader
 from udtf.views.spans import SPAN_COLUMNS, TEXT, Spans, nanoseconds, span_batch, taken, timestamps
 
 _LEAST_TICK = int(np.iinfo(np.int64).min)

@@ -30,7 +30,7 @@ JSON = "application/json"
 
 
 def as_json(service: str, *texts: str) -> bytes:
-    """As OTLP has it: ids in hexadecimal digits, numbers of 64 bits as text; fields that nobody knows yet."""
+    """As OTLP has it: ids in hexadecimal digits, numbers of 64 bits as text; fields that are not known yet."""
     records = [
         {
             "timeUnixNano": str(START_NS),

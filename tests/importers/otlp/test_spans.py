@@ -141,12 +141,12 @@ def test_odd_spans(receiver: Receiver, client: QueryClient) -> None:
         span("right", 0, 9, highest, attributes=large),
         span("child", 1, 2, 7, parent_span_id=b"\xff" * 7 + b"\xfe"),
     ]
-    wrong = [span("backwards", 5, 4, 1), span("nobody", 0, 1, 0), span("before", -START_NS, 1, 3)]
+    wrong = [span("backwards", 5, 4, 1), span("without id", 0, 1, 0), span("before", -START_NS, 1, 3)]
     answer = ExportTraceServiceResponse.FromString(
         call(receiver.grpc_ports[0], TRACES, spans_of(service, *right, *wrong))
     )
     assert answer.partial_success.rejected_spans == 3
-    for reason in ("'backwards' ends 1 ns before it begins", "'nobody' has the id '0000", "'before' is from 0 to"):
+    for reason in ("'backwards' ends 1 ns before it begins", "'without id' has the id '0000", "'before' is from 0 to"):
         assert reason in answer.partial_success.error_message
     process_id = process_id_of(client, service)
     rows = client.query("SELECT * FROM process_spans($1, 'async') ORDER BY begin", [process_id]).to_pylist()

@@ -14,8 +14,8 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from udtf.errors import InvalidTelemetry
-from udtf.lake.attributes import BOOLEAN, FLOAT, INTEGER, JSON, TEXT, InvalidAttributes, check, encode_entries
+from udtf.errors import InvalidEvent, InvalidTelemetry
+from udtf.lake.attributes import BOOLEAN, FLOAT, INTEGER, JSON, TEXT, check, encode_entries
 
 _KEY = "key"
 _VALUES = {
@@ -35,7 +35,7 @@ def read_attributes(column: pa.Array, where: str) -> pa.BinaryArray:
 
     Raises:
         InvalidTelemetry: the column has another type.
-        InvalidAttributes: those of one event are wrong.
+        InvalidEvent: those of one event are wrong.
     """
     if _is_binary(column.type):
         stored = column.cast(pa.binary()).fill_null(b"")
@@ -58,8 +58,6 @@ def read_attributes(column: pa.Array, where: str) -> pa.BinaryArray:
             raise pa.ArrowTypeError(f"an attribute with fields {', '.join(sorted(fields))}")
         column.validate(full=True)
         return _encode(column, offsets, fields)
-    except InvalidAttributes:
-        raise
     except (pa.ArrowException, ValueError) as error:
         reason = str(error).partition("\n")[0][:200]
         raise InvalidTelemetry(f"{where} has type {column.type}, expected {_EXPECTED}: {reason}") from error
@@ -91,7 +89,7 @@ def _encode(column: pa.Array, offsets: pa.Array, fields: dict[str, pa.Array]) ->
     wrong = np.flatnonzero((filled != 1) | ~np.asarray(keys.is_valid()))
     if len(wrong):
         event = int(np.searchsorted(bounds, wrong[0], side="right")) - 1
-        raise InvalidAttributes(
+        raise InvalidEvent(
             event, f"an attribute with {filled[wrong[0]]} values", f"a key and one of {', '.join(_VALUES)}"
         )
     return encode_entries(bounds, keys, types, numbers, texts.fill_null(""))

@@ -14,9 +14,8 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from udtf.errors import InvalidTelemetry
+from udtf.errors import InvalidEvent, InvalidTelemetry
 from udtf.lake import schemas
-from udtf.lake.attributes import InvalidAttributes
 from udtf.lake.block_format import MAX_EVENTS, MAX_PAYLOAD_BYTES, decode_block
 from udtf.lake.clock import Clock
 from udtf.lake.events import SCOPE, Events, concatenate, from_struct
@@ -28,7 +27,7 @@ from udtf.lake.metadata import StreamRow
 from udtf.lake.ranges import ranges
 from udtf.lake.scopes import hashed
 from udtf.views.catalog import KINDS
-from udtf.views.kind import InvalidEvent, Kind
+from udtf.views.kind import Kind
 
 Int64s = npt.NDArray[np.int64]
 Int32s = npt.NDArray[np.int32]
@@ -263,12 +262,8 @@ def _of_lists(kind: Kind, column: pa.Array, block_ids: pa.StringArray) -> _Part:
             columns[schemas.ATTRIBUTES.name] = read_attributes(
                 attributes, f"column {kind.column!r}, field {schemas.ATTRIBUTES.name!r}"
             )
-        except InvalidAttributes as error:
-            wrong = int(np.searchsorted(bounds, error.position, side="right")) - 1
-            raise InvalidTelemetry(
-                f"block {block_ids[wrong].as_py()!r}: {error.found} at event {error.position - bounds[wrong]}, "
-                f"expected {error.expected}"
-            ) from error
+        except InvalidEvent as error:
+            raise _in_block(error, block_ids, bounds) from error
     events = from_struct(pa.StructArray.from_arrays(list(columns.values()), list(columns)))
     return kind, np.arange(len(column)), events, bounds, None
 
@@ -324,6 +319,15 @@ def _of_payloads(column: pa.Array, block_ids: pa.StringArray) -> list[_Part]:
     return parts
 
 
+def _in_block(error: InvalidEvent, block_ids: pa.StringArray, bounds: Int64s) -> InvalidTelemetry:
+    """What is wrong with an event, in words that name its block."""
+    block = int(np.searchsorted(bounds, error.position, side="right")) - 1
+    return InvalidTelemetry(
+        f"block {block_ids[block].as_py()!r}: {error.found} at event {error.position - bounds[block]}, "
+        f"expected {error.expected}"
+    )
+
+
 def _checked(
     kind: Kind,
     block_ids: pa.StringArray,
@@ -353,18 +357,14 @@ def _checked(
     try:
         kind.check(events, bounds)
     except InvalidEvent as error:
-        wrong = int(np.searchsorted(bounds, error.position, side="right")) - 1
-        refuse(wrong, f"{error.found} at event {error.position - bounds[wrong]}, expected {error.expected}")
+        raise _in_block(error, block_ids, bounds) from error
     if payload_bytes is None:
         width = sum(field.type.bit_width // 8 for field in kind.event if pa.types.is_primitive(field.type)) + 4
         payload_bytes = counts * width
-        for field in kind.event:
-            if pa.types.is_string(field.type):
-                sizes = np.asarray(pc.binary_length(events.rows.column(field.name)).to_numpy())
+        for column in events.rows.columns:
+            if pa.types.is_string(column.type) or pa.types.is_binary(column.type):
+                sizes = np.asarray(pc.binary_length(column).to_numpy())
                 payload_bytes += np.add.reduceat(sizes.astype(np.int64), bounds[:-1])
-        if (attributes := events.attributes) is not None:
-            sizes = np.asarray(pc.binary_length(attributes).to_numpy())
-            payload_bytes += np.add.reduceat(sizes.astype(np.int64), bounds[:-1])
     if kind.keeps_block_ids:
         of_events = pa.DictionaryArray.from_arrays(
             pa.array(np.repeat(np.arange(len(first), dtype=np.int32), counts)), block_ids
