@@ -1,20 +1,21 @@
 """`flightsrv export`: telemetry out of a lake, as a Parquet dataset for other engines."""
 
 import sys
-import threading
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from typing import TYPE_CHECKING
 
 import click
 
-from flightsrv.cli.interrupt import run_interruptibly
 from flightsrv.cli.lake_options import builders_option, lake_options
+from flightsrv.cli.lake_work import run_on_lake
 from flightsrv.cli.options import range_options
 from flightsrv.cli.text import printable
 
 if TYPE_CHECKING:
+    from udtf.execution.cancellation import Cancellation
     from udtf.export.export import Outcome
+    from udtf.lake.lake import Lake
 
 
 @click.command(epilog="Example: flightsrv export --lake ./lake --to s3://bucket/telemetry --last 2h")
@@ -56,12 +57,9 @@ def export(
     written again, so the same command every few minutes keeps a dataset up to date. Servers of the lake may run
     meanwhile.
     """
-    from udtf.execution.cancellation import Cancellation, QueryCancelled
     from udtf.export.dataset import Dataset
     from udtf.export.export import export as outcomes_of
     from udtf.export.tables import TABLES, table_named
-    from udtf.lake.lake import Lake
-    from udtf.lake.settings import LakeSettings
     from udtf.lake.time_range import time_range_of
 
     known = [table.name for table in TABLES]
@@ -70,26 +68,15 @@ def export(
             raise click.BadParameter(f"{name!r} is none of {', '.join(known)}.", param_hint="--table")
     tables = [table_named(name) for name in dict.fromkeys(names)] or TABLES
     time_range = time_range_of(begin, end)
-    cancelled = threading.Event()
-    cancellation = Cancellation()
-    cancellation.is_cancelled = cancelled.is_set
     totals = _Totals()
 
-    def run() -> None:
-        with closing(Lake.open(lake, db, LakeSettings(builders=builders))) as opened:
-            if opened.elsewhere is not None:
-                opened.elsewhere.wait_until_ready()
-            try:
-                with closing(Dataset(destination)) as dataset:
-                    for outcome in outcomes_of(
-                        opened, dataset, tables, time_range, set(process_ids) or None, cancellation
-                    ):
-                        totals.add(outcome)
-            except QueryCancelled:
-                pass  # What is finished is there, and the command goes on with the rest the next time.
+    def work(opened: "Lake", cancellation: "Cancellation") -> None:
+        with closing(Dataset(destination)) as dataset:
+            for outcome in outcomes_of(opened, dataset, tables, time_range, set(process_ids) or None, cancellation):
+                totals.add(outcome)
 
     with _progress_display(totals):
-        run_interruptibly(run, cancelled.set)
+        run_on_lake(lake, db, builders, work)  # What is cancelled comes the next time.
     totals.tell()
 
 

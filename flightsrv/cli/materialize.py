@@ -1,16 +1,20 @@
 """`flightsrv materialize`: partitions before the first query needs them."""
 
 import sys
-import threading
 from collections.abc import Callable, Iterator
-from contextlib import closing, contextmanager
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
 
 import click
 
-from flightsrv.cli.interrupt import run_interruptibly
 from flightsrv.cli.lake_options import builders_option, lake_options
+from flightsrv.cli.lake_work import run_on_lake
 from flightsrv.cli.options import range_options
 from flightsrv.cli.text import printable
+
+if TYPE_CHECKING:
+    from udtf.execution.cancellation import Cancellation
+    from udtf.lake.lake import Lake
 
 
 @click.command(
@@ -35,36 +39,25 @@ def materialize(
 
     Servers of the lake may run meanwhile, and use what is there already.
     """
-    from udtf.execution.cancellation import Cancellation, QueryCancelled
-    from udtf.lake.lake import Lake
     from udtf.lake.materialization import materialize_processes
-    from udtf.lake.settings import LakeSettings
     from udtf.lake.time_range import time_range_of
 
     if everything == bool(process_ids):
         raise click.UsageError("give either process ids or --all.")
-    cancelled = threading.Event()
-    cancellation = Cancellation()
-    cancellation.is_cancelled = cancelled.is_set
     failures: list[str] = []
     nb_made = 0
 
-    def run() -> None:
+    def work(opened: "Lake", cancellation: "Cancellation") -> None:
         nonlocal nb_made
-        with closing(Lake.open(lake, db, LakeSettings(builders=builders))) as opened, _progress_display() as show:
-            if opened.elsewhere is not None:
-                opened.elsewhere.wait_until_ready()
-            wanted = None if everything else set(process_ids)
-            try:
-                for outcome in materialize_processes(opened, time_range_of(begin, end), wanted, cancellation):
-                    nb_made += outcome.nb_made
-                    show(nb_made)
-                    if outcome.error is not None:
-                        failures.append(f"{outcome.view_set} of process {outcome.process_id}: {outcome.error}")
-            except QueryCancelled:
-                pass  # What is made is there.
+        wanted = None if everything else set(process_ids)
+        with _progress_display() as show:
+            for outcome in materialize_processes(opened, time_range_of(begin, end), wanted, cancellation):
+                nb_made += outcome.nb_made
+                show(nb_made)
+                if outcome.error is not None:
+                    failures.append(f"{outcome.view_set} of process {outcome.process_id}: {outcome.error}")
 
-    run_interruptibly(run, cancelled.set)
+    run_on_lake(lake, db, builders, work)
     for failure in failures:
         click.echo(printable(f"Warning: {failure}"), err=True)
     click.echo(f"Made {nb_made:,} partitions.")

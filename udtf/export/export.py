@@ -7,9 +7,8 @@ Else it stays as it is, and so does a file of which the lake has removed telemet
 """
 
 import pickle
-from collections import deque
 from collections.abc import Collection, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, suppress
 from dataclasses import dataclass
 from functools import cache
@@ -19,6 +18,7 @@ import numpy as np
 import pyarrow as pa
 
 from udtf.errors import CorruptData, NotFound, Removed, StoreFull, StoreRefused, StoreUnavailable, UdtfError
+from udtf.execution.ahead import work_ahead
 from udtf.execution.cancellation import Cancellation
 from udtf.execution.elsewhere import NotDone
 from udtf.export.dataset import HOUR_NS, Dataset, Hour, PartFile
@@ -84,21 +84,17 @@ def export(
         lake.metadata.process(process_id)
     dataset.begin()
     dataset.tidy(tables)
-    waiting: deque[Future[Outcome]] = deque()
-    with ThreadPoolExecutor(lake.concurrency, thread_name_prefix="export") as threads:
-        try:
-            for planned in _units(lake, tables, time_range, process_ids):
-                cancellation.check()
-                if isinstance(planned, Outcome):
-                    yield planned
-                    continue
-                waiting.append(threads.submit(_brought_up_to_date, lake, dataset, planned, cancellation))
-                if len(waiting) > 2 * lake.concurrency:
-                    yield waiting.popleft().result()
-            while waiting:
-                yield waiting.popleft().result()
-        finally:
-            threads.shutdown(wait=False, cancel_futures=True)
+
+    def brought_up_to_date(planned: Unit | Outcome) -> Outcome:
+        cancellation.check()
+        return planned if isinstance(planned, Outcome) else _brought_up_to_date(lake, dataset, planned, cancellation)
+
+    planned = _units(lake, tables, time_range, process_ids)
+    with (
+        ThreadPoolExecutor(lake.concurrency, thread_name_prefix="export") as threads,
+        closing(work_ahead(threads, brought_up_to_date, planned, 2 * lake.concurrency)) as files,
+    ):
+        yield from (file.result() for file in files)
 
 
 def _units(

@@ -1,12 +1,13 @@
 """The partitions of many processes, made ahead of queries."""
 
-from collections import deque
 from collections.abc import Collection, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from dataclasses import dataclass
 from itertools import chain
 
 from udtf.errors import NotFound, UdtfError
+from udtf.execution.ahead import work_ahead
 from udtf.execution.cancellation import Cancellation
 from udtf.lake.lake import Lake
 from udtf.lake.time_range import TimeRange
@@ -38,27 +39,29 @@ def materialize_processes(
     """
     for process_id in process_ids or ():
         lake.metadata.process(process_id)
-    waiting: deque[Future[Outcome]] = deque()
-    with ThreadPoolExecutor(VIEWS_AT_ONCE, thread_name_prefix="materialize") as threads:
-        try:
-            for process, history in chain.from_iterable(lake.metadata.scan_processes()):
-                if process_ids is not None and process.process_id not in process_ids:
-                    continue
-                if history.last_end_time is None or history.last_end_time < time_range.begin_ns:
-                    continue
-                for kind in KINDS:
-                    waiting.append(
-                        threads.submit(_materialize, lake, kind, process.process_id, time_range, cancellation)
-                    )
-                while len(waiting) > 2 * VIEWS_AT_ONCE:
-                    yield waiting.popleft().result()
-            while waiting:
-                yield waiting.popleft().result()
-        finally:
-            threads.shutdown(wait=False, cancel_futures=True)
+
+    def materialize(view: tuple[str, Kind]) -> Outcome:
+        return _materialize(lake, *view, time_range, cancellation)
+
+    views = _views(lake, time_range, process_ids)
+    with (
+        ThreadPoolExecutor(VIEWS_AT_ONCE, thread_name_prefix="materialize") as threads,
+        closing(work_ahead(threads, materialize, views, 2 * VIEWS_AT_ONCE)) as made,
+    ):
+        yield from (each.result() for each in made)
 
 
-def _materialize(lake: Lake, kind: Kind, process_id: str, time_range: TimeRange, cancellation: Cancellation) -> Outcome:
+def _views(lake: Lake, time_range: TimeRange, process_ids: Collection[str] | None) -> Iterator[tuple[str, Kind]]:
+    """Every kind of telemetry of the processes that may have some in a range."""
+    for process, history in chain.from_iterable(lake.metadata.scan_processes()):
+        if process_ids is not None and process.process_id not in process_ids:
+            continue
+        if history.last_end_time is None or history.last_end_time < time_range.begin_ns:
+            continue
+        yield from ((process.process_id, kind) for kind in KINDS)
+
+
+def _materialize(lake: Lake, process_id: str, kind: Kind, time_range: TimeRange, cancellation: Cancellation) -> Outcome:
     try:
         telemetry = lake.telemetry_of(process_id)
         return Outcome(

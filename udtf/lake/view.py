@@ -6,8 +6,7 @@ partitions at a time, so that memory does not grow with the range; no window has
 earlier one in their stream.
 """
 
-from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field, replace
 from functools import cached_property
@@ -18,6 +17,7 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from udtf.errors import CorruptData, StoreRefused, StoreUnavailable, UdtfError
+from udtf.execution.ahead import Item, Result, work_ahead
 from udtf.execution.cancellation import MAX_POLL_SECONDS, Cancellation
 from udtf.lake.builds import Built, source_hash
 from udtf.lake.history import Cover, Histories, Stretch, StretchKey
@@ -188,7 +188,7 @@ class View:
         """
         missing = self.find_partitions()
         errors: list[UdtfError] = []
-        for build in self._ahead(missing, self._build):
+        for build in self._ahead(self._build, missing):
             self.cancellation.check()
             try:
                 build.result()
@@ -214,7 +214,7 @@ class View:
         is_other[of_others[of_others >= 0]] = True
         outside = self._in_range(reader.outside(is_other))
         keep = self.sources.partitions.keeps_rows(self.nb_events)
-        reads = self._ahead(self._units, lambda unit: self._read(unit, reader, keep))
+        reads = self._ahead(lambda unit: self._read(unit, reader, keep), self._units)
         parts = [outside] if len(outside.columns) else []
         size, cuts = 0, self._cuts(outside) if self.kind.is_ordered else np.ones(len(self._units) + 1, np.bool_)
         for number, (unit, read) in enumerate(zip(self._units, reads, strict=True)):
@@ -278,20 +278,8 @@ class View:
         assert self._layout is not None
         return self._layout.stretches[number]
 
-    def _ahead(self, items: Sequence[Any], work: Callable[[Any], Any]) -> Iterator[Future[Any]]:
-        """Work on items in parallel, results in order: so many at once, and no more ahead of the reader."""
-        waiting: deque[Future[Any]] = deque()
-        remaining = iter(items)
-        try:
-            for item in remaining:
-                waiting.append(self.sources.reads.submit(work, item))
-                if len(waiting) > self.sources.max_reads:
-                    yield waiting.popleft()
-            while waiting:
-                yield waiting.popleft()
-        finally:
-            for future in waiting:
-                future.cancel()
+    def _ahead(self, work: Callable[[Item], Result], items: Iterable[Item]) -> Iterator[Future[Result]]:
+        return work_ahead(self.sources.reads, work, items, self.sources.max_reads)
 
     def _begun_by(self, parts: list[Part[Any]], time_ns: int) -> tuple[list[Part[Any]], list[Part[Any]]]:
         """Rows that begin before the time at which all that come later begin at the earliest, and the others; in a kind
