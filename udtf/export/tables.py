@@ -14,14 +14,13 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from udtf.functions.process_spans import COLUMNS as PROCESS_SPAN_COLUMNS
 from udtf.functions.process_spans import rows_of
 from udtf.functions.view_instance import parts_of, row_streams
 from udtf.lake.metadata import ProcessRow
 from udtf.lake.view import View
 from udtf.views.catalog import KINDS
 from udtf.views.kind import Kind, Part
-from udtf.views.spans import TEXT
+from udtf.views.spans import PROCESS_SPAN_COLUMNS, TEXT
 
 TIME = pa.timestamp("us", tz="UTC")
 

@@ -17,7 +17,7 @@ import pyarrow as pa
 from udtf.errors import InvalidArgument
 from udtf.functions.losses import tell_failures, tell_losses
 from udtf.functions.parameter import Parameter
-from udtf.functions.process_spans import COLUMNS, rows_of
+from udtf.functions.process_spans import rows_of
 from udtf.functions.table_function import Query, Rows, TableFunction, range_given
 from udtf.functions.view_instance import parts_of, row_streams
 from udtf.lake.matching import OPEN
@@ -25,7 +25,7 @@ from udtf.lake.time_range import MAX_TIME_NS, MIN_TIME_NS, TimeRange
 from udtf.lake.view import Telemetry, View
 from udtf.views.catalog import kind_named, kinds_of_spans
 from udtf.views.kind import Bools, Int64s, Part
-from udtf.views.spans import PROPERTIES, Spans, nanoseconds
+from udtf.views.spans import PROCESS_SPAN_COLUMNS, PROPERTIES, Spans, nanoseconds
 
 _NONE = -1
 
@@ -44,7 +44,7 @@ class CausedSpans(TableFunction):
 
     def schema(self, arguments: Mapping[str, Any]) -> pa.Schema:
         range_given(arguments)
-        return COLUMNS
+        return PROCESS_SPAN_COLUMNS
 
     def plan(self, query: Query, **arguments: Any) -> Rows:
         schema = self.schema(arguments)
@@ -104,7 +104,7 @@ class _Search:
     def rows(self, stream_id: str, span_id: int) -> Iterator[pa.RecordBatch]:
         """Batches of what is caused, an empty one where there is nothing new yet."""
         first = self._threads.index(stream_id) if stream_id in self._threads else _NONE
-        nothing = pa.RecordBatch.from_pylist([], COLUMNS)
+        nothing = pa.RecordBatch.from_pylist([], PROCESS_SPAN_COLUMNS)
         # The span itself is what the first link is to.
         start = np.array([[first], [0], [0 if first >= 0 else span_id], [_NONE], [0], [0]])
         columns = [start]
@@ -145,7 +145,7 @@ class _Search:
         open_ids: dict[int, Int64s] = {}
         for part in self._parts(view):
             if part is None:
-                yield pa.RecordBatch.from_pylist([], COLUMNS)
+                yield pa.RecordBatch.from_pylist([], PROCESS_SPAN_COLUMNS)
                 continue
             wanted = np.zeros(len(part[1].columns), np.bool_)
             for stream, spans, rows in _by_stream(*part):

@@ -16,15 +16,7 @@ from udtf.lake.time_range import TimeRange
 from udtf.lake.view import Telemetry, View
 from udtf.views.catalog import SPAN_TYPES, kinds_of_spans
 from udtf.views.kind import Part
-from udtf.views.spans import PROPERTIES, SPAN_COLUMNS, TEXT, span_batch
-
-COLUMNS = pa.schema(
-    [
-        pa.field("stream_id", TEXT, nullable=False),
-        pa.field("thread_name", TEXT, nullable=False),
-        *SPAN_COLUMNS,
-    ]
-)
+from udtf.views.spans import PROCESS_SPAN_COLUMNS, PROPERTIES, process_span_batch
 
 
 class ProcessSpans(TableFunction):
@@ -36,7 +28,7 @@ class ProcessSpans(TableFunction):
     def schema(self, arguments: Mapping[str, Any]) -> pa.Schema:
         if "span_types" in arguments:
             choose("span_types", arguments["span_types"], SPAN_TYPES)
-        return COLUMNS
+        return PROCESS_SPAN_COLUMNS
 
     def plan(self, query: Query, **arguments: Any) -> Rows:
         schema = self.schema(arguments)
@@ -62,14 +54,12 @@ def batches_of(
     for kind in kinds_of_spans(span_types):
         view = query.view(kind, telemetry, time_range, with_attributes=PROPERTIES.name in columns)
         for part in parts_of(view):
-            yield pa.RecordBatch.from_pylist([], COLUMNS) if part is None else rows_of(view, part)
+            yield pa.RecordBatch.from_pylist([], PROCESS_SPAN_COLUMNS) if part is None else rows_of(view, part)
         tell_failures(query, view)
         tell_losses(query, view)
 
 
 def rows_of(view: View, part: Part[Any]) -> pa.RecordBatch:
-    """Rows of a view of spans as a batch of `COLUMNS`."""
+    """Rows of a view of spans as a batch of `PROCESS_SPAN_COLUMNS`."""
     spans = view.kind.spans(part)
-    codes = pa.array(row_streams(view, spans))
-    names = [pa.DictionaryArray.from_arrays(codes, texts) for texts in (view.stream_ids, view.thread_names)]
-    return pa.record_batch([*names, *span_batch(spans.columns, spans.scopes).columns], schema=COLUMNS)
+    return process_span_batch(spans.columns, spans.scopes, row_streams(view, spans), view.stream_ids, view.thread_names)

@@ -15,16 +15,16 @@ import pyarrow as pa
 
 from udtf.errors import NotFound
 from udtf.functions.parameter import Parameter
-from udtf.functions.process_spans import COLUMNS as SPAN_COLUMNS
 from udtf.functions.process_spans import batches_of
 from udtf.functions.table_function import OfProcesses, Query, Rows, TableFunction, choose, range_given
 from udtf.lake.metadata import ProcessRow
 from udtf.lake.time_range import MAX_TIME_NS, MIN_TIME_NS, TimeRange
 from udtf.views.catalog import SPAN_TYPES
+from udtf.views.spans import PROCESS_SPAN_COLUMNS
 
 # As plain text: DataFusion hands a table no filter with a list of dictionary values.
 _OF_PROCESS = [pa.field("process_id", pa.utf8(), nullable=False), pa.field("exe", pa.utf8(), nullable=False)]
-COLUMNS = pa.schema([*_OF_PROCESS, *SPAN_COLUMNS])
+COLUMNS = pa.schema([*_OF_PROCESS, *PROCESS_SPAN_COLUMNS])
 
 READ_AHEAD = 2
 """Processes that are begun before the one that is read has ended: their partitions are built and read meanwhile."""

@@ -42,6 +42,15 @@ SPAN_COLUMNS = pa.schema(
 )
 
 
+PROCESS_SPAN_COLUMNS = pa.schema(
+    [
+        pa.field("stream_id", TEXT, nullable=False),
+        pa.field("thread_name", TEXT, nullable=False),
+        *SPAN_COLUMNS,
+    ]
+)
+
+
 @dataclass(frozen=True)
 class Spans:
     """Some spans as columns of equal length.
@@ -88,6 +97,19 @@ def span_batch(spans: Spans, scopes: ScopeTable) -> pa.RecordBatch:
         ],
         schema=SPAN_COLUMNS,
     )
+
+
+def process_span_batch(
+    spans: Spans,
+    scopes: ScopeTable,
+    row_streams: npt.NDArray[np.int32],
+    stream_ids: pa.StringArray,
+    thread_names: pa.StringArray,
+) -> pa.RecordBatch:
+    """Spans as a batch of `PROCESS_SPAN_COLUMNS`; `row_streams` say which of the streams each is of."""
+    codes = pa.array(row_streams)
+    names = [pa.DictionaryArray.from_arrays(codes, texts) for texts in (stream_ids, thread_names)]
+    return pa.record_batch([*names, *span_batch(spans, scopes).columns], schema=PROCESS_SPAN_COLUMNS)
 
 
 def taken(columns: Any, positions: Int64s) -> list[Any]:

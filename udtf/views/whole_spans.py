@@ -24,7 +24,7 @@ from udtf.lake.time_range import TimeRange
 from udtf.perfetto.whole_spans import WholeTracer
 from udtf.perfetto.writer import TraceWriter
 from udtf.views.kind import Bools, Int64s, Kind, Part, Reader
-from udtf.views.spans import SPAN_COLUMNS, TEXT, Spans, nanoseconds, span_batch, taken, timestamps
+from udtf.views.spans import PROCESS_SPAN_COLUMNS, Spans, nanoseconds, process_span_batch, taken, timestamps
 
 _LEAST_TICK = int(np.iinfo(np.int64).min)
 
@@ -47,13 +47,7 @@ class WholeSpans(Kind):
             pa.field("scope", pa.int32(), nullable=False),
         ]
     )
-    columns = pa.schema(
-        [
-            pa.field("stream_id", TEXT, nullable=False),
-            pa.field("thread_name", TEXT, nullable=False),
-            *SPAN_COLUMNS,
-        ]
-    )
+    columns = PROCESS_SPAN_COLUMNS
     schema_version = 1
     is_ordered = False
     comes_by_begin = True
@@ -116,11 +110,9 @@ class WholeSpans(Kind):
     def batch(
         self, part: "Part[WholeRows]", streams: Sequence[StreamRow], row_streams: npt.NDArray[np.int32]
     ) -> pa.RecordBatch:
-        codes = pa.array(row_streams)
-        texts = [[stream.stream_id for stream in streams], [stream.thread_name for stream in streams]]
-        names = [pa.DictionaryArray.from_arrays(codes, pa.array(column, pa.utf8())) for column in texts]
-        batch = span_batch(part.columns.spans(), part.scopes)
-        return pa.record_batch([*names, *batch.columns], schema=self.columns)
+        stream_ids = pa.array([stream.stream_id for stream in streams], pa.utf8())
+        thread_names = pa.array([stream.thread_name for stream in streams], pa.utf8())
+        return process_span_batch(part.columns.spans(), part.scopes, row_streams, stream_ids, thread_names)
 
     def spans(self, part: "Part[WholeRows]") -> Part[Spans]:
         return Part(part.columns.spans(), part.runs, part.bounds, part.scopes)
