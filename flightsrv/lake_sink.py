@@ -1,7 +1,8 @@
 """Traces into a lake without a server, and without regard for what that brings into the traced program."""
 
+from flightsrv.storing import Introductions, store_uploads
 from flightsrv.tracing import RefusedError
-from flightsrv.uploads import Introductions, InvalidUpload, decode_uploads, store_uploads
+from flightsrv.uploads import InvalidUpload, decode_uploads
 from udtf.errors import InvalidTelemetry
 from udtf.lake.lake import Lake
 

@@ -11,11 +11,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from flightsrv.storing import Uploads
 from flightsrv.telemetry import Process
 from flightsrv.tracing.buffers import LOG, MEASURE
 from flightsrv.tracing.scopes import Scope, ScopeTable
 from flightsrv.tracing.uploads import Block, Stream, encode_upload
-from flightsrv.uploads import InvalidUpload, Uploads, decode_uploads
+from flightsrv.uploads import InvalidUpload, decode_uploads
 
 PROCESS = {
     "process_id": "p",

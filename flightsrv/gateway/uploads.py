@@ -14,8 +14,9 @@ from flightsrv.client import InvalidRequest, QueryClient, TooMuch, Unavailable
 from flightsrv.gateway.callers import Callers
 from flightsrv.gateway.errors import problems
 from flightsrv.gateway.parameters import known_parameters_only
+from flightsrv.storing import Introductions, store_uploads
 from flightsrv.tracing.http import PATH
-from flightsrv.uploads import MAX_UPLOADS_BYTES, Introductions, InvalidUpload, decode_uploads, store_uploads
+from flightsrv.uploads import MAX_UPLOADS_BYTES, InvalidUpload, decode_uploads
 
 __all__ = ["MAX_UPLOADS_BYTES", "PATH", "uploads_router"]
 

@@ -9,7 +9,8 @@ from itertools import count
 import pyarrow as pa
 
 from flightsrv import tracing
-from flightsrv.uploads import Introductions, decode_uploads, store_uploads
+from flightsrv.storing import Introductions, store_uploads
+from flightsrv.uploads import decode_uploads
 from udtf.lake.attributes import as_properties, none
 from udtf.lake.block_format import BEGIN
 

@@ -21,6 +21,7 @@ from flightsrv.importers.otlp.requests import Signal
 from flightsrv.importers.otlp.resources import derived_id, process_of
 from flightsrv.importers.otlp.spans import gather_spans
 from flightsrv.importers.otlp.values import property_text, to_text
+from flightsrv.storing import Introductions, Uploads, store_uploads
 from flightsrv.telemetry import (
     Block,
     Process,
@@ -31,7 +32,6 @@ from flightsrv.telemetry import (
     measure_stream,
     whole_stream,
 )
-from flightsrv.uploads import Introductions, Uploads, store_uploads
 
 MAX_EXPORT_BYTES = 16 << 20
 """Of a request, without compression."""
