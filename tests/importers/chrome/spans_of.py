@@ -8,7 +8,9 @@ from pathlib import Path
 from typing import Any
 
 from flightsrv.importers.chrome import ChromeTrace, read_chrome_trace
+from flightsrv.telemetry import blocks_batch, processes_batch, streams_batch
 from udtf.lake.block_format import BEGIN, Scope
+from udtf.lake.lake import Lake
 
 
 @dataclass(frozen=True, order=True)
@@ -103,3 +105,11 @@ def match_parentheses(events: list[tuple[int, int, Scope, int, int, int]]) -> li
             assert begun.name == scope.name
             spans[open_spans.pop()] = Span(begun.begin_ns, ticks, begun.name, begun.ancestors)
     return spans
+
+
+def ingest(lake: Lake, trace: ChromeTrace) -> list[str]:
+    """Put the telemetry of a trace into a lake; returns the ids of its processes."""
+    lake.ingest("processes", processes_batch(trace.processes))
+    lake.ingest("streams", streams_batch(trace.streams))
+    lake.ingest("blocks", blocks_batch(list(trace.blocks())))
+    return [process.process_id for process in trace.processes]

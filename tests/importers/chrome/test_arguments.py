@@ -2,16 +2,12 @@
 
 import json
 from collections import Counter
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import pytest
-
 from flightsrv.importers.chrome import read_chrome_trace
-from flightsrv.telemetry import blocks_batch, processes_batch, streams_batch
+from tests.importers.chrome.spans_of import ingest
 from tests.model.lake import Reader
-from tests.model.places import local_place
 from tests.model.strategies import ALL_TIME
 from tests.support.trace_processor import LoadedTrace, TraceProcessor
 from udtf.lake.lake import Lake
@@ -60,28 +56,12 @@ def shown(loaded: LoadedTrace, prefix: str) -> Counter[tuple[object, ...]]:
     )
 
 
-@pytest.fixture
-def lake(tmp_path: Path) -> Iterator[Lake]:
-    lake = local_place(tmp_path / "lake").open()
-    yield lake
-    lake.close()
-
-
-def imported(lake: Lake, path: Path) -> str:
-    """The process in a file, once it is in the lake."""
-    trace = read_chrome_trace(path)
-    lake.ingest("processes", processes_batch(trace.processes))
-    lake.ingest("streams", streams_batch(trace.streams))
-    lake.ingest("blocks", blocks_batch(list(trace.blocks())))
-    (process,) = trace.processes
-    return process.process_id
-
-
 def test_what_perfetto_shows_of_the_file_is_shown(tmp_path: Path, lake: Lake, trace_processor: TraceProcessor) -> None:
     """All types, nested ones too; of begins, ends, async spans and instants."""
     path = tmp_path / "trace.json"
     path.write_text(json.dumps(EVENTS, ensure_ascii=False))  # Perfetto leaves escapes as they are.
-    ours = trace_processor.load(Reader.of(lake).trace_bytes(imported(lake, path), "all", ALL_TIME))
+    (process_id,) = ingest(lake, read_chrome_trace(path))
+    ours = trace_processor.load(Reader.of(lake).trace_bytes(process_id, "all", ALL_TIME))
     assert ours.errors() == []
     of_trace = shown(ours, "debug.")
     theirs = shown(trace_processor.load(path.read_bytes()), "args.")
@@ -92,7 +72,7 @@ def test_arguments_are_properties_in_sql(tmp_path: Path, lake: Lake) -> None:
     """What cannot be read as JSON is its text."""
     path = tmp_path / "trace.json"
     path.write_text('[{"ph":"X","pid":1,"tid":1,"ts":1,"dur":1,"name":"a","args":{"n":1.50,"x":nan,"l":[0.5,null]}}]')
-    process_id = imported(lake, path)
+    (process_id,) = ingest(lake, read_chrome_trace(path))
     rows = Reader.of(lake).rows(f"SELECT properties FROM process_spans('{process_id}', 'thread')")
     assert rows == [{"properties": [("l", "[0.5, null]"), ("n", "1.5"), ("x", "nan")]}]
 

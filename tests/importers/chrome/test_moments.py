@@ -3,16 +3,12 @@
 import json
 import random
 from collections import Counter
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import pytest
-
 from flightsrv.importers.chrome import read_chrome_trace
-from flightsrv.telemetry import blocks_batch, processes_batch, streams_batch
+from tests.importers.chrome.spans_of import ingest
 from tests.model.lake import Reader
-from tests.model.places import local_place
 from tests.model.strategies import ALL_TIME
 from tests.support.trace_processor import LoadedTrace, TraceProcessor
 from udtf.lake.lake import Lake
@@ -28,22 +24,11 @@ _INSTANTS = """
 """
 
 
-@pytest.fixture
-def lake(tmp_path: Path) -> Iterator[Lake]:
-    lake = local_place(tmp_path / "lake").open()
-    yield lake
-    lake.close()
-
-
 def _imported(lake: Lake, path: Path, events: list[dict[str, Any]]) -> tuple[bytes, list[str]]:
     """The trace of what a file of these events is imported as, and what is told of it."""
     path.write_text(json.dumps(events))
     chrome = read_chrome_trace(path)
-    lake.ingest("processes", processes_batch(chrome.processes))
-    lake.ingest("streams", streams_batch(chrome.streams))
-    lake.ingest("blocks", blocks_batch(list(chrome.blocks())))
-    ids = ",".join(process.process_id for process in chrome.processes)
-    return Reader.of(lake).trace_bytes(ids, "all", ALL_TIME), chrome.findings.describe()
+    return Reader.of(lake).trace_bytes(",".join(ingest(lake, chrome)), "all", ALL_TIME), chrome.findings.describe()
 
 
 def _rows(loaded: LoadedTrace, sql: str) -> Counter[tuple[object, ...]]:
