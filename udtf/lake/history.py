@@ -9,7 +9,7 @@ its index, one that touches it is looked into, until it is small enough to be on
 the range, and with the logarithm of the history.
 """
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import NamedTuple
@@ -179,43 +179,47 @@ class Histories:
 
     def nb_touching(self, history: HistoryRow, time_range: TimeRange) -> int:
         """How many segments touch a range. It grows when one comes late, and never shrinks."""
-        touching = 0
-        pending = largest_stretches(history.nb_segments)
-        while pending:
-            stretches = self.of(history, pending)
-            pending = []
-            for stretch in stretches:
-                is_removed = stretch.key.end_segment <= history.first_segment
-                is_within = stretch.begin_time >= time_range.begin_ns and stretch.end_time <= time_range.end_ns
-                if not stretch.overlaps(time_range):
-                    continue
-                if is_within or is_removed or stretch.key.nb_segments == 1:
-                    touching += stretch.key.nb_segments
-                else:
-                    pending += stretch.key.children()
-        return touching
+
+        def is_known(stretch: Stretch) -> bool:
+            is_within = stretch.begin_time >= time_range.begin_ns and stretch.end_time <= time_range.end_ns
+            return not stretch.overlaps(time_range) or is_within or _is_removed(stretch, history)
+
+        stretches = self._down_to(history, is_known)
+        return sum(stretch.key.nb_segments for stretch in stretches if stretch.overlaps(time_range))
 
     def cover(self, history: HistoryRow, time_range: TimeRange) -> Cover:
         """What there is for a time range."""
+
+        def is_other(stretch: Stretch) -> bool:
+            return _is_removed(stretch, history) or not stretch.overlaps(time_range)
+
+        def is_known(stretch: Stretch) -> bool:
+            return is_other(stretch) or (
+                stretch.nb_events <= MAX_PARTITION_EVENTS
+                and stretch.key.nb_segments <= MAX_PARTITION_SEGMENTS
+                and stretch.key.first_segment >= history.first_segment
+            )
+
         units: list[Stretch] = []
         others: list[Stretch] = []
-        removed = False
+        for stretch in self._down_to(history, is_known):
+            (others if is_other(stretch) else units).append(stretch)
+        removed = any(_is_removed(stretch, history) and stretch.overlaps(time_range) for stretch in others)
+        in_time = sorted(units, key=lambda unit: (unit.begin_time, unit.key.first_segment))
+        return Cover(in_time, sorted(others, key=lambda stretch: stretch.key.first_segment), removed)
+
+    def _down_to(self, history: HistoryRow, is_known: Callable[[Stretch], bool]) -> Iterator[Stretch]:
+        """All of a history, as the largest stretches that need not be looked into, or are one segment."""
         pending = largest_stretches(history.nb_segments)
         while pending:
             stretches = self.of(history, pending)
             pending = []
             for stretch in stretches:
-                is_removed = stretch.key.end_segment <= history.first_segment
-                if is_removed or not stretch.overlaps(time_range):
-                    others.append(stretch)
-                    removed = removed or (is_removed and stretch.overlaps(time_range))
-                elif stretch.key.nb_segments == 1 or (
-                    stretch.nb_events <= MAX_PARTITION_EVENTS
-                    and stretch.key.nb_segments <= MAX_PARTITION_SEGMENTS
-                    and stretch.key.first_segment >= history.first_segment
-                ):
-                    units.append(stretch)
+                if stretch.key.nb_segments == 1 or is_known(stretch):
+                    yield stretch
                 else:
                     pending += stretch.key.children()
-        in_time = sorted(units, key=lambda unit: (unit.begin_time, unit.key.first_segment))
-        return Cover(in_time, sorted(others, key=lambda stretch: stretch.key.first_segment), removed)
+
+
+def _is_removed(stretch: Stretch, history: HistoryRow) -> bool:
+    return stretch.key.end_segment <= history.first_segment
