@@ -305,13 +305,15 @@ def test_a_span_left_on_another_thread_corrupts_neither(sink: MemorySink) -> Non
 
 @pytest.fixture
 def interrupted() -> Iterator[None]:
-    """`interrupt` is the handler of SIGALRM."""
+    """`interrupt` handles SIGALRM. No callback of the garbage collector, which would lose its exceptions, runs."""
     before = signal.signal(signal.SIGALRM, interrupt)
+    gc.disable()
     try:
         yield
     finally:
         signal.setitimer(signal.ITIMER_REAL, 0.0)
         signal.signal(signal.SIGALRM, before)
+        gc.enable()
 
 
 def test_exceptions_of_signal_handlers_never_unbalance(interrupted: None) -> None:
