@@ -17,17 +17,18 @@ from udtf.lake.lake import Lake
 
 ROOT = Path(__file__).parents[2]
 
-# Writes what it is given to a file, one line of JSON a row, so that another process can read it.
+# Writes what it is given to a file, one line of JSON a row, so that another process can read it. Its imports come before
+# any recording, which at its end waits for some seconds only.
 FILE_SINK = """
 import json, os, sys, threading, time
 from flightsrv import tracing
+from flightsrv.telemetry import processes_batch, streams_batch
+from flightsrv.uploads import decode_uploads
 
 class FileSink:
     def __init__(self, path):
         self.path = path
     def send(self, uploads):
-        from flightsrv.telemetry import processes_batch, streams_batch
-        from flightsrv.uploads import decode_uploads
         decoded = decode_uploads(uploads)
         self.write("processes", processes_batch(decoded.processes))
         self.write("streams", streams_batch(decoded.streams))
