@@ -44,12 +44,12 @@ def max_bytes_of(max_lake_gib: float | None) -> int | None:
 @max_lake_option
 @click.option("--dry-run", is_flag=True, help="Say what --older-than would remove, and remove nothing.")
 def gc(lake: str, db: str | None, older_than: float | None, max_lake_gib: float | None, dry_run: bool) -> None:
-    """Remove old telemetry from a lake, and objects that nothing refers to.
+    """Remove old telemetry from a lake, and objects that nothing refers to, and put small objects together.
 
     Processes that have ended go whole; of one that still runs, the oldest part goes. Servers of the lake may run
     meanwhile: a query sees a process as it was, or is told that its oldest telemetry has been removed.
     """
-    from flightsrv.server.retention import Retention
+    from flightsrv.server.upkeep import Retention
     from udtf.lake.lake import Lake
 
     if dry_run and max_lake_gib is not None:
@@ -63,6 +63,9 @@ def gc(lake: str, db: str | None, older_than: float | None, max_lake_gib: float 
             for process_id, end in removed.parts.items():
                 click.echo(f"{verb} segments before {end} of process {process_id}")
         if not dry_run:
+            packed = opened.packing.pack_all()
+            if packed.nb_packs:
+                click.echo(f"put {packed.nb_objects} small objects together, as {packed.nb_packs}")
             deleted = opened.removal.collect_garbage() + opened.removal.delete_orphans()
             if deleted:
                 click.echo(f"deleted {deleted} objects that nothing referred to")

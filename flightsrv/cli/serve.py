@@ -112,7 +112,7 @@ def serve(
     kernel_cache.report_compilation(logging.getLogger(__name__).info)
     from flightsrv.policy.connections import fitting
     from flightsrv.server import lifecycle
-    from flightsrv.server.retention import Retention
+    from flightsrv.server.upkeep import Retention
 
     if verbose:
         logging.getLogger("flightsrv").setLevel(logging.DEBUG)

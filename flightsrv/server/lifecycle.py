@@ -26,7 +26,7 @@ from flightsrv.policy.limits import CallLimits
 from flightsrv.server.exporter import LakeExporter
 from flightsrv.server.heap import keep_freed_memory
 from flightsrv.server.metrics_endpoint import MetricsEndpoint
-from flightsrv.server.retention import Retention, RetentionTimer
+from flightsrv.server.upkeep import Retention, Upkeep
 from flightsrv.stop_signals import StopSignals
 from udtf.errors import InvalidArgument
 from udtf.functions.settings import QuerySettings
@@ -84,7 +84,7 @@ class RunningServer:
         if settings.metrics_port is not None:
             self._metrics = MetricsEndpoint(services.lake.metrics, host, settings.metrics_port)
         keep_freed_memory()
-        self._retention = RetentionTimer(services.lake, settings.retention)
+        self._upkeep = Upkeep(services.lake, settings.retention)
         address = Address(host, port)
         calls = Calls(services, self.gate, Authentication(security.tokens))
         listening = TransportSettings(address, security.tls, limits, settings.connections)
@@ -98,7 +98,7 @@ class RunningServer:
         except InvalidArgument:
             for transport in self._transports:
                 transport.stop(0.0)
-            self._retention.close()
+            self._upkeep.close()
             if self._metrics is not None:
                 self._metrics.close()
             raise
@@ -121,7 +121,7 @@ class RunningServer:
                 return False
         for transport in self._transports:
             transport.stop(self._settings.grace_s)
-        self._retention.close()
+        self._upkeep.close()
         if self._metrics is not None:
             self._metrics.close()
         self._services.engine.close()

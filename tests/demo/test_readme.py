@@ -110,6 +110,7 @@ def test_statements(statement: str, url: str, client: QueryClient, process_id: s
     streams = client.query("SELECT stream_id, tags FROM streams WHERE process_id = $1", [process_id]).to_pylist()
     thread = next(stream["stream_id"] for stream in streams if "thread" in stream["tags"])
     typed = statement.replace("<process_id>", process_id).replace("<stream_id>", thread)
+    typed = typed.replace("INTERVAL '1 minute'", "INTERVAL '1 day'")  # the examples may have run earlier than that
     if "list_partitions" in statement:
         client.query("SELECT count(*) FROM process_spans($1, 'both')", [process_id])  # there are some then
     assert client.query(typed).num_rows > 0

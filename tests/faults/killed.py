@@ -10,13 +10,18 @@ from collections.abc import Callable, Sequence
 from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
 from sqlalchemy import Engine, event
 
 from tests.model.lake import Reader, ingest_blocks
 from tests.model.strategies import ALL_TIME
 from tests.model.telemetry import Block
+from udtf.lake import packing
 from udtf.lake.lake import Lake
+
+PACKED_SEGMENTS = 8
+"""As many make a pack here."""
 
 
 class _Steps:
@@ -83,6 +88,12 @@ def _remove(lake: Lake, time_ns: int, tell: Tell) -> None:
     tell(0)
 
 
+def _pack(lake: Lake, tell: Tell) -> None:
+    lake.packing.pack_all()
+    lake.removal.collect_garbage()
+    tell(0)
+
+
 def work(
     kill_at: int,
     folder: str,
@@ -94,8 +105,9 @@ def work(
     acknowledged: Connection,
 ) -> None:
     """Do a task: send uploads, one after the other or by two threads ("ingest", "ingest together"), make traces of
-    processes ("trace"), or remove old telemetry ("remove"). The number of each item that is done goes into
-    `acknowledged`; before the step `kill_at` this process ends by SIGKILL."""
+    processes ("trace"), remove old telemetry ("remove"), or put small objects together and delete those that they come
+    from ("pack"). The number of each item that is done goes into `acknowledged`; before the step `kill_at` this process
+    ends by SIGKILL."""
     lake = Lake.open(folder, db_url)
     _watch(_Steps(kill_at))
     match task:
@@ -107,5 +119,8 @@ def work(
             _trace(lake, process_ids, acknowledged.send)
         case "remove":
             _remove(lake, older_than_ns, acknowledged.send)
+        case "pack":
+            with patch.multiple(packing, KEPT_S=0.0, MAX_PARTITION_SEGMENTS=PACKED_SEGMENTS):
+                _pack(lake, acknowledged.send)
     # Nothing else that runs has anything to do any more.
     os._exit(0)

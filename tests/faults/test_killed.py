@@ -1,5 +1,5 @@
-"""The power goes at any step of ingestion, of a group commit, of a JIT update, of a removal: what was acknowledged is
-there, once, and what is removed is gone whole.
+"""The power goes at any step of ingestion, of a group commit, of a JIT update, of a removal, of packing: what was
+acknowledged is there, once, and what is removed is gone whole.
 
 TEST_EFFORT=100 kills at every step.
 """
@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.faults.killed import work
+from tests.faults.killed import PACKED_SEGMENTS, work
 from tests.model import examples
 from tests.model.examples import at, begin, calls, task_begin, task_end
 from tests.model.judge import assert_trace_is_model
@@ -25,6 +25,7 @@ from tests.model.strategies import ALL_TIME
 from tests.model.telemetry import Block, Process, cut
 from tests.model.trace_reader import read_trace
 from udtf.lake.lake import Lake
+from udtf.views.catalog import kind_named
 
 pytestmark = pytest.mark.slow
 
@@ -190,6 +191,31 @@ def test_a_removal_that_is_killed_removes_all_or_nothing(place: Place) -> None:
         assert _spans(lake, process) == after
         assert lake.removal.delete_orphans(time.time() + 7200) == 0
     assert outcomes == {len(before), len(after)}
+    lake.close()
+
+
+def test_packing_that_is_killed_loses_nothing(place: Place) -> None:
+    """Segments are where they were or in a pack; what was left undone is done the next time."""
+    lake = place.open()
+    places = set()
+    killed = 0
+    for kill_at in _kills((10, 20, 25, 30, 40)):
+        process = examples.process(examples.thread(*calls(20 * PACKED_SEGMENTS)))
+        ingest_process(lake, process)
+        blocks = cut(process.streams[0], [40 * number for number in range(1, PACKED_SEGMENTS)])
+        for block in blocks:
+            ingest_blocks(lake, [block])
+        killed += _run(place, kill_at, "pack") is not None
+        segments = lake.metadata.segments(process.process_id, range(PACKED_SEGMENTS))
+        places.add(len({segment.object_key for segment in segments}))
+        _assert_whole(lake, process, blocks)
+        lake.retire(kind_named("thread_spans"), process.process_id, ALL_TIME)
+        assert _run(place, 1 << 30, "pack") is None
+        lake.removal.delete_orphans(time.time() + 7200)
+        assert len([path for path in place.segments() if process.process_id in path]) == 1
+        _assert_whole(lake, process, blocks)
+    assert killed > 2
+    assert places == {1, PACKED_SEGMENTS}
     lake.close()
 
 

@@ -100,6 +100,12 @@ def _fill(url: str) -> None:
     engine.dispose()
 
 
+def _moved() -> tuple[list[SegmentRow], list[SegmentRow]]:
+    """Some segments of a process before and after they are moved."""
+    before = [_segment(PROCESS, number) for number in range(16, 24)]
+    return before, [replace(row, object_key="segments/pack") for row in before]
+
+
 CALLS: dict[str, Call] = {
     "put_processes": lambda store: store.put_processes([_process(), _process("new")]),
     "put_streams": lambda store: store.put_streams([_stream(PROCESS, 0), _stream(PROCESS, 99)]),
@@ -125,8 +131,10 @@ CALLS: dict[str, Call] = {
     "remove_segments": lambda store: store.remove_segments(
         replace(HISTORY, process_id="process-61"), 64, [StretchKey(64, 0)], 1
     ),
+    "unpacked_stretches": lambda store: store.unpacked_stretches(PROCESS, 64, 1 << 20),
+    "move_segments": lambda store: store.move_segments(*_moved(), 1),
     "known_keys": lambda store: store.known_keys(["segments/process-50/5", "views/partition-process-50-5", "other"]),
-    "garbage": lambda store: store.garbage(10),
+    "garbage": lambda store: store.garbage(10, 2),
     "deleted": lambda store: store.deleted(["segments/gone/1", "segments/gone/2"]),
 }
 

@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import Protocol
 from unittest.mock import patch
 
 import numpy as np
@@ -162,14 +163,20 @@ def _without_dictionary(field: pa.Field) -> pa.Field:
     return field.with_type(field.type.value_type) if pa.types.is_dictionary(field.type) else field
 
 
-def ingest_process(lake: Lake, process: Process) -> None:
+class Taker(Protocol):
+    """What takes telemetry: a lake, or a client of its server."""
+
+    def ingest(self, table: str, batch: pa.RecordBatch, /) -> int: ...
+
+
+def ingest_process(lake: Taker, process: Process) -> None:
     """The process and its streams, without blocks."""
     lake.ingest("processes", process_batch(process))
     if process.streams:
         lake.ingest("streams", stream_batch(process, process.streams))
 
 
-def ingest_blocks(lake: Lake, blocks: Iterable[Block]) -> None:
+def ingest_blocks(lake: Taker, blocks: Iterable[Block]) -> None:
     lake.ingest("blocks", block_batch(blocks))
 
 

@@ -17,8 +17,8 @@ from udtf.lake.lake import Lake
 
 ROOT = Path(__file__).parents[2]
 
-# Writes what it is given to a file, one line of JSON a row, so that another process can read it. Its imports come before
-# any recording, which at its end waits for some seconds only.
+# Writes what it is given to a file, one line of JSON a row, so that another process can read it. Imports come first: a
+# recording waits for its sink for some seconds only when it ends.
 FILE_SINK = """
 import json, os, sys, threading, time
 from flightsrv import tracing

@@ -13,6 +13,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from functools import cache
 from importlib.metadata import version
+from itertools import chain
 
 import numpy as np
 import pyarrow as pa
@@ -64,40 +65,48 @@ class Builder:
             CorruptData: a segment of the stretch is lost or damaged.
             Removed: a segment has been removed meanwhile.
         """
-        segments = self._metadata.segments(
-            process.process_id, range(stretch.key.first_segment, stretch.key.end_segment)
-        )
-        if len(segments) < stretch.key.nb_segments:
-            self._metadata.check_history(history)
-            raise CorruptData(f"the metadata lacks segments of process {process.process_id}")
+        segments = self._segments(history, stretch)
         try:
             events, index = self._events(kind, segments, tally)
         except CorruptData:
-            self._metadata.check_history(history)  # rather than damaged, it may have been removed
-            raise
+            # Rather than damaged, a segment may have been removed, or be in another object by now.
+            self._metadata.check_history(history)
+            moved = self._segments(history, stretch)
+            if [row.object_key for row in moved] == [row.object_key for row in segments]:
+                raise
+            events, index = self._events(kind, moved, tally)
         rows, scopes = build_rows(kind, process, events, index)
         return Built(rows, scopes, self._stored(kind, stretch, rows, scopes))
 
     def close(self) -> None:
         self._fetches.shutdown(cancel_futures=True)
 
+    def _segments(self, history: HistoryRow, stretch: Stretch) -> list[SegmentRow]:
+        """The rows of the segments of a stretch; raises as `build`."""
+        numbers = range(stretch.key.first_segment, stretch.key.end_segment)
+        segments = self._metadata.segments(stretch.process_id, numbers)
+        if len(segments) < stretch.key.nb_segments:
+            self._metadata.check_history(history)
+            raise CorruptData(f"the metadata lacks segments of process {stretch.process_id}")
+        return segments
+
     def _events(
         self, kind: Kind, segments: Sequence[SegmentRow], tally: QueryTally
     ) -> tuple[list[Events], list[Index]]:
         """The events of segments, and their indexes, of those that have some of a kind."""
 
-        def fetch(row: SegmentRow) -> tuple[Events, Index] | None:
-            index = Stretch.of(row).index_of(kind.name)
-            if index is None:
-                return None
-            data = tally.read(
-                lambda: self._objects.get_range(row.object_key, row.object_begin, row.object_end, tally.store_retried)
-            )
-            return decode_segment(data, row, kind.name), index
+        def fetch(rows: Sequence[SegmentRow]) -> list[Events]:
+            key, begin, end = rows[0].object_key, rows[0].object_begin, rows[-1].object_end
+            data = memoryview(tally.read(lambda: self._objects.get_range(key, begin, end, tally.store_retried)))
+            return [
+                decode_segment(data[row.object_begin - begin : row.object_end - begin], row, kind.name) for row in rows
+            ]
 
-        fetched = map(fetch, segments) if self._objects.is_local else self._fetches.map(fetch, segments)
-        found = [pair for pair in fetched if pair is not None]
-        return [events for events, _ in found], [index for _, index in found]
+        indexes = [Stretch.of(row).index_of(kind.name) for row in segments]
+        of_kind = [row for row, index in zip(segments, indexes, strict=True) if index is not None]
+        requests = _side_by_side(of_kind)
+        fetched = map(fetch, requests) if self._objects.is_local else self._fetches.map(fetch, requests)
+        return list(chain.from_iterable(fetched)), [index for index in indexes if index is not None]
 
     def _stored(self, kind: Kind, stretch: Stretch, rows: pa.RecordBatch, scopes: ScopeTable) -> PartitionRow | None:
         data = write_partition(rows, scopes)
@@ -124,6 +133,18 @@ class Builder:
             self._objects.try_delete(row.path)
             return None
         return row
+
+
+def _side_by_side(segments: Sequence[SegmentRow]) -> list[list[SegmentRow]]:
+    """Segments in groups that one request reads: each goes on in the same object where the one before it ends."""
+    groups: list[list[SegmentRow]] = []
+    for row in segments:
+        before = groups[-1][-1] if groups else None
+        if before is not None and (before.object_key, before.object_end) == (row.object_key, row.object_begin):
+            groups[-1].append(row)
+        else:
+            groups.append([row])
+    return groups
 
 
 def source_hash(kind: Kind, stretch: Stretch) -> str:

@@ -19,6 +19,7 @@ from udtf.lake.ingestion import Ingestion
 from udtf.lake.jit import BuildElsewhere, JitUpdater
 from udtf.lake.metadata import HistoryRow, MetadataStore, PartitionRow, ProcessRow
 from udtf.lake.objects import ObjectStore
+from udtf.lake.packing import Packing
 from udtf.lake.partition_store import PartitionStore
 from udtf.lake.removal import Removal
 from udtf.lake.settings import LakeSettings
@@ -36,6 +37,7 @@ class Lake:
         elsewhere: what works for it in other processes, if its settings say so.
         histories: what is known of processes without their events.
         concurrency: how many things to do at once with its objects, unless told otherwise.
+        packing: what puts small objects together.
         removal: what takes telemetry out of it.
     """
 
@@ -80,7 +82,8 @@ class Lake:
         self._builder = builder
         reads = ThreadPoolExecutor(self.concurrency, thread_name_prefix="read")
         self._sources = Sources(metadata, histories, partitions, jit, reads, self.concurrency)
-        self._ingestion = Ingestion(metadata, objects, histories)
+        self.packing = Packing(metadata, objects)
+        self._ingestion = Ingestion(metadata, objects, histories, self.packing)
         self.removal = Removal(metadata, objects)
 
     @staticmethod

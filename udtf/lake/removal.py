@@ -93,7 +93,7 @@ class Removal:
     def collect_garbage(self) -> int:
         """Delete objects that no row names any more; returns their number. What cannot be deleted now stays noted."""
         deleted = 0
-        while keys := self._metadata.garbage(AT_ONCE):
+        while keys := self._metadata.garbage(AT_ONCE, time.time_ns()):
             gone = [key for key in keys if self._objects.try_delete(key)]
             self._metadata.deleted(gone)
             deleted += len(gone)

@@ -29,22 +29,27 @@ def encode_segment(events: dict[str, Events]) -> bytes:
     )
 
 
-def content_hash(data: bytes) -> str:
+def content_hash(data: bytes | memoryview) -> str:
     """What a segment is known by."""
     return digest(data).hex()
 
 
-def decode_segment(data: bytes, row: SegmentRow, kind: str) -> Events:
-    """The events of one kind that a segment has.
-
-    Raises:
-        CorruptData: the bytes are not what was acknowledged.
-    """
+def check_content(data: bytes | memoryview, row: SegmentRow) -> None:
+    """Raises CorruptData if bytes are not what was acknowledged as a segment."""
     if content_hash(data) != row.content_hash:
         raise CorruptData(
             f"segment {row.first_segment} of process {row.process_id} is damaged: its {len(data)} bytes do not have "
             "the hash of those that were acknowledged"
         )
+
+
+def decode_segment(data: bytes | memoryview, row: SegmentRow, kind: str) -> Events:
+    """The events of one kind that a segment has.
+
+    Raises:
+        CorruptData: the bytes are not what was acknowledged.
+    """
+    check_content(data, row)
     parts = split_parts(data)
     return _decode({name: parts[f"{kind}/{name}"] for name in (_SCHEMA, _INTEGERS, _OTHERS)})
 

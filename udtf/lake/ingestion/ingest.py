@@ -18,12 +18,13 @@ import pyarrow as pa
 from udtf.errors import InvalidTelemetry, NotFound, Removed, StoreUnavailable
 from udtf.lake.cache import ByteBoundedCache
 from udtf.lake.group_commit import GroupCommit
-from udtf.lake.history import Histories
+from udtf.lake.history import Histories, StretchKey
 from udtf.lake.ingestion.blocks import Blocks, check_streams, check_times, join_blocks, read_blocks
 from udtf.lake.ingestion.descriptions import ingest_processes, ingest_streams
 from udtf.lake.ingestion.open_history import NewSegment, OpenHistory, begin_time_of, index_of_blocks
 from udtf.lake.metadata import HistoryMoved, HistoryRow, MetadataStore, ProcessRow, StreamRow
 from udtf.lake.objects import ObjectStore
+from udtf.lake.packing import Packing
 from udtf.lake.segment_file import content_hash, encode_segment
 
 Int64s = npt.NDArray[np.int64]
@@ -53,10 +54,10 @@ class _Upload:
 class Ingestion:
     """Takes record batches of the three telemetry tables into a lake. Safe to use from many threads."""
 
-    def __init__(self, metadata: MetadataStore, objects: ObjectStore, histories: Histories) -> None:
+    def __init__(self, metadata: MetadataStore, objects: ObjectStore, histories: Histories, packing: Packing) -> None:
         self._metadata = metadata
         self._objects = objects
-        self._committer = _Committer(metadata, histories)
+        self._committer = _Committer(metadata, histories, packing)
         self._streams: ByteBoundedCache[str, StreamRow] = ByteBoundedCache(_STREAM_BYTES, _STREAM_BYTES, lambda _: 1000)
         self._processes: ByteBoundedCache[str, ProcessRow] = ByteBoundedCache(
             _STREAM_BYTES, _STREAM_BYTES, lambda _: 2000
@@ -193,9 +194,10 @@ class Ingestion:
 class _Committer:
     """Adds segments to histories, those of uploads that arrive together in one transaction."""
 
-    def __init__(self, metadata: MetadataStore, histories: Histories) -> None:
+    def __init__(self, metadata: MetadataStore, histories: Histories, packing: Packing) -> None:
         self._metadata = metadata
         self._histories = histories
+        self._packing = packing
         self._open: ByteBoundedCache[str, OpenHistory] = ByteBoundedCache(
             _OPEN_HISTORY_BYTES, _OPEN_HISTORY_BYTES, lambda _: 100_000
         )
@@ -227,6 +229,9 @@ class _Committer:
                 for process_id in moved.process_ids:
                     self._open.drop(process_id)
                 continue
+            for growth in growths:
+                keys = [StretchKey(stretch.nb_segments, stretch.first_segment) for stretch in growth.stretches]
+                self._packing.note_complete(growth.history.process_id, keys)
             for process_id, history in growing.items():
                 history.stored()
                 self._open.put(process_id, history)

@@ -70,6 +70,14 @@ _GROW = (
     )
     .values({column.name: sa.bindparam(column.name) for column in histories.columns})
 )
+_PLACE = ("object_key", "object_begin", "object_end", "row_hash")
+"""What changes of a segment when it is moved."""
+
+_MOVE = (
+    sa.update(segments)
+    .where(segments.c.process_id == sa.bindparam("of_process"), segments.c.first_segment == sa.bindparam("number"))
+    .values({name: sa.bindparam(name) for name in _PLACE})
+)
 _INSERT = {table.name: sa.insert(table) for table in (segments, rollups)}
 """Statements of every upload: made once, as that takes longer than they do."""
 
@@ -349,6 +357,49 @@ class MetadataStore:
             _delete_partitions(connection, [row])
             self._throw_away(connection, [row.path], now)
 
+    # Packing.
+
+    def unpacked_stretches(self, process_id: str, nb_segments: int, max_bytes: int) -> list[int]:
+        """The first segments of the stretches of so many segments, all there, that are in several objects and take so
+        many bytes at most."""
+        table = segments.c
+        first = (table.first_segment // nb_segments * nb_segments).label("first")
+        statement = (
+            self._select(segments, first)
+            .where(table.process_id == process_id)
+            .group_by(first)
+            .having(
+                sa.func.count() == nb_segments,
+                sa.func.count(table.object_key.distinct()) > 1,
+                sa.func.sum(table.object_end - table.object_begin) <= max_bytes,
+            )
+            .order_by(first)
+        )
+        with self._database.read() as connection:
+            return list(connection.scalars(statement))
+
+    def move_segments(self, before: Sequence[SegmentRow], after: Sequence[SegmentRow], kept_until: int) -> bool:
+        """Segments of one process that follow one another are in other objects now; those where nothing is left are
+        garbage after a time.
+
+        Returns:
+            False if the rows are no longer what they were, and nothing was done.
+        """
+        process_id, first, last = before[0].process_id, before[0].first_segment, before[-1].first_segment
+        here = sa.and_(segments.c.process_id == process_id, segments.c.first_segment.between(first, last))
+        keys = {row.object_key for row in before}
+        with self._database.write() as connection:
+            connection.execute(_locked_history(process_id))
+            now = (
+                sa.select(segments.c.object_key, segments.c.content_hash).where(here).order_by(segments.c.first_segment)
+            )
+            if connection.execute(now).all() != [(row.object_key, row.content_hash) for row in before]:
+                return False
+            connection.execute(_MOVE, [_moved(row) for row in after])
+            named = sa.select(segments.c.object_key).where(segments.c.object_key.in_(keys)).distinct()
+            self._throw_away(connection, sorted(keys.difference(connection.scalars(named))), kept_until)
+        return True
+
     # Removal.
 
     def histories_ending_before(self, time_ns: int) -> list[HistoryRow]:
@@ -472,9 +523,10 @@ class MetadataStore:
                 known.update(connection.scalars(sa.select(column).where(column.in_(list(keys)))))
         return known
 
-    def garbage(self, limit: int) -> list[str]:
-        """Keys of objects that may be deleted."""
-        statement = sa.select(garbage.c.object_key).order_by(garbage.c.object_key).limit(limit)
+    def garbage(self, limit: int, now: int) -> list[str]:
+        """Keys of objects that may be deleted by now."""
+        may_go = sa.select(garbage.c.object_key).where(garbage.c.removed_time <= now)
+        statement = may_go.order_by(garbage.c.object_key).limit(limit)
         with self._database.read() as connection:
             return list(connection.scalars(statement))
 
@@ -576,6 +628,11 @@ def _check_unchanged(noun: str, identity: str, known: Row, given: Row, names: Se
                 f"{noun} {identity!r} is stored already with {name} {getattr(known, name)!r}, "
                 f"given: {getattr(given, name)!r}"
             )
+
+
+def _moved(row: SegmentRow) -> Mapping[str, Any]:
+    values = row.to_database()
+    return {name: values[name] for name in _PLACE} | {"of_process": row.process_id, "number": row.first_segment}
 
 
 def _both(row: Sequence[Any]) -> tuple[ProcessRow, HistoryRow]:

@@ -122,7 +122,7 @@ partitions = sa.Table(
     sa.Index("partitions_by_path", "path"),
 )
 
-# Objects that no row names any more, until they have been deleted.
+# Objects that no row names any more, until they have been deleted, which they may be from `removed_time` on.
 garbage = sa.Table(
     "garbage",
     TABLES,

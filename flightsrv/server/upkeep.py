@@ -1,8 +1,9 @@
-"""Keeps a lake as young and as small as it should be, while a server runs."""
+"""Keeps a lake as young, as small and as tidy as it should be, while a server runs."""
 
 import logging
 import threading
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from udtf.lake.lake import Lake
@@ -10,6 +11,7 @@ from udtf.lake.removal import Removed
 
 log = logging.getLogger(__name__)
 
+_PACKING_PAUSE_S = 10.0
 _MIN_PAUSE_S = 1.0
 _MAX_PAUSE_S = 600.0
 _NS_PER_S = 1_000_000_000
@@ -45,33 +47,49 @@ class Retention:
         return min(max(self.max_age_s / 10, _MIN_PAUSE_S), _MAX_PAUSE_S)
 
 
-class RetentionTimer:
-    """Applies retention now and then, on a thread of its own, until it is closed. Begins by removing objects that a
-    server which died has left without a row."""
+class Upkeep:
+    """What a server does for its lake, on a thread of its own, until it is closed: removes what is too old or too much,
+    and packs small objects. Begins with what a server which died has left undone."""
 
     def __init__(self, lake: Lake, retention: Retention) -> None:
         self._lake = lake
         self._retention = retention
         self._closed = threading.Event()
-        threading.Thread(target=self._run, name="retention", daemon=True).start()
+        threading.Thread(target=self._run, name="upkeep", daemon=True).start()
 
     def close(self) -> None:
         """Start no more work."""
         self._closed.set()
 
     def _run(self) -> None:
-        self._lake.removal.tidy()
-        if self._retention == Retention():
-            return
+        lake, retention = self._lake, self._retention
+        lake.removal.tidy()
+        self._attempt("packing", lambda: lake.packing.pack_all(self._closed.is_set))
+        has_retention = retention != Retention()
+        due_s = time.monotonic()
         while not self._closed.is_set():
-            try:
-                for removed in self._retention.apply(self._lake):
-                    if removed.processes or removed.parts:
-                        log.info(
-                            "retention: removed %d processes, and the oldest segments of %d others",
-                            len(removed.processes),
-                            len(removed.parts),
-                        )
-            except Exception as error:  # the next look may succeed
-                log.warning("retention: nothing more was removed this time: %s", error)
-            self._closed.wait(self._retention.pause_s)
+            if has_retention and time.monotonic() >= due_s:
+                self._attempt("retention", self._retain)
+                due_s = time.monotonic() + retention.pause_s
+            self._attempt("packing", self._pack)
+            self._closed.wait(min(_PACKING_PAUSE_S, retention.pause_s))
+
+    def _attempt(self, what: str, work: Callable[[], object]) -> None:
+        try:
+            work()
+        except Exception as error:  # the next time may succeed
+            if not self._closed.is_set():
+                log.warning("%s: nothing more was done this time: %s", what, error)
+
+    def _retain(self) -> None:
+        for removed in self._retention.apply(self._lake):
+            if removed.processes or removed.parts:
+                log.info(
+                    "retention: removed %d processes, and the oldest segments of %d others",
+                    len(removed.processes),
+                    len(removed.parts),
+                )
+
+    def _pack(self) -> None:
+        self._lake.removal.collect_garbage()
+        self._lake.packing.pack()
