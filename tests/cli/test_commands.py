@@ -20,7 +20,7 @@ EVENTS = [
     {"ph": "X", "pid": 7, "tid": 8, "name": "outer", "ts": 1, "dur": 2.001},
     {"ph": "b", "pid": 9, "tid": 9, "name": "request", "cat": "net", "id": 1, "ts": 5},
     {"ph": "C", "pid": 9, "name": "memory", "ts": 5, "args": {"bytes": 5}},
-    {"ph": "s", "pid": 9, "name": "flow", "ts": 6},
+    {"ph": "N", "pid": 9, "name": "object", "ts": 6},
 ]
 
 
@@ -39,7 +39,7 @@ def test_import_prints_the_process_ids_and_nothing_else_on_stdout(shell, importe
     assert again.stderr.splitlines() == [
         "Imported 3 spans, 1 counter value.",
         "1 span without an end will show as unfinished.",
-        "1 flow event left out: only spans, instants and counters are imported.",
+        "1 object event left out: only spans, instants, counters and flows are imported.",
     ]
 
 

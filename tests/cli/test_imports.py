@@ -196,11 +196,14 @@ def test_a_file_of_very_many_threads_is_sent_in_parts(tmp_path):
 
 
 def test_what_is_left_out_is_told_in_words(shell):
-    """Flows have no place yet; spans, counters and instants do."""
-    others = [{"ph": phase, "pid": 1, "tid": 1, "ts": 2, "name": "x", "id": 4, "args": {"n": 1}} for phase in "CCisfR"]
+    """Samples have no place; spans, counters, instants and flows do."""
+    others = [{"ph": phase, "pid": 1, "tid": 1, "ts": 2, "name": "x", "id": 4, "args": {"n": 1}} for phase in "CCisfRP"]
     span = {"ph": "X", "pid": 1, "tid": 1, "ts": 0, "dur": 10, "name": "launch", "args": {"Input Dims": [[8, 3]]}}
     (shell.folder / "all.json").write_text(json.dumps([span, *others]))
     assert run(shell, "import-chrome", str(shell.folder / "all.json"))[1] == [
         "Imported 1 span, 2 instants, 2 counter values.",
-        "2 flow events left out: only spans, instants and counters are imported.",
+        "1 end of flows left out: no span of their thread begins after them, and they are not bound to the one around "
+        "them (first: event 5, 'x').",
+        "1 end of flows left out: their flow goes nowhere (first: event 4, 'x').",
+        "1 sample event left out: only spans, instants, counters and flows are imported.",
     ]

@@ -22,8 +22,9 @@ from udtf.lake.metadata import StreamRow
 from udtf.lake.time_range import TimeRange
 from udtf.lake.view import Telemetry, View
 from udtf.observability.metrics import timed
+from udtf.perfetto.tracks import ProcessTrack, ThreadTrack
 from udtf.perfetto.writer import TraceWriter
-from udtf.views.catalog import SPAN_TYPES, kinds_in_trace
+from udtf.views.catalog import KINDS, SPAN_TYPES, kinds_in_trace
 from udtf.views.kind import Kind, Piece
 from udtf.views.tracks import process_tracks, thread_track
 
@@ -117,14 +118,31 @@ class _Trace:
             for telemetry in processes
         ]
         tracks = process_tracks([telemetry.process for telemetry in processes])
+        if len(processes) == 1:
+            own, of_several, other_tracks = kinds, [], {}
+        else:
+            # Where a link of one process begins in another, the span that begins then must be there before.
+            own = [kind for kind in kinds if not kind.leads_elsewhere]
+            of_several = [kind for kind in kinds if kind.leads_elsewhere]
+            other_tracks = _tracks_of_streams(zip(processes, tracks, threads, strict=True))
         self.progress.begin(sum(map(len, threads)))
         for telemetry, track, of_process in zip(processes, tracks, threads, strict=True):
-            writer = TraceWriter(track)
+            writer = TraceWriter(track, other_tracks)
             descriptors = writer.descriptors(of_process)
             self.progress.begin_process(len(of_process), len(descriptors))
             yield descriptors
-            for kind in kinds:
-                yield from self._pieces(self.query.view(kind, telemetry, self.time_range, with_attributes=True), writer)
+            yield from self._of_kinds(own, telemetry, writer)
+        for telemetry, track, of_process in zip(processes, tracks, threads, strict=True):
+            if left := [kind for kind in of_several if telemetry.of_kind(kind)]:
+                writer = TraceWriter(track, other_tracks)
+                start = writer.resume(of_process)
+                self.progress.made(size_bytes=len(start))
+                yield start
+                yield from self._of_kinds(left, telemetry, writer)
+
+    def _of_kinds(self, kinds: Sequence[Kind], telemetry: Telemetry, writer: TraceWriter) -> Iterator[Piece]:
+        for kind in kinds:
+            yield from self._pieces(self.query.view(kind, telemetry, self.time_range, with_attributes=True), writer)
 
     def _pieces(self, view: View, writer: TraceWriter) -> Iterator[Piece]:
         """All packets of one kind of telemetry: those of its spans, and what went wrong."""
@@ -186,6 +204,17 @@ class _Trace:
         mark = writer.instant(thread, in_range, name, annotations)
         self.progress.made(size_bytes=len(mark))
         return mark
+
+
+def _tracks_of_streams(
+    processes: Iterable[tuple[Telemetry, ProcessTrack, Sequence[ThreadTrack]]],
+) -> dict[str, int]:
+    """The track of each stream: that of its thread, or else that of its process."""
+    tracks: dict[str, int] = {}
+    for telemetry, process, threads in processes:
+        tracks |= {stream.stream_id: process.uuid for kind in KINDS for stream in telemetry.of_kind(kind)}
+        tracks |= {thread.stream_id: thread.uuid for thread in threads}
+    return tracks
 
 
 def _has_track(kind: Kind, stream: StreamRow) -> bool:

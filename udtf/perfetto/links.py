@@ -75,7 +75,7 @@ class LinkTracer:
         places = np.zeros(len(stream_ids.dictionary), np.int64)
         codes = stream_ids.indices.to_numpy()
         for code in np.unique(codes).tolist():
-            uuid = self._writer.uuid_of(self._writer.thread(stream_ids.dictionary[code].as_py()))
+            uuid = self._writer.track_of(stream_ids.dictionary[code].as_py())
             places[code] = self._places.setdefault(uuid, len(self._places))
         of_rows: Int64s = places[codes]
         return of_rows

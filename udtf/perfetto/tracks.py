@@ -30,7 +30,8 @@ class ProcessTrack:
     """A process as the trace shows it.
 
     `name` is that of the program or its path, which is shown as `program_name` has it. `pid` is what telemetry says, a
-    decimal number of 31 bits if it is of use; `labels` are shown beside the name.
+    decimal number of 31 bits if it is of use; `labels` are shown beside the name. Processes are shown in the order of
+    their `rank`, 32 bits with a sign; without one it is 0.
     """
 
     process_id: str
@@ -39,6 +40,7 @@ class ProcessTrack:
     start_ns: int | None = None
     command_line: tuple[str, ...] = ()
     labels: tuple[str, ...] = ()
+    rank: int | None = None
 
     @property
     def uuid(self) -> int:
@@ -53,11 +55,12 @@ class ProcessTrack:
 
 @dataclass(frozen=True)
 class ThreadTrack:
-    """A thread as the trace shows it; `tid` is what telemetry says."""
+    """A thread as the trace shows it; `tid` is what telemetry says, `rank` as that of a process, among its threads."""
 
     stream_id: str
     name: str
     tid: str | None = None
+    rank: int | None = None
 
     @property
     def uuid(self) -> int:
@@ -82,6 +85,20 @@ def process_descriptor(process: ProcessTrack) -> bytes:
                 cmdline=process.command_line,
                 process_labels=process.labels,
             ),
+            sibling_order_rank=process.rank,
+        )
+    )
+
+
+def root_descriptor(process: ProcessTrack, threads: Sequence[ThreadTrack]) -> bytes:
+    """The packet that has processes and threads shown by their ranks; nothing where none of these has one."""
+    if process.rank is None and all(thread.rank is None for thread in threads):
+        return b""
+    return _descriptor_packet(
+        TrackDescriptor(
+            uuid=0,
+            process_ordering=TrackDescriptor.PROCESS_ORDERING_EXPLICIT,
+            thread_ordering=TrackDescriptor.THREAD_ORDERING_EXPLICIT,
         )
     )
 
@@ -97,6 +114,7 @@ def thread_descriptors(process: ProcessTrack, threads: Sequence[ThreadTrack]) ->
                 thread=ThreadDescriptor(
                     pid=process.shown_pid, tid=tids[thread.stream_id], thread_name=thread.name or None
                 ),
+                sibling_order_rank=thread.rank,
             )
         )
         for thread in threads

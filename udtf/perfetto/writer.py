@@ -1,6 +1,7 @@
 """One process's trace, as bytes: what may be called when, and in which order the bytes belong in the file."""
 
 from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 
 import numpy as np
 import numpy.typing as npt
@@ -9,7 +10,7 @@ import pyarrow as pa
 from udtf.lake.scopes import ScopeHashes
 from udtf.perfetto import sequence
 from udtf.perfetto.interning import Bodies, Interned, Interner
-from udtf.perfetto.tracks import ProcessTrack, ThreadTrack, process_descriptor, thread_descriptors
+from udtf.perfetto.tracks import ProcessTrack, ThreadTrack, process_descriptor, root_descriptor, thread_descriptors
 
 
 class TraceWriter:
@@ -19,10 +20,14 @@ class TraceWriter:
     2. for some spans the definitions that `intern` gave; for each thread that has some of them, `start` of its encoder
        and the pieces of `encode`, and after its last ones those of `finish`. The same for each async stream;
     3. instants anywhere, after the descriptors.
+
+    Args:
+        other_tracks: the tracks of streams of other processes in the trace, to which links of this one lead.
     """
 
-    def __init__(self, process: ProcessTrack) -> None:
+    def __init__(self, process: ProcessTrack, other_tracks: Mapping[str, int] = MappingProxyType({})) -> None:
         self.process = process
+        self._other_tracks = other_tracks
         self._interner = Interner()
         self._threads: dict[str, ThreadTrack] = {}
 
@@ -37,10 +42,16 @@ class TraceWriter:
         return b"".join(
             (
                 sequence.sequence_start(),
+                root_descriptor(self.process, threads),
                 process_descriptor(self.process),
                 thread_descriptors(self.process, threads),
             )
         )
+
+    def resume(self, threads: Sequence[ThreadTrack]) -> bytes:
+        """In place of `descriptors`, where those were written before the packets of other processes."""
+        self._threads = {thread.stream_id: thread for thread in threads}
+        return sequence.sequence_start()
 
     def thread(self, stream_id: str | None) -> ThreadTrack | None:
         """The thread that has a stream, of those that the trace describes."""
@@ -49,6 +60,12 @@ class TraceWriter:
     def uuid_of(self, thread: ThreadTrack | None) -> int:
         """The track of a thread, or of the process where that is None."""
         return self.process.uuid if thread is None else thread.uuid
+
+    def track_of(self, stream_id: str) -> int:
+        """The track of a stream that something is linked to, that of its thread or of its process; where the trace has
+        no such stream, that of this process."""
+        thread = self._threads.get(stream_id)
+        return self._other_tracks.get(stream_id, self.process.uuid) if thread is None else thread.uuid
 
     def intern(self, scope_table: pa.StructArray, hashes: ScopeHashes) -> Interned:
         """Ids for the scopes of the spans to be encoded next; `hashes` as `lake.scopes.scope_hashes` makes them."""

@@ -137,6 +137,8 @@ class Kind(ABC):
     """As which `span_types` selects it, if it has spans."""
     has_threads = False
     """Whether each of its streams is a thread, with a track of its own."""
+    leads_elsewhere = False
+    """Whether events of one process may concern spans of others."""
     column: str
     """Of `blocks` when they are sent: a list of events for each block."""
     event: pa.StructType

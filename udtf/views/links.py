@@ -36,6 +36,7 @@ class Links(MomentKind):
 
     name = "links"
     tag = schemas.LINK_TAG
+    leads_elsewhere = True
     column = "links"
     event = schemas.LINK
     rows = pa.schema([*ROW_FIELDS, *_LINK_FIELDS])

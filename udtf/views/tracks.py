@@ -1,10 +1,13 @@
 """Processes and threads as a trace shows them, from their descriptions."""
 
-from collections.abc import Sequence
+import re
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from udtf.lake.metadata import ProcessRow, StreamRow
 from udtf.perfetto.tracks import ProcessTrack, ThreadTrack
+
+_RANK = re.compile(r"-?[0-9]{1,10}")
 
 
 def process_tracks(processes: Sequence[ProcessRow]) -> list[ProcessTrack]:
@@ -27,8 +30,21 @@ def process_track(process: ProcessRow) -> ProcessTrack:
         pid=process.properties.get("pid"),
         start_ns=process.start_time,
         command_line=tuple(filter(None, [process.properties.get("command-line")])),
+        labels=tuple(filter(None, [process.properties.get("labels")])),
+        rank=_rank(process.properties),
     )
 
 
 def thread_track(stream: StreamRow) -> ThreadTrack:
-    return ThreadTrack(stream_id=stream.stream_id, name=stream.thread_name, tid=stream.properties.get("thread-id"))
+    return ThreadTrack(
+        stream_id=stream.stream_id,
+        name=stream.thread_name,
+        tid=stream.properties.get("thread-id"),
+        rank=_rank(stream.properties),
+    )
+
+
+def _rank(properties: Mapping[str, str | None]) -> int | None:
+    """What `sort-index` says, if it is a number of 32 bits."""
+    text = properties.get("sort-index") or ""
+    return int(text) if _RANK.fullmatch(text) and abs(int(text)) < 1 << 31 else None

@@ -2,7 +2,7 @@
 
 import uuid
 from array import array
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
 from itertools import count
@@ -10,17 +10,21 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from flightsrv.importers.chrome.async_spans import AsyncColumns
 from flightsrv.importers.chrome.document import ChromeTraceError, Document
 from flightsrv.importers.chrome.findings import Findings
-from flightsrv.importers.chrome.spans import MomentColumns, ProcessSpans, SpanReader, as_arrays
+from flightsrv.importers.chrome.flows import Flows, LinkColumns, Place
+from flightsrv.importers.chrome.nesting import EventColumns
+from flightsrv.importers.chrome.spans import MomentColumns, ProcessSpans, SpanReader, ThreadSpans, as_arrays
 from flightsrv.telemetry import (
     DEFAULT_BLOCK_EVENTS,
     AnyEvents,
     Block,
+    Links,
     LogLines,
     Process,
     Stream,
@@ -82,9 +86,9 @@ def read_chrome_trace(path: Path, time_zero_ns: int | None = None) -> ChromeTrac
 
 @dataclass(frozen=True)
 class _Lane:
-    """The events of one stream to be: of a thread, all or some of its spans or its instants; of a process the async
-    ones, its own instants, its counters. `thread` is the name of the stream of the thread that they are of, if it is
-    another one."""
+    """The events of one stream to be: of a thread, all or some of its spans, its instants, or links to such spans; of a
+    process the async ones, its own instants, its counters, or links. `thread` is the name of the stream of the thread
+    that they are of, if it is another one."""
 
     stream_name: str
     properties: dict[str, str]
@@ -99,6 +103,7 @@ class _Conversion:
     def __init__(self, digest: str, reader: SpanReader) -> None:
         self._digest = digest
         self._reader = reader
+        self._flows = Flows(reader.leave_out_of_flows)
         self._scope_table = scope_array(reader.scopes)
         names = self._scope_table.field("name")
         is_long = pc.greater(pc.binary_length(names), MAX_TEXT_BYTES)
@@ -109,7 +114,7 @@ class _Conversion:
         lanes = {
             pid: found
             for pid, spans in self._reader.processes.items()
-            if (found := [lane for lane in self._lanes(spans) if lane.is_needed or len(lane.events)])
+            if (found := [lane for lane in self._lanes(pid, spans) if lane.is_needed or len(lane.events)])
         }
         every = [lane.events.ticks for of_process in lanes.values() for lane in of_process if len(lane.events)]
         first = min((int(ticks[0]) for ticks in every), default=0)
@@ -119,11 +124,15 @@ class _Conversion:
             self._reader.findings.moved_ns = zero_ns - said_zero_ns
         if not _EARLIEST_NS <= zero_ns + first <= zero_ns + last <= _LATEST_NS:
             raise ChromeTraceError("with this time for its 0, times in the file lie before the year 1678 or after 2262")
+        process_ids = {pid: _id(str(_NAMESPACE), f"{self._digest}/{zero_ns}/{pid}") for pid in lanes}
+        # Links are at times of spans, so they come before and after nothing else.
+        for pid, links in self._link_lanes(process_ids):
+            lanes[pid].append(links)
         processes: list[Process] = []
         streams: list[Stream] = []
         events: list[AnyEvents] = []
         for pid, of_process in lanes.items():
-            process_id = _id(str(_NAMESPACE), f"{self._digest}/{zero_ns}/{pid}")
+            process_id = process_ids[pid]
             first = min(int(lane.events.ticks[0]) for lane in of_process if len(lane.events))
             spans = self._reader.processes[pid]
             processes.append(
@@ -133,7 +142,11 @@ class _Conversion:
                     start_time_ns=zero_ns + first,
                     start_ticks=first,
                     exe=spans.name,
-                    properties={"pid": pid} | ({"labels": spans.labels} if spans.labels else {}),
+                    properties={
+                        "pid": pid,
+                        **({"labels": spans.labels} if spans.labels else {}),
+                        **_sort_properties(spans.sort_index),
+                    },
                 )
             )
             for lane in of_process:
@@ -144,23 +157,60 @@ class _Conversion:
                 events.append(lane.events)
         return ChromeTrace(tuple(processes), tuple(streams), tuple(events), zero_ns, self._reader.findings)
 
-    def _lanes(self, spans: ProcessSpans) -> Iterator[_Lane]:
+    def _lanes(self, pid: str, spans: ProcessSpans) -> Iterator[_Lane]:
         for tid, thread in spans.threads.items():
-            name = thread.name or f"thread {tid}"
-            for number, columns in enumerate(self._reader.sequences(thread), 1):
-                properties = {
-                    "thread-name": name if number == 1 else f"{name} (overlap {number})",
-                    "thread-id": tid,
-                }
-                events = Events(*as_arrays(columns), self._scope_table, attributes=self._attributes(columns.arguments))
-                is_needed = number == 1 and bool(thread.instants.ticks)
-                yield _Lane(f"thread/{number}/{tid}", properties, schemas.THREAD_TAG, events, is_needed=is_needed)
-            properties = {"thread-name": name, "thread-id": tid}
-            lines = self._instants(thread.instants)
-            yield _Lane(f"instants/{tid}", properties, schemas.LOG_TAG, lines, thread=f"thread/1/{tid}")
+            sequences = self._reader.sequences(thread)
+            if thread.flows.ticks:
+                places = [Place(pid, f"thread/{number}/{tid}", tid) for number in range(1, len(sequences) + 1)]
+                self._flows.add_thread(places, sequences, thread.flows)
+            yield from self._thread_lanes(tid, thread, sequences)
         yield _Lane("async", {}, schemas.ASYNC_TAG, self._async_events(spans.async_columns))
         yield _Lane("instants", {}, schemas.LOG_TAG, self._instants(spans.instants))
         yield _Lane("counters", {}, schemas.MEASURE_TAG, self._counters(spans.counters))
+
+    def _thread_lanes(self, tid: str, thread: ThreadSpans, sequences: Sequence[EventColumns]) -> Iterator[_Lane]:
+        name = thread.name or f"thread {tid}"
+        for number, columns in enumerate(sequences, 1):
+            properties = {
+                "thread-name": name if number == 1 else f"{name} (overlap {number})",
+                "thread-id": tid,
+                **_sort_properties(thread.sort_index),
+            }
+            events = Events(*as_arrays(columns), self._scope_table, attributes=self._attributes(columns.arguments))
+            is_needed = number == 1 and bool(thread.instants.ticks)
+            yield _Lane(f"thread/{number}/{tid}", properties, schemas.THREAD_TAG, events, is_needed=is_needed)
+        properties = {"thread-name": name, "thread-id": tid}
+        lines = self._instants(thread.instants)
+        yield _Lane(f"instants/{tid}", properties, schemas.LOG_TAG, lines, thread=f"thread/1/{tid}")
+
+    def _link_lanes(self, process_ids: Mapping[str, str]) -> Iterator[tuple[str, _Lane]]:
+        """The links of each process; `process_ids` by pid."""
+        if (marked := self._reader.marked) is not None:
+            self._flows.add_async([Place(pid, "async") for pid in marked.pids], self._reader.async_flows, marked)
+        places = self._flows.places
+        stream_ids: npt.NDArray[np.object_] = np.empty(len(places), np.object_)
+        for place, columns in self._flows.links():
+            for origin in np.unique(columns.from_places).tolist():
+                stream_ids[origin] = _id(process_ids[places[origin].pid], places[origin].stream_name)
+            where = places[place]
+            properties, thread = {}, None
+            if where.tid is not None:
+                properties, thread = {"thread-id": where.tid}, where.stream_name
+            links = self._links(columns, pa.array(stream_ids[columns.from_places], pa.utf8()))
+            yield where.pid, _Lane(f"links/{where.stream_name}", properties, schemas.LINK_TAG, links, thread=thread)
+
+    def _links(self, columns: LinkColumns, from_streams: pa.StringArray) -> Links:
+        self._reader.findings.links += len(columns.ticks)
+        return Links(
+            columns.ticks,
+            columns.scopes,
+            self._scope_table,
+            columns.from_ticks,
+            from_streams,
+            columns.span_ids,
+            columns.from_span_ids,
+            self._reader.arguments.attributes(columns.arguments),
+        )
 
     def _async_events(self, columns: AsyncColumns) -> Events:
         async_columns = block_format.AsyncColumns(
@@ -186,6 +236,10 @@ class _Conversion:
         codes = np.asarray(columns.scopes, np.int32)[order]
         units = pa.array([""]).take(pa.array(np.zeros(len(order), np.int32)))
         return Values(ticks, codes, self._scope_table, units, np.asarray(columns.values, np.float64)[order])
+
+
+def _sort_properties(sort_index: int | None) -> dict[str, str]:
+    return {} if sort_index is None else {"sort-index": str(sort_index)}
 
 
 def _base_time_ns(values: Mapping[str, Any], findings: Findings) -> int:

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 
 @dataclass
 class LeftOut:
-    """Events that were left out for one reason, and the first of them in words."""
+    """What was left out for one reason, and the first of it in words."""
 
     count: int
     first: str
@@ -19,6 +19,8 @@ class Findings:
     spans: int = 0
     instants: int = 0
     counter_values: int = 0
+    links: int = 0
+    """From spans to others, that flows mean."""
     unfinished: int = 0
     """Spans without an end."""
     ended_early: int = 0
@@ -30,6 +32,8 @@ class Findings:
     """Different names and the like in which something is no text, or too long."""
     unusable: dict[str, LeftOut] = field(default_factory=dict)
     """Events left out because of what stands in them, by the reason."""
+    out_of_flows: dict[str, LeftOut] = field(default_factory=dict)
+    """Events that are the begin or the end of no arrow, by the reason; their spans are there."""
     other_kinds: Counter[str] = field(default_factory=Counter)
     """Events left out because there is no place for them, by what they are."""
     damages: int = 0
@@ -44,14 +48,21 @@ class Findings:
 
     def leave_out(self, reason: str, event: str) -> None:
         """Count an event, which is given in words."""
-        known = self.unusable.setdefault(reason, LeftOut(0, event))
-        known.count += 1
+        self.unusable.setdefault(reason, LeftOut(0, event)).count += 1
+
+    def leave_out_of_flows(self, reason: str, event: str) -> None:
+        """The same for an event of which only its part in a flow is left out."""
+        self.out_of_flows.setdefault(reason, LeftOut(0, event)).count += 1
 
     def describe(self) -> list[str]:
         """All of it, in lines."""
         further = [
             _count(number, noun)
-            for number, noun in ((self.instants, "instant"), (self.counter_values, "counter value"))
+            for number, noun in (
+                (self.instants, "instant"),
+                (self.counter_values, "counter value"),
+                (self.links, "link"),
+            )
             if number
         ]
         lines = [f"Imported {', '.join([_count(self.spans, 'span'), *further])}."]
@@ -69,6 +80,10 @@ class Findings:
         lines += (
             f"{_count(left.count, 'event')} left out: {reason} (first: {left.first})."
             for reason, left in self.unusable.items()
+        )
+        lines += (
+            f"{_count(left.count, 'end')} of flows left out: {reason} (first: {left.first})."
+            for reason, left in self.out_of_flows.items()
         )
         if self.damages:
             lines.append(
@@ -89,7 +104,7 @@ class Findings:
                 "all times are later by as much."
             )
         lines += (
-            f"{_count(number, f'{kind} event')} left out: only spans, instants and counters are imported."
+            f"{_count(number, f'{kind} event')} left out: only spans, instants, counters and flows are imported."
             for kind, number in sorted(self.other_kinds.items())
         )
         return lines

@@ -1,8 +1,8 @@
 """From the events of a Chrome trace to begin and end events per thread, and async events per process.
 
-Phases X, B and E make the spans of threads, b and e (and the older S and F) async spans, i (and the older I and R)
-instants, C values of counters, M names things. Others have no place; they are counted. Times are microseconds in the
-file, nanoseconds from here on.
+Phases X, B and E make the spans of threads, b and e (and the older S and F) async spans, i (and the older I and R) and
+n instants, C values of counters, s, t and f flows, of which other events may be as well, M names things. Others have no
+place; they are counted. Times are microseconds in the file, nanoseconds from here on.
 """
 
 import math
@@ -19,8 +19,10 @@ import numpy as np
 import numpy.typing as npt
 
 from flightsrv.importers.chrome.arguments import NO_ARGUMENTS, Arguments
-from flightsrv.importers.chrome.async_spans import AsyncColumns, AsyncMarks, Key
+from flightsrv.importers.chrome.async_spans import WITHIN, AsyncColumns, AsyncMarks, Key, MarkedSpans
 from flightsrv.importers.chrome.findings import Findings
+from flightsrv.importers.chrome.flows import END as FLOW_END
+from flightsrv.importers.chrome.flows import END_AT_NEXT, START, STEP, FlowEvents, FlowIds
 from flightsrv.importers.chrome.nesting import UNFINISHED, EventColumns, SpanColumns, add_matched, match_marks, nest
 from flightsrv.importers.chrome.texts import fit, id_of, text_of
 from udtf.lake.block_format import BEGIN, END, Scope
@@ -37,9 +39,7 @@ _LINE_ARGS = ("line", "lineno", "src_line")
 _OTHER_KINDS = {
     phase: kind
     for kind, phases in {
-        "async instant": "n",
         "async step": "Tp",
-        "flow": "stf",
         "sample": "P",
         "object": "NOD",
         "memory dump": "vV",
@@ -67,12 +67,15 @@ class MomentColumns:
 
 @dataclass
 class ThreadSpans:
-    """What the file says of one thread: complete spans, begins and ends as they stand in it, and instants."""
+    """What the file says of one thread: complete spans, begins and ends as they stand in it, instants, and events of
+    flows."""
 
     name: str | None = None
+    sort_index: int | None = None
     complete: SpanColumns = field(default_factory=SpanColumns)
     marks: EventColumns = field(default_factory=EventColumns)
     instants: MomentColumns = field(default_factory=MomentColumns)
+    flows: FlowEvents = field(default_factory=FlowEvents)
 
 
 @dataclass
@@ -81,6 +84,7 @@ class ProcessSpans:
 
     name: str | None = None
     labels: str | None = None
+    sort_index: int | None = None
     threads: dict[str, ThreadSpans] = field(default_factory=lambda: defaultdict(ThreadSpans))
     async_columns: AsyncColumns = field(default_factory=AsyncColumns)
     instants: MomentColumns = field(default_factory=MomentColumns)
@@ -91,7 +95,7 @@ class SpanReader:
     """Takes the events of one file one after the other.
 
     `processes` are by process id as text, in the order of the file; codes of scopes are into `scopes`, those of
-    arguments into `arguments`.
+    arguments into `arguments`. `async_flows` are events of flows at async spans, which `marked` tells once all is read.
     """
 
     def __init__(self) -> None:
@@ -103,17 +107,22 @@ class SpanReader:
         self._seen_scopes: dict[tuple[Any, ...], int] = {}
         self._seen_threads: dict[tuple[Any, Any], ThreadSpans] = {}
         self._async_marks = AsyncMarks()
+        self.marked: MarkedSpans | None = None
+        self.async_flows = FlowEvents()
+        self._flow_ids = FlowIds()
+        self._place = 0
 
     def read(self, events: Iterable[Any]) -> None:
         """Take all events of the file. What cannot be used is counted and left out."""
         for index, event in enumerate(events):
             if event == {}:
                 continue  # stands behind the last comma in many files
+            self._place = index
             try:
                 self._read(event)
             except _UnusableError as error:
                 self.findings.leave_out(str(error), _in_words(index, event))
-        async_columns, unmatched_ends = self._async_marks.match(self.scopes)
+        async_columns, self.marked, unmatched_ends = self._async_marks.match(self.scopes)
         self.findings.unmatched_ends += unmatched_ends
         for pid, columns in async_columns.items():
             self.processes[pid].async_columns = columns
@@ -133,7 +142,10 @@ class SpanReader:
         return [first, *overlapping]
 
     def _read(self, event: Any) -> None:
-        phase = event.get("ph") if isinstance(event, dict) else None
+        said = event.get("ph") if isinstance(event, dict) else None
+        if not isinstance(said, str):
+            raise _UnusableError("it is no object with a phase, 'ph'")
+        phase = said[:1]  # for Perfetto as well
         match phase:
             case "X":
                 self._read_complete(event)
@@ -141,16 +153,18 @@ class SpanReader:
                 self._read_mark(event, BEGIN if phase == "B" else END)
             case "b" | "e" | "S" | "F":
                 self._read_async(event, phase)
+            case "n":
+                self._read_async_instant(event)
             case "i" | "I" | "R":
                 self._read_instant(event)
+            case "s" | "t" | "f":
+                self._read_flow(event, phase)
             case "C":
                 self._read_counter(event)
             case "M":
                 self._read_metadata(event)
-            case str():
-                self.findings.other_kinds[_OTHER_KINDS.get(phase) or f"unknown ({fit(phase[:10])!r})"] += 1
             case _:
-                raise _UnusableError("it is no object with a phase, 'ph'")
+                self.findings.other_kinds[_OTHER_KINDS.get(phase) or f"unknown ({fit(said[:10])!r})"] += 1
 
     def _counted(self, events: EventColumns) -> EventColumns:
         begun, ended = events.kinds.count(BEGIN), events.kinds.count(END)
@@ -167,28 +181,76 @@ class SpanReader:
                 raise _UnusableError("its duration, 'dur', is below 0")
             # The sum is rounded, not its parts, so that rounding never makes nested spans overlap.
             end_ns = _nanoseconds(begin_us + duration_us)
-        self._thread(event).complete.append(begin_ns, end_ns, self._scope(event), self._arguments(event))
+        thread, scope = self._thread(event), self._scope(event)
+        thread.complete.append(begin_ns, end_ns, scope, self._arguments(event))
+        if "bind_id" in event:
+            self._bind(event, thread.flows, begin_ns, scope)
 
     def _read_mark(self, event: dict[str, Any], kind: int) -> None:
         ticks = _nanoseconds(_microseconds(event, "ts"))
-        self._thread(event).marks.append(ticks, kind, self._scope(event), self._arguments(event))
+        thread, scope = self._thread(event), self._scope(event)
+        thread.marks.append(ticks, kind, scope, self._arguments(event))
+        if "bind_id" in event:
+            self._bind(event, thread.flows, ticks, scope)
 
     def _read_async(self, event: dict[str, Any], phase: str) -> None:
         ticks = _nanoseconds(_microseconds(event, "ts"))
         pid = _pid(event)
         self.processes[pid]  # in the order of the file
+        scope = self._scope(event)
         kind = BEGIN if phase in "bS" else END
         key = _async_key(event, phase, pid)
-        self._async_marks.append(ticks, kind, self._scope(event), self._arguments(event), key, pid)
+        mark = self._async_marks.append(ticks, kind, scope, self._arguments(event), key, pid)
+        if "bind_id" in event:
+            self._bind(event, self.async_flows, ticks, scope, mark)
+
+    def _read_async_instant(self, event: dict[str, Any]) -> None:
+        """An instant of the process; a flow that it is bound to is that of the async span around it."""
+        ticks = _nanoseconds(_microseconds(event, "ts"))
+        pid = _pid(event)
+        scope = self._scope(event)
+        self._add_instant(self.processes[pid].instants, ticks, scope, self._arguments(event))
+        if "bind_id" in event:
+            key = _async_key(event, "n", pid)
+            mark = self._async_marks.append(ticks, WITHIN, scope, NO_ARGUMENTS, key, pid)
+            self._bind(event, self.async_flows, ticks, scope, mark)
+
+    def _read_flow(self, event: dict[str, Any], phase: str) -> None:
+        ticks = _nanoseconds(_microseconds(event, "ts"))
+        flow = self._flow_ids.of_flow(event, _pid(event))
+        if flow is None:
+            raise _UnusableError("it is of a flow, without an id, 'id'")
+        end = FLOW_END if event.get("bp") == "e" else END_AT_NEXT
+        kind = {"s": START, "t": STEP, "f": end}[phase]
+        flows = self._thread(event).flows
+        flows.append(ticks, kind, flow, self._scope(event), self._arguments(event), self._place)
+
+    def _bind(self, event: dict[str, Any], flows: FlowEvents, ticks: int, scope: int, mark: int = 0) -> None:
+        """Have a flow begin or end at the span that an event is of, or both."""
+        is_end, is_start = event.get("flow_in") is True, event.get("flow_out") is True
+        flow = self._flow_ids.of_binding(event)
+        if flow is None or not (is_end or is_start):
+            missing = "they have no id, 'bind_id'" if flow is None else "'flow_in' and 'flow_out' are both missing"
+            self.leave_out_of_flows(missing, self._place, scope)
+            return
+        kind = STEP if is_end and is_start else START if is_start else FLOW_END
+        flows.append(ticks, kind, flow, scope, NO_ARGUMENTS, self._place, mark)
+
+    def leave_out_of_flows(self, reason: str, place: int, scope: int) -> None:
+        """Count an event that has no part in a flow, given its place in the file."""
+        self.findings.leave_out_of_flows(reason, f"event {place}, {self.scopes[scope].name[:60]!r}")
 
     def _read_instant(self, event: dict[str, Any]) -> None:
         ticks = _nanoseconds(_microseconds(event, "ts"))
         # Of the process, or of everything, where it says so.
         is_of_process = event.get("s") in ("p", "g")
         columns = self.processes[_pid(event)].instants if is_of_process else self._thread(event).instants
+        self._add_instant(columns, ticks, self._scope(event), self._arguments(event))
+
+    def _add_instant(self, columns: MomentColumns, ticks: int, scope: int, arguments: int) -> None:
         columns.ticks.append(ticks)
-        columns.scopes.append(self._scope(event))
-        columns.arguments.append(self._arguments(event))
+        columns.scopes.append(scope)
+        columns.arguments.append(arguments)
         self.findings.instants += 1
 
     def _read_counter(self, event: dict[str, Any]) -> None:
@@ -218,8 +280,12 @@ class SpanReader:
                 self.processes[_pid(event)].name = self._fit(text_of(args.get("name")))
             case "process_labels":
                 self.processes[_pid(event)].labels = self._fit(text_of(args.get("labels")))
+            case "process_sort_index":
+                self.processes[_pid(event)].sort_index = _sort_index(args)
             case "thread_name":
                 self._thread(event).name = self._fit(text_of(args.get("name")))
+            case "thread_sort_index":
+                self._thread(event).sort_index = _sort_index(args)
 
     def _thread(self, event: dict[str, Any]) -> ThreadSpans:
         """The thread of the event. Most events are of one that is known: its ids are looked at only when it is new."""
@@ -302,6 +368,14 @@ def _value(given: Any) -> float | None:
     except (ValueError, OverflowError):
         return None
     return value if math.isfinite(value) else None
+
+
+def _sort_index(args: dict[str, Any]) -> int | None:
+    """The place that a process or a thread has among others; None if it is no number of 32 bits."""
+    given = args.get("sort_index")
+    if type(given) is Decimal and given.is_finite() and abs(given) < 1 << 31:
+        given = int(given)
+    return given if type(given) is int and abs(given) < 1 << 31 else None
 
 
 def _async_key(event: dict[str, Any], phase: str, pid: str) -> Key:
