@@ -83,6 +83,10 @@ def _make(folder: Path, recording: Recording) -> None:
     try:
         for table, batch in chain(WARM_UP.uploads_as(WARM_UP_ID), recording.uploads()):
             lake.ingest(table, batch)
+        # As a server leaves it that has run for a while.
+        lake.packing.kept_s = 0.0
+        list(lake.packing.pack_all())
+        lake.removal.collect_garbage()
     finally:
         lake.close()
 

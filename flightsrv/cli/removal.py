@@ -63,9 +63,9 @@ def gc(lake: str, db: str | None, older_than: float | None, max_lake_gib: float 
             for process_id, end in removed.parts.items():
                 click.echo(f"{verb} segments before {end} of process {process_id}")
         if not dry_run:
-            packed = opened.packing.pack_all()
-            if packed.nb_packs:
-                click.echo(f"put {packed.nb_objects} small objects together, as {packed.nb_packs}")
+            packs = list(opened.packing.pack_all())
+            if packs:
+                click.echo(f"put {sum(packs)} small objects together, as {len(packs)}")
             deleted = opened.removal.collect_garbage() + opened.removal.delete_orphans()
             if deleted:
                 click.echo(f"deleted {deleted} objects that nothing referred to")

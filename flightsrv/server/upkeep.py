@@ -3,7 +3,7 @@
 import logging
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from udtf.lake.lake import Lake
@@ -64,14 +64,15 @@ class Upkeep:
     def _run(self) -> None:
         lake, retention = self._lake, self._retention
         lake.removal.tidy()
-        self._attempt("packing", lambda: lake.packing.pack_all(self._closed.is_set))
+        self._attempt("packing", lambda: self._pack(lake.packing.pack_all()))
         has_retention = retention != Retention()
         due_s = time.monotonic()
         while not self._closed.is_set():
             if has_retention and time.monotonic() >= due_s:
                 self._attempt("retention", self._retain)
                 due_s = time.monotonic() + retention.pause_s
-            self._attempt("packing", self._pack)
+            self._attempt("packing", lambda: self._pack(lake.packing.pack()))
+            self._attempt("packing", lake.removal.collect_garbage)
             self._closed.wait(min(_PACKING_PAUSE_S, retention.pause_s))
 
     def _attempt(self, what: str, work: Callable[[], object]) -> None:
@@ -90,6 +91,10 @@ class Upkeep:
                     len(removed.parts),
                 )
 
-    def _pack(self) -> None:
-        self._lake.removal.collect_garbage()
-        self._lake.packing.pack()
+    def _pack(self, packs: Iterator[int]) -> None:
+        begin_s = time.monotonic()
+        for _ in packs:
+            # It rests as long as it has worked: a lake may have much to pack, and queries should not notice.
+            if self._closed.wait(time.monotonic() - begin_s):
+                return
+            begin_s = time.monotonic()

@@ -89,7 +89,7 @@ def _remove(lake: Lake, time_ns: int, tell: Tell) -> None:
 
 
 def _pack(lake: Lake, tell: Tell) -> None:
-    lake.packing.pack_all()
+    list(lake.packing.pack_all())
     lake.removal.collect_garbage()
     tell(0)
 
@@ -120,7 +120,8 @@ def work(
         case "remove":
             _remove(lake, older_than_ns, acknowledged.send)
         case "pack":
-            with patch.multiple(packing, KEPT_S=0.0, MAX_PARTITION_SEGMENTS=PACKED_SEGMENTS):
+            lake.packing.kept_s = 0.0
+            with patch.object(packing, "MAX_PARTITION_SEGMENTS", PACKED_SEGMENTS):
                 _pack(lake, acknowledged.send)
     # Nothing else that runs has anything to do any more.
     os._exit(0)

@@ -18,13 +18,13 @@ from udtf.lake import packing
 from udtf.lake.history import MAX_PARTITION_SEGMENTS
 from udtf.lake.lake import Lake
 from udtf.lake.metadata import MetadataStore, SegmentRow
-from udtf.lake.packing import Packed
 from udtf.views.catalog import kind_named
 
 NB_LATER = 3
 NB_UPLOADS = MAX_PARTITION_SEGMENTS + NB_LATER
 UPLOAD_TICKS = 200
-PACKED = Packed(MAX_PARTITION_SEGMENTS, 1)
+PACKED = [MAX_PARTITION_SEGMENTS]
+"""One pack, of so many objects."""
 
 
 def recorded(lake: Lake) -> Process:
@@ -55,7 +55,7 @@ def test_a_complete_stretch_becomes_one_object(place: Place, lake: Lake, reader:
     process = recorded(lake)
     blocks = f"SELECT * FROM blocks WHERE process_id = '{process.process_id}' ORDER BY block_id"
     trace, stored, before = trace_of(lake, process), reader.rows(blocks), objects_of(place, process)
-    assert lake.packing.pack() == PACKED
+    assert list(lake.packing.pack()) == PACKED
     keys = [row.object_key for row in rows_of(lake, process)]
     assert len(set(keys[:MAX_PARTITION_SEGMENTS])) == 1
     assert set(keys[MAX_PARTITION_SEGMENTS:]) < before
@@ -67,15 +67,15 @@ def test_a_complete_stretch_becomes_one_object(place: Place, lake: Lake, reader:
         assert lake.removal.collect_garbage() == MAX_PARTITION_SEGMENTS
     assert objects_of(place, process) == set(keys)
     assert trace_of(lake, process) == trace
-    assert lake.packing.pack_all() == Packed(), "all is done"
+    assert list(lake.packing.pack_all()) == [], "all is done"
 
 
 def test_a_partition_is_made_by_one_request(lake: Lake) -> None:
     """Of a pack; without it, by one for each segment."""
     process = recorded(lake)
     requests = []
-    for pack in (Packed, lake.packing.pack):
-        pack()
+    for packs in (iter(()), lake.packing.pack()):
+        list(packs)
         lake.retire(kind_named("thread_spans"), process.process_id, ALL_TIME)
         before = lake.objects.statistics().requests
         trace_of(lake, process)
@@ -91,24 +91,24 @@ def test_what_a_server_has_left_undone_is_found(place: Place) -> None:
         ingest_process(lake, small)
         ingest_blocks(lake, cut(small.streams[0], []))
     with closing(place.open()) as lake:
-        assert lake.packing.pack() == Packed()
+        assert list(lake.packing.pack()) == []
         with patch.object(packing, "MAX_PACK_BYTES", 1000):
-            assert lake.packing.pack_all() == Packed(), "segments are too large"
-        assert lake.packing.pack_all(lambda: True) == Packed(), "told to stop"
-        assert lake.packing.pack_all() == PACKED
+            assert list(lake.packing.pack_all()) == [], "segments are too large"
+        assert list(lake.packing.pack_all()) == PACKED
         assert len({row.object_key for row in rows_of(lake, process)}) == 1 + NB_LATER
 
 
 def test_a_reader_finds_segments_that_are_packed_meanwhile(lake: Lake) -> None:
     """It has read where they are, and then their objects go."""
     process = recorded(lake)
+    lake.packing.kept_s = 0.0
     trace = trace_of(lake, process)
     read = MetadataStore.segments
 
     def read_and_pack(store: MetadataStore, process_id: str, numbers: Sequence[int]) -> list[SegmentRow]:
         rows = read(store, process_id, numbers)
-        with patch.object(MetadataStore, "segments", read), patch.object(packing, "KEPT_S", 0.0):
-            lake.packing.pack()
+        with patch.object(MetadataStore, "segments", read):
+            list(lake.packing.pack())
             lake.removal.collect_garbage()
         return rows
 
@@ -123,7 +123,7 @@ def test_damaged_segments_are_not_packed(place: Place, lake: Lake, caplog: pytes
     damaged = rows_of(lake, process)[5]
     lake.objects.put(damaged.object_key, b"damaged", durable=False)
     before = objects_of(place, process)
-    assert lake.packing.pack() == Packed()
+    assert list(lake.packing.pack()) == []
     assert objects_of(place, process) == before
     assert "are not packed" in caplog.text
 
@@ -140,16 +140,16 @@ def test_servers_that_pack_the_same_make_one_pack(place: Place) -> None:
             return move(store, *arguments)  # type: ignore[arg-type]
 
         with patch.object(MetadataStore, "move_segments", move_together), ThreadPoolExecutor(2) as pool:
-            done = list(pool.map(lambda lake: lake.packing.pack_all(), (one, other)))
-        assert sorted(done, key=lambda packed: packed.nb_packs) == [Packed(), PACKED]
+            done = list(pool.map(lambda lake: list(lake.packing.pack_all()), (one, other)))
+        assert sorted(done) == [[], PACKED]
         assert len(objects_of(place, process)) == NB_UPLOADS + 1, "the other pack is gone"
 
 
 def test_a_pack_goes_with_the_last_of_its_segments(place: Place, lake: Lake) -> None:
     """Old telemetry goes in smaller parts."""
     process = recorded(lake)
-    with patch.object(packing, "KEPT_S", 0.0):
-        lake.packing.pack()
+    lake.packing.kept_s = 0.0
+    list(lake.packing.pack())
     lake.removal.older_than(at(10 * UPLOAD_TICKS))
     assert len(objects_of(place, process)) == 1 + NB_LATER
     assert trace_of(lake, process)

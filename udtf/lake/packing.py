@@ -10,11 +10,12 @@ import logging
 import threading
 import time
 import uuid
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from typing import TypeAlias
 
 from udtf.errors import CorruptData
+from udtf.lake.clock import NS_PER_SECOND
 from udtf.lake.history import MAX_PARTITION_SEGMENTS, StretchKey
 from udtf.lake.metadata import MetadataStore, SegmentRow
 from udtf.lake.objects import ObjectStore
@@ -26,31 +27,20 @@ MAX_PACK_BYTES = 16 << 20
 """Segments that take more together are large enough to be objects of their own."""
 
 KEPT_S = 3600.0
-"""How long the objects that a pack has taken the place of are kept."""
 
 _ToPack: TypeAlias = tuple[str, int]
 """A process, and the first segment of a stretch."""
 
 
-@dataclass(frozen=True)
-class Packed:
-    """How many objects became how many packs."""
-
-    nb_objects: int = 0
-    nb_packs: int = 0
-
-    def __add__(self, other: "Packed") -> "Packed":
-        return Packed(self.nb_objects + other.nb_objects, self.nb_packs + other.nb_packs)
-
-
-def _never() -> bool:
-    return False
-
-
 class Packing:
-    """Safe to use from many threads, and from several servers at once."""
+    """Safe to use from many threads, and from several servers at once.
 
-    def __init__(self, metadata: MetadataStore, objects: ObjectStore) -> None:
+    Attributes:
+        kept_s: how long the objects that a pack has taken the place of are kept.
+    """
+
+    def __init__(self, metadata: MetadataStore, objects: ObjectStore, kept_s: float = KEPT_S) -> None:
+        self.kept_s = kept_s
         self._metadata = metadata
         self._objects = objects
         self._lock = threading.Lock()
@@ -63,31 +53,25 @@ class Packing:
             with self._lock:
                 self._complete += noted
 
-    def pack(self) -> Packed:
-        """Pack what has become complete since the last time.
+    def pack(self) -> Iterator[int]:
+        """Pack what has become complete since the last time, one pack after the other: of how many objects each is.
+        What a reader does not wait for, `pack_all` finds.
 
         Raises:
-            StoreFull, StoreRefused, StoreUnavailable: what is left is packed by `pack_all`.
+            StoreFull, StoreRefused, StoreUnavailable: no more can be packed now.
         """
         with self._lock:
             complete, self._complete = self._complete, []
-        return self._pack(complete, _never)
+        return self._packs(complete)
 
-    def pack_all(self, is_stopped: Callable[[], bool] = _never) -> Packed:
-        """Pack whatever a lake has, for servers that ended before they did; raises as `pack`."""
-        packed = Packed()
+    def pack_all(self) -> Iterator[int]:
+        """The same for whatever a lake has: servers may have ended before they were done."""
         for process_id in self._metadata.process_ids():
-            if is_stopped():
-                break
             firsts = self._metadata.unpacked_stretches(process_id, MAX_PARTITION_SEGMENTS, MAX_PACK_BYTES)
-            packed += self._pack([(process_id, first_segment) for first_segment in firsts], is_stopped)
-        return packed
+            yield from self._packs((process_id, first_segment) for first_segment in firsts)
 
-    def _pack(self, stretches: Iterable[_ToPack], is_stopped: Callable[[], bool]) -> Packed:
-        packed = Packed()
+    def _packs(self, stretches: Iterable[_ToPack]) -> Iterator[int]:
         for process_id, first_segment in stretches:
-            if is_stopped():
-                break
             numbers = range(first_segment, first_segment + MAX_PARTITION_SEGMENTS)
             rows = self._metadata.segments(process_id, numbers)
             keys = {row.object_key for row in rows}
@@ -96,11 +80,10 @@ class Packing:
                 continue
             try:
                 if self._put_together(rows):
-                    packed += Packed(len(keys), 1)
+                    yield len(keys)
             except CorruptData as error:
                 # It is told to those who look at it; what is left of it can be read as it is.
                 log.warning("segments from %d on of process %s are not packed: %s", first_segment, process_id, error)
-        return packed
 
     def _put_together(self, rows: list[SegmentRow]) -> bool:
         """Make the pack of some segments; False if their rows have changed meanwhile, and there is none.
@@ -118,7 +101,7 @@ class Packing:
             begin += len(data)
         self._objects.put(key, b"".join(parts), durable=True)
         try:
-            is_moved = self._metadata.move_segments(rows, moved, time.time_ns() + int(KEPT_S * 1e9))
+            is_moved = self._metadata.move_segments(rows, moved, time.time_ns() + int(self.kept_s * NS_PER_SECOND))
         except BaseException:
             self._objects.try_delete(key)
             raise
