@@ -122,7 +122,8 @@ class Buffer:
 
     From `roomy_length` of `events` on, a span has to ask for room: then the sender is woken, more is borrowed, or the
     span is refused. Ends of recorded spans always find a place. `taken_events` have been taken so far, so that is the
-    ordinal of the next one, and the last of them had `last_ticks`.
+    ordinal of the next one, and the last of them had `last_ticks`. If the events are not spans, and belong to a thread,
+    `thread_stream_id` is the stream of its spans.
     """
 
     kind: ClassVar[int]
@@ -145,16 +146,20 @@ class Buffer:
         "taken_noted_chars",
         "thread",
         "thread_id",
+        "thread_stream_id",
         "width",
     )
 
-    def __init__(self, settings: BufferSettings, reserve: Reserve, owner: Owner) -> None:
+    def __init__(
+        self, settings: BufferSettings, reserve: Reserve, owner: Owner, spans: "ThreadBuffer | None" = None
+    ) -> None:
         self.events: list[Any] = []
         self.width = WIDTHS[self.kind]
         self.owner = weakref.ref(owner)
         self.thread = threading.current_thread()
         self.thread_id = threading.get_native_id()
         self.stream_id = settings.new_id()
+        self.thread_stream_id = None if spans is None else spans.stream_id
         self.taken_events = 0
         self.last_ticks = FIRST_TICKS
         self.dropped = 0
@@ -343,11 +348,10 @@ class LogBuffer(Buffer):
 
     kind = LOG
 
-    __slots__ = ("added_chars", "taken_chars", "thread_stream_id")
+    __slots__ = ("added_chars", "taken_chars")
 
     def __init__(self, settings: BufferSettings, reserve: Reserve, owner: Owner, spans: ThreadBuffer) -> None:
-        super().__init__(settings, reserve, owner)
-        self.thread_stream_id = spans.stream_id
+        super().__init__(settings, reserve, owner, spans)
         self.added_chars = self.taken_chars = 0
 
     def add(self, code: int, level: int, text: str, attributes: dict[str, Any] | None = None) -> None:
@@ -371,7 +375,7 @@ class LogBuffer(Buffer):
 
 
 class MeasureBuffer(Buffer):
-    """Values of the counters of a process. All threads add to it, each a whole value with one `+=`."""
+    """Values of the counters of a process, or of a thread. All threads add to it, each a whole value with one `+=`."""
 
     kind = MEASURE
 
@@ -390,11 +394,7 @@ class LinkBuffer(Buffer):
 
     kind = LINK
 
-    __slots__ = ("thread_stream_id",)
-
-    def __init__(self, settings: BufferSettings, reserve: Reserve, owner: Owner, spans: ThreadBuffer) -> None:
-        super().__init__(settings, reserve, owner)
-        self.thread_stream_id = spans.stream_id
+    __slots__ = ()
 
     def add_link(self, code: int, from_ticks: int, from_stream: str, span_id: int, from_span_id: int) -> None:
         """Record a link, unless there is no room."""
@@ -444,7 +444,7 @@ class Nowhere:
 _NOWHERE = Nowhere()
 
 
-OfThread = TypeVar("OfThread", LogBuffer, LinkBuffer)
+OfThread = TypeVar("OfThread", LogBuffer, MeasureBuffer, LinkBuffer)
 
 
 class Threads(threading.local):
@@ -453,6 +453,7 @@ class Threads(threading.local):
     spans: ThreadBuffer | Nowhere = _NOWHERE
     async_spans: AsyncBuffer | Nowhere = _NOWHERE
     _log: LogBuffer | Nowhere = _NOWHERE
+    _values: MeasureBuffer | Nowhere = _NOWHERE
     _links: LinkBuffer | Nowhere = _NOWHERE
     is_silent = False
     """Whether nothing of this thread is recorded."""
@@ -472,7 +473,7 @@ class Threads(threading.local):
         register(spans, async_spans)
         self.spans = spans
         self.async_spans = async_spans
-        self._log = self._links = _NOWHERE
+        self._log = self._values = self._links = _NOWHERE
 
     @property
     def log(self) -> LogBuffer | Nowhere:
@@ -480,6 +481,13 @@ class Threads(threading.local):
         if self._log is _NOWHERE:
             self._log = self._beside_spans(LogBuffer)
         return self._log
+
+    @property
+    def values(self) -> MeasureBuffer | Nowhere:
+        """The counters of the thread, made when there is one; most are of the process."""
+        if self._values is _NOWHERE:
+            self._values = self._beside_spans(MeasureBuffer)
+        return self._values
 
     @property
     def links(self) -> LinkBuffer | Nowhere:

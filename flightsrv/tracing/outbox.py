@@ -7,7 +7,7 @@ import logging
 from collections import deque
 from typing import Any
 
-from flightsrv.tracing.buffers import FIRST_TICKS, MEASURE, Buffer, LinkBuffer, LogBuffer, ThreadBuffer
+from flightsrv.tracing.buffers import FIRST_TICKS, MEASURE, Buffer, ThreadBuffer
 from flightsrv.tracing.process_info import Description
 from flightsrv.tracing.recorder import Recorder
 from flightsrv.tracing.scopes import sendable
@@ -213,9 +213,9 @@ class Outbox:
     def _describe(self, buffer: Buffer) -> Stream:
         """The stream as of now: threads are renamed, drops are counted."""
         properties: dict[str, str] = {}
-        if buffer.kind != MEASURE:
+        if buffer.kind != MEASURE or buffer.thread_stream_id is not None:
             properties |= {"thread-name": sendable(buffer.thread.name), "thread-id": str(buffer.thread_id)}
-        if isinstance(buffer, LogBuffer | LinkBuffer):
+        if buffer.thread_stream_id is not None:
             properties["thread-stream-id"] = buffer.thread_stream_id
         if buffer.dropped:
             properties["dropped-spans" if buffer.has_spans else "dropped-entries"] = str(buffer.dropped)

@@ -198,11 +198,12 @@ class Session:
         if root is None and self._receiver is not None and hasattr(os, "getuid"):
             root = default_root()
         spool = Spool(root, self._receiver or "", self.process_id, settings.max_spool_bytes) if root else None
+        is_forked = self._vitals is not None
         if self._vitals is not None:
-            # In a forked child, that of the parent.
+            # That of the parent.
             self._vitals.end()
         every_s = settings.vitals_every_s
-        self._vitals = None if every_s is None else Vitals(self.recorder, every_s)
+        self._vitals = None if every_s is None else Vitals(self.recorder, every_s, is_forked)
         self._description = description
         self._outbox = Outbox(
             description, self.recorder, spool, settings.max_pending_bytes, is_safe=settings.keep_every_s is not None

@@ -7,6 +7,7 @@ import time
 from collections.abc import Mapping
 from contextlib import suppress
 
+from flightsrv.tracing.event_loops import EventLoops
 from flightsrv.tracing.recorder import Recorder
 from flightsrv.tracing.scopes import Scope
 
@@ -20,11 +21,12 @@ _THREADS_FIELD = 17
 
 class Vitals:
     """Reads the vital signs once in an interval, for the sender's thread, from the standard library and `/proc`; what
-    the system does not tell is left out."""
+    the system does not tell is left out. `is_forked` says whether the process has just been forked."""
 
-    def __init__(self, recorder: Recorder, every_s: float) -> None:
+    def __init__(self, recorder: Recorder, every_s: float, is_forked: bool) -> None:
         self._recorder = recorder
         self._every_s = every_s
+        self._loops = EventLoops(recorder, is_forked)
         self._gc_begin_ns = self._gc_ns = 0
         self._is_watching = False
 
@@ -38,6 +40,7 @@ class Vitals:
     def end(self) -> None:
         """Read no more; harmless when repeated."""
         self._is_watching = False
+        self._loops.forget()
         with suppress(ValueError):
             gc.callbacks.remove(self._watch_gc)
 
@@ -53,6 +56,7 @@ class Vitals:
         values = self._recorder.values
         for name, value in self._signs().items():
             values.add(self._recorder.scopes.code_of(Scope(name, __name__, "", 0)), UNITS[name], value)
+        self._loops.read()
 
     def _signs(self) -> Mapping[str, float]:
         time_ns, cpu_ns = time.perf_counter_ns(), time.process_time_ns()
