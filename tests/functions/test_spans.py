@@ -56,10 +56,8 @@ def test_they_are_those_of_each_process(
 
 
 def _has_telemetry(lake: Lake, process_id: str, chosen: TimeRange | None) -> bool:
-    process, history = lake.metadata.process_and_history(process_id)
-    if history.last_end_time is None:
-        return False
-    return chosen is None or (process.start_time <= chosen.end_ns and history.last_end_time >= chosen.begin_ns)
+    history = lake.metadata.history(process_id)
+    return history.last_end_time is not None and (chosen is None or history.last_end_time >= chosen.begin_ns)
 
 
 @pytest.fixture
@@ -71,6 +69,20 @@ def processes(lake: Lake) -> list[Process]:
         ingest_process(lake, process)
         ingest_blocks(lake, cut(process.streams[0], [3]))
     return made
+
+
+def test_spans_from_before_their_process_are_found(lake: Lake, reader: Reader) -> None:
+    """As of a sender that describes itself after it has begun."""
+    process = examples.process(examples.thread(*calls(3, -1_000)))
+    ingest_process(lake, process)
+    ingest_blocks(lake, cut(process.streams[0], []))
+    condition = f"WHERE process_id = '{process.process_id}'"
+    before = f"{timestamp(at(-2_000))}, {timestamp(at(-900))}"
+    assert len(reader.rows(f"SELECT name FROM spans('thread', {before}) {condition}")) > 0
+    assert (
+        reader.rows(f"SELECT name FROM spans('thread', {timestamp(at(-2_000))}, {timestamp(at(-1_500))}) {condition}")
+        == []
+    )
 
 
 def _partitions(reader: Reader, processes: list[Process]) -> set[object]:

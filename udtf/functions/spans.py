@@ -72,8 +72,10 @@ def _processes(query: Query, time_range: TimeRange | None) -> Iterator[ProcessRo
     if time_range is None:
         return
     for process, history in chain.from_iterable(query.lake.metadata.scan_processes()):
-        has_begun = process.start_time <= time_range.end_ns
-        if has_begun and history.last_end_time is not None and history.last_end_time >= time_range.begin_ns:
+        if history.last_end_time is None or history.last_end_time < time_range.begin_ns:
+            continue
+        # What other senders tell of may have begun before their process, as far as that is known.
+        if process.start_time <= time_range.end_ns or query.lake.histories.nb_touching(history, time_range):
             yield process
 
 
