@@ -5,6 +5,7 @@ Run it while a server listens. It prints its process id, which `flightsrv trace`
 
 import asyncio
 import os
+import threading
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -12,6 +13,7 @@ from pathlib import Path
 from flightsrv import tracing
 
 totals: Counter[str] = Counter()
+totals_lock = threading.Lock()
 
 
 @tracing.traced
@@ -20,8 +22,13 @@ def count(path: Path) -> None:
         text = path.read_text(encoding="utf-8", errors="replace")
     with tracing.span("split"):
         words = text.split()
-    with tracing.span("add"):
-        totals.update(words)
+    with tracing.span("wait for totals"):
+        totals_lock.acquire()
+    try:
+        with tracing.span("add"):
+            totals.update(words)
+    finally:
+        totals_lock.release()
 
 
 async def ask(name: str, seconds: float) -> None:
