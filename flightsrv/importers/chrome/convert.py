@@ -17,7 +17,7 @@ import pyarrow.compute as pc
 from flightsrv.importers.chrome.async_spans import AsyncColumns
 from flightsrv.importers.chrome.document import ChromeTraceError, Document
 from flightsrv.importers.chrome.findings import Findings
-from flightsrv.importers.chrome.flows import Flows, LinkColumns, Place
+from flightsrv.importers.chrome.flows import FlowEvents, Flows, LinkColumns, Place
 from flightsrv.importers.chrome.nesting import EventColumns
 from flightsrv.importers.chrome.spans import MomentColumns, ProcessSpans, SpanReader, ThreadSpans, as_arrays
 from flightsrv.telemetry import (
@@ -161,27 +161,27 @@ class _Conversion:
         for tid, thread in spans.threads.items():
             sequences = self._reader.sequences(thread)
             if thread.flows.ticks:
-                places = [Place(pid, f"thread/{number}/{tid}", tid) for number in range(1, len(sequences) + 1)]
+                places = [
+                    Place(pid, f"thread/{number}/{tid}", _thread_properties(tid, thread, number))
+                    for number in range(1, len(sequences) + 1)
+                ]
                 self._flows.add_thread(places, sequences, thread.flows)
+                thread.flows = FlowEvents()
             yield from self._thread_lanes(tid, thread, sequences)
         yield _Lane("async", {}, schemas.ASYNC_TAG, self._async_events(spans.async_columns))
         yield _Lane("instants", {}, schemas.LOG_TAG, self._instants(spans.instants))
         yield _Lane("counters", {}, schemas.MEASURE_TAG, self._counters(spans.counters))
 
     def _thread_lanes(self, tid: str, thread: ThreadSpans, sequences: Sequence[EventColumns]) -> Iterator[_Lane]:
-        name = thread.name or f"thread {tid}"
         for number, columns in enumerate(sequences, 1):
-            properties = {
-                "thread-name": name if number == 1 else f"{name} (overlap {number})",
-                "thread-id": tid,
-                **_sort_properties(thread.sort_index),
-            }
+            properties = _thread_properties(tid, thread, number) | _sort_properties(thread.sort_index)
             events = Events(*as_arrays(columns), self._scope_table, attributes=self._attributes(columns.arguments))
             is_needed = number == 1 and bool(thread.instants.ticks)
             yield _Lane(f"thread/{number}/{tid}", properties, schemas.THREAD_TAG, events, is_needed=is_needed)
-        properties = {"thread-name": name, "thread-id": tid}
         lines = self._instants(thread.instants)
-        yield _Lane(f"instants/{tid}", properties, schemas.LOG_TAG, lines, thread=f"thread/1/{tid}")
+        yield _Lane(
+            f"instants/{tid}", _thread_properties(tid, thread), schemas.LOG_TAG, lines, thread=f"thread/1/{tid}"
+        )
 
     def _link_lanes(self, process_ids: Mapping[str, str]) -> Iterator[tuple[str, _Lane]]:
         """The links of each process; `process_ids` by pid."""
@@ -193,9 +193,8 @@ class _Conversion:
             for origin in np.unique(columns.from_places).tolist():
                 stream_ids[origin] = _id(process_ids[places[origin].pid], places[origin].stream_name)
             where = places[place]
-            properties, thread = {}, None
-            if where.tid is not None:
-                properties, thread = {"thread-id": where.tid}, where.stream_name
+            properties = dict(where.thread_properties)
+            thread = where.stream_name if properties else None
             links = self._links(columns, pa.array(stream_ids[columns.from_places], pa.utf8()))
             yield where.pid, _Lane(f"links/{where.stream_name}", properties, schemas.LINK_TAG, links, thread=thread)
 
@@ -236,6 +235,12 @@ class _Conversion:
         codes = np.asarray(columns.scopes, np.int32)[order]
         units = pa.array([""]).take(pa.array(np.zeros(len(order), np.int32)))
         return Values(ticks, codes, self._scope_table, units, np.asarray(columns.values, np.float64)[order])
+
+
+def _thread_properties(tid: str, thread: ThreadSpans, number: int = 1) -> dict[str, str]:
+    """What the streams of a thread say of it, or those of spans that overlap others of it in part."""
+    name = thread.name or f"thread {tid}"
+    return {"thread-name": name if number == 1 else f"{name} (overlap {number})", "thread-id": tid}
 
 
 def _sort_properties(sort_index: int | None) -> dict[str, str]:

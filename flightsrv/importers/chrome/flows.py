@@ -6,9 +6,10 @@ are at a time of a thread, whose innermost span then is meant, or at an async sp
 
 import re
 from array import array
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -108,11 +109,12 @@ def _identity(given: Any) -> int | str | None:
 
 @dataclass(frozen=True)
 class Place:
-    """Where a link begins or ends: a stream of a process; of a sequence of a thread, or else of async spans."""
+    """Where a link begins or ends: a stream of a process; one of a thread, with its properties, or else of async spans,
+    without."""
 
     pid: str
     stream_name: str
-    tid: str | None = None
+    thread_properties: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -138,7 +140,7 @@ class Flows:
     def __init__(self, leave_out: Callable[[str, int, int], None]) -> None:
         self.places: list[Place] = []
         self._leave_out = leave_out
-        self._parts: list[tuple[npt.NDArray[Any], ...]] = []
+        self._columns: list[list[npt.NDArray[Any]]] = []
 
     def add_thread(self, places: Sequence[Place], sequences: Sequence[EventColumns], events: FlowEvents) -> None:
         """Take the events of a thread whose spans are these sequences, each with its place."""
@@ -183,43 +185,53 @@ class Flows:
             *(kinds, np.asarray(events.groups), np.asarray(events.numbers)),
             *(scopes, np.asarray(events.arguments), orders),
         )
-        self._parts.append(tuple(column[kept] for column in columns))
+        self._columns = self._columns or [[] for _ in columns]
+        for parts, column in zip(self._columns, columns, strict=True):
+            parts.append(column[kept])
         self.places += places
 
     def links(self) -> Iterator[tuple[int, LinkColumns]]:
         """The links that end in each place. To be called once, at the end."""
-        if not self._parts:
+        if not self._columns:
             return
-        columns = [np.concatenate(column) for column in zip(*self._parts, strict=True)]
-        self._parts.clear()
-        order = np.lexsort((columns[-1], columns[0]))
-        _, ticks, span_ids, places, kinds, groups, numbers, scopes, arguments, orders = (
-            column[order] for column in columns
+        order = np.lexsort((np.concatenate(self._columns[-1]), np.concatenate(self._columns[0])))
+        # One column after the other, so that few are there twice.
+        _, times, span_ids, places, kinds, groups, numbers, scopes, arguments, orders = (
+            _taken(parts, order) for parts in self._columns
         )
         befores, left_out = _befores(kinds, _flow_codes(groups, numbers))
         for reason, left in left_out:
             self._leave_out(reason, int(orders[left]), int(scopes[left]))
+        del groups, numbers, orders
         ends = np.flatnonzero(befores != _NOWHERE)
         starts = befores[ends]
         # One nanosecond may be missing where a span was left for a time at which it is open.
-        times = np.maximum(ticks[ends], ticks[starts])
+        to_times = np.maximum(times[ends], times[starts])
         of_link = np.where(arguments[ends] == NO_ARGUMENTS, arguments[starts], arguments[ends])
-        for place in np.unique(places[ends]).tolist():
-            here = np.flatnonzero(places[ends] == place)
-            here = here[np.argsort(times[here], kind="stable")]
+        by_place = np.lexsort((to_times, places[ends]))
+        bounds = np.flatnonzero(np.diff(places[ends][by_place], prepend=_NOWHERE, append=len(self.places)))
+        for first, last in pairwise(bounds.tolist()):
+            here = by_place[first:last]
             own, origins = ends[here], starts[here]
             yield (
-                place,
+                int(places[own[0]]),
                 LinkColumns(
-                    times[here],
+                    to_times[here],
                     scopes[own].astype(np.int32),
                     of_link[here].astype(np.int32),
                     span_ids[own],
-                    ticks[origins],
+                    times[origins],
                     places[origins],
                     span_ids[origins],
                 ),
             )
+
+
+def _taken(parts: list[npt.NDArray[Any]], order: npt.NDArray[np.intp]) -> npt.NDArray[Any]:
+    """The values of parts in an order; these are no longer there afterwards."""
+    values = np.concatenate(parts)
+    parts.clear()
+    return values[order]
 
 
 def _inside(sequence: EventColumns, times: Int64s) -> tuple[Bools, Int64s, Int64s]:

@@ -41,6 +41,7 @@ EVENTS = arguments(
         for i in range(2)
         for phase in "be"
     ]
+    + [{"ph": "n", "cat": "c", "id": 0, "pid": 1, "tid": 3, "ts": i, "name": f"n{i}"} for i in range(2)]
     + [{"ph": "i", "s": scope, "pid": 1, "tid": 4, "ts": 7, "name": f"i{scope}"} for scope in "tp"]
 )
 _ARGUMENTS = """

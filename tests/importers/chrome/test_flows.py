@@ -167,6 +167,47 @@ def test_flows_that_perfetto_reads_otherwise(lake: Lake, tmp_path: Path, trace_p
     }
 
 
+def test_async_spans_and_ends_have_flows(lake: Lake, tmp_path: Path, trace_processor: TraceProcessor) -> None:
+    """By the ids of their spans; an instant has that of the span around it, an end its own. What two processes know by
+    one id is of that in which it began."""
+    binding = {"cat": "c", "pid": 1, "tid": 1}
+    task = {**binding, "id2": {"global": "0x1"}, "name": "task"}
+    events = [
+        {"ph": "X", **binding, "ts": 10, "dur": 2, "name": "submit", "bind_id": "0x100000000", "flow_out": True},
+        {"ph": "b", **task, "ts": 20, "bind_id": "0x100000000", "flow_in": True},
+        {"ph": "n", **task, "ts": 23, "name": "note", "bind_id": "0x200000000", "flow_out": True},
+        {"ph": "B", **binding, "ts": 21, "name": "work"},
+        {"ph": "E", **binding, "ts": 25, "bind_id": "0x200000000", "flow_in": True, "flow_out": True},
+        {"ph": "e", **task, "pid": 7, "ts": 30, "bind_id": "0x200000000", "flow_in": True},
+        {"ph": "n", **task, "ts": 31, "bind_id": "0x200000000", "flow_in": True},
+    ]
+    chrome, data = imported(lake, tmp_path / "trace.json", events)
+    assert chrome.findings.describe() == [
+        "Imported 3 spans, 2 instants, 3 links.",
+        "1 end of flows left out: they are in no span (first: event 6, 'task').",
+    ]
+    (process_id,) = (process.process_id for process in chrome.processes)
+    reader = Reader.of(lake)
+    (span,) = reader.rows(f"SELECT id, name FROM process_spans('{process_id}', 'async')")
+    links = reader.rows(f"SELECT * FROM view_instance('links', '{process_id}') ORDER BY time")
+    assert [
+        (link["name"], link["from_time"], link["time"], link["thread_name"], link["from_span_id"], link["span_id"])
+        for link in links
+    ] == [
+        ("task", 10_000, 20_000, None, 0, span["id"]),
+        ("", 23_000, 24_999, "thread 1", span["id"], 0),
+        ("task", 24_999, 30_000, None, 0, span["id"]),
+    ]
+    loaded = trace_processor.load(data)
+    assert loaded.errors() == []
+    shown = arrows(loaded, from_instants=True)
+    assert {(out[:2], into[:2]) for out, into in shown} == {
+        ((10_000, "submit"), (20_000, None)),
+        ((21_000, "work"), (23_000, "note")),
+        ((21_000, "work"), (30_000, None)),
+    }
+
+
 def test_ids_and_what_is_left_out(lake: Lake, tmp_path: Path) -> None:
     """Each reason once, with its first event; the spans are there."""
     span = {"ph": "X", "pid": 1, "tid": 1, "name": "a"}

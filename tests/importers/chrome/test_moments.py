@@ -36,18 +36,20 @@ def _rows(loaded: LoadedTrace, sql: str) -> Counter[tuple[object, ...]]:
 
 
 def test_what_perfetto_shows_of_the_file_is_shown(lake: Lake, tmp_path: Path, trace_processor: TraceProcessor) -> None:
-    """Counters with several series, of several processes; instants of threads, also of ones without spans, and of
-    processes; in no order of time."""
+    """Counters with several series, of several processes; instants of threads, also of ones without spans, of async
+    spans, and of processes; in no order of time."""
     dice = random.Random(7)
     events: list[dict[str, Any]] = []
     for pid in (1, 2):
         for _ in range(60):
             ts = dice.randrange(1000) / 8
             event: dict[str, Any] = {"pid": pid, "tid": 10 * pid + dice.randrange(3), "ts": ts}
-            match dice.choice("Ciii"):
+            match dice.choice("Ciiin"):
                 case "C":
                     series = {"read": dice.randrange(100), "written": dice.choice([-1.5, "2.25", 0])}
                     event |= {"ph": "C", "name": dice.choice(["disk", "net"]), "args": series}
+                case "n":
+                    event |= {"ph": "n", "name": dice.choice(["step", "gc"]), "cat": "v8", "id": dice.randrange(3)}
                 case _:
                     event |= {"ph": dice.choice("iIR"), "name": dice.choice(["gc", "idle"]), "cat": "v8"}
                     event |= dice.choice([{}, {"s": "t"}, {"s": "p"}, {"s": "g"}])
