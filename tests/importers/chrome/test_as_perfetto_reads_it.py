@@ -10,8 +10,11 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from flightsrv.importers.chrome import ChromeTrace, ChromeTraceError, read_chrome_trace
-from tests.importers.chrome.spans_of import async_spans, thread_spans
+from tests.importers.chrome.spans_of import async_spans, ingest, thread_spans
+from tests.model.lake import Reader
+from tests.model.strategies import ALL_TIME
 from tests.support.trace_processor import NODE, TraceProcessor, TraceProcessorError
+from udtf.lake.lake import Lake
 
 _SPANS = r"""
     SELECT ts, dur, CASE WHEN name GLOB '*[^ -~]*' OR name GLOB '*\*' THEN NULL ELSE name END AS name
@@ -166,6 +169,33 @@ def test_a_trace_of_node_is_read_alike(tmp_path: Path, trace_processor: TracePro
     assert not Counter((begin, name) for begin, _, name in spans_of(cut)) - Counter(
         (begin, name) for begin, _, name in spans_of(trace)
     )
+
+
+_SLICES = """
+    SELECT ts, dur, slice.name, coalesce(category, ''), tid
+    FROM slice LEFT JOIN thread_track ON thread_track.id = slice.track_id LEFT JOIN thread USING (utid)
+"""
+_ALL = ",".join([CATEGORIES, "node", "node.fs.async", "node.perf", "node.perf.usertiming", "node.http"])
+SERVING_PROGRAM = """
+const http = require('http'), { performance } = require('perf_hooks');
+performance.mark('started');
+const server = http.createServer((request, response) => response.end('x')).listen(0, '127.0.0.1', () =>
+    http.get({ port: server.address().port }, (response) => response.on('data', () => server.close())));
+"""
+
+
+def test_a_trace_of_node_is_shown_alike(tmp_path: Path, lake: Lake, trace_processor: TraceProcessor) -> None:
+    """Instants and all, slice by slice, out of a lake again."""
+    (tmp_path / "program.js").write_text(NODE_PROGRAM + SERVING_PROGRAM)
+    command = [NODE, "--trace-event-categories", _ALL, "program.js"]
+    subprocess.run(command, cwd=tmp_path, check=True)
+    path = tmp_path / "node_trace.1.log"
+    assert {"b", "e", "B", "E", "X", "I"} <= {event["ph"] for event in json.loads(path.read_text())["traceEvents"]}
+    (process_id,) = ingest(lake, read_chrome_trace(path))
+    expected = Counter(tuple(row.values()) for row in trace_processor.load(path.read_bytes()).query(_SLICES))
+    loaded = trace_processor.load(Reader.of(lake).trace_bytes(process_id, "all", ALL_TIME))
+    assert loaded.errors() == []
+    assert Counter(tuple(row.values()) for row in loaded.query(_SLICES)) == expected
 
 
 def test_a_trace_of_viztracer_is_read_alike(tmp_path: Path, trace_processor: TraceProcessor) -> None:
