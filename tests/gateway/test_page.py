@@ -497,7 +497,7 @@ def test_the_estimate(gateway: RunningGateway, conductor: str, browse: Browse) -
     def steps(page: Page) -> None:
         open_process(page, gateway, conductor)
         expect(page.locator(".estimate")).to_have_text(
-            re.compile(r"^About [\d.]+ kB, \d+ ms340 events in 3 threads and 1 event loop(slower the first time)?$")
+            re.compile(r"^About [\d.]+ kB, \d+ ms340 events in 3 threads and 1 async stream(slower the first time)?$")
         )
         drag(page, 0.61, 0.65)
         page.get_by_label("Async spans").uncheck()

@@ -37,7 +37,9 @@ order: the trace processor refuses snapshots of the trace clock that go back.
    as above, and its lines. The ids of messages begin above those of scopes, and take five bytes
 6. for each counter its descriptor, a snapshot and defaults, and its values, the whole ones as integers
 7. for the links of each thread twice a snapshot and defaults: the instants where they begin, which name their tracks,
-   and those on the thread, where they end. Both have the id of their flow, which counts from the id of the stream on
+   and those on the thread, where they end. Both have the id of their flow, which counts from the id of the stream on.
+   In a trace of several processes, links stand behind all of these, for each process with a start as in 1: a link may
+   begin in another process, and where it does at the very begin of a span, that has to be there before
 
 Events do not carry SEQ_NEEDS_INCREMENTAL_STATE. The flag makes a reader drop packets after a loss within the sequence,
 which a file that was written whole does not have; without it the trace processor reads the same slices and counts

@@ -361,7 +361,7 @@ class ProcessView {
   sources({ threads, async_streams: streams, log_entries: lines, measures, links }) {
     return [
       this.includes("thread") && threads > 0 && count(threads, "thread"),
-      this.includes("async") && streams > 0 && count(streams, "event loop"),
+      this.includes("async") && streams > 0 && count(streams, "async stream"),
       this.spanTypes === "all" && lines > 0 && "logs",
       this.spanTypes === "all" && measures > 0 && "counters",
       this.spanTypes === "all" && links > 0 && "links",
