@@ -6,14 +6,16 @@ PYTHON = $(shell for python in python3.11 python3 python; do \
 	done)
 
 PROTOC = .venv/bin/python -m grpc_tools.protoc -I proto --include_imports
-DESCRIPTORS = flightsrv/wire/flight_sql.fds udtf/perfetto/perfetto_trace.fds
+COMPILED = $(addprefix flightsrv/wire/,flight_sql.fds flight_pb2.pyi flight_sql_pb2.pyi ticket_pb2.pyi) \
+	$(addprefix udtf/perfetto/,perfetto_trace.fds perfetto_trace_pb2.pyi)
 
-# $(call compile,FOLDER): the descriptor sets of proto/, each where its package is below FOLDER.
+# $(call compile,FOLDER): descriptor sets and types of proto/, each where its package is below FOLDER.
 define compile
-@mkdir -p $(addprefix $(1)/,$(dir $(DESCRIPTORS)))
-$(PROTOC) --descriptor_set_out=$(1)/flightsrv/wire/flight_sql.fds \
-	google/protobuf/any.proto flight.proto flight_sql.proto ticket.proto
-$(PROTOC) --descriptor_set_out=$(1)/udtf/perfetto/perfetto_trace.fds perfetto_trace.proto
+@mkdir -p $(addprefix $(1)/,$(dir $(COMPILED)))
+$(PROTOC) --descriptor_set_out=$(1)/flightsrv/wire/flight_sql.fds --pyi_out=$(1)/flightsrv/wire \
+	flight.proto flight_sql.proto ticket.proto
+$(PROTOC) --descriptor_set_out=$(1)/udtf/perfetto/perfetto_trace.fds --pyi_out=$(1)/udtf/perfetto \
+	perfetto_trace.proto
 endef
 
 help: ## list the targets
@@ -55,7 +57,7 @@ check: install ## format, lint, types, and whether the compiled proto/ is curren
 	.venv/bin/ruff check
 	.venv/bin/mypy
 	$(call compile,build/proto)
-	@for file in $(DESCRIPTORS); do cmp $$file build/proto/$$file || { echo "run: make proto" >&2; exit 1; }; done
+	@for file in $(COMPILED); do cmp $$file build/proto/$$file || { echo "run: make proto" >&2; exit 1; }; done
 
 format: install ## format the code and sort its imports
 	.venv/bin/ruff check --select I --fix

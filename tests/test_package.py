@@ -190,6 +190,7 @@ def test_the_archives_are_whole(source: Path, wheel: Path) -> None:
     assert "[pytest11]\nflightsrv = flightsrv.tracing.integrations.pytest_plugin\n" in entry_points
     assert any(name.endswith("licenses/LICENSE") for name in names)
     assert {"flightsrv/gateway/page/index.html", "flightsrv/wire/flight_sql.fds", "flightsrv/py.typed"} <= names
+    assert {f"{name}.pyi" for name in ("flightsrv/wire/flight_sql_pb2", "udtf/perfetto/perfetto_trace_pb2")} <= names
     assert {
         path.relative_to(ROOT).as_posix() for name in ("flightsrv", "udtf") for path in ROOT.glob(f"{name}/**/*.py")
     } <= names

@@ -9,6 +9,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self, TypeAlias
 
 import pyarrow as pa
+from google.protobuf.message import Message
 from pyarrow import flight
 
 from flightsrv.client.errors import (
@@ -27,7 +28,7 @@ from flightsrv.client.times import Time, range_ns, rfc3339
 from flightsrv.client.tls import Tls
 from flightsrv.client.traces import ProgressCallback, TraceResult, TraceStream, trace_statement, write_trace
 from flightsrv.wire.codec import decode, pack, unpack
-from flightsrv.wire.commands import (
+from flightsrv.wire.flight_sql_pb2 import (
     ActionClosePreparedStatementRequest,
     ActionCreatePreparedStatementRequest,
     ActionCreatePreparedStatementResult,
@@ -37,11 +38,7 @@ from flightsrv.wire.commands import (
     CommandStatementQuery,
     DoPutPreparedStatementResult,
     DoPutUpdateResult,
-    TableDefinitionOptions,
-    TableExists,
-    TableNotExist,
 )
-from flightsrv.wire.message import Message
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -54,6 +51,8 @@ PLAN_TIMEOUT_S = 90.0
 
 CLOSE_TIMEOUT_S = 5.0
 """A prepared statement that could not be closed by then is left to the server, which forgets it in time."""
+
+TableDefinitionOptions = CommandStatementIngest.TableDefinitionOptions
 
 SCHEMES = ("grpc://", "grpc+tls://", "grpc+tcp://", "grpc+unix://")
 
@@ -175,7 +174,7 @@ class QueryClient:
             raise InvalidRequest(f"sql must be text, given: {sql!r}")
         options = self._options(_range_headers(begin, end), timeout_seconds)
         if parameters is None or (isinstance(parameters, Sequence) and not parameters):
-            return self._run(CommandStatementQuery(sql), options)
+            return self._run(CommandStatementQuery(query=sql), options)
         return self._run_prepared(sql, _parameters_batch(parameters), options)
 
     def processes(self) -> pa.Table:
@@ -204,7 +203,7 @@ class QueryClient:
 
         def run(process_ids: Sequence[str]) -> TraceStream:
             statement = trace_statement(process_ids, begin, end, span_types)
-            return TraceStream(self._run(CommandStatementQuery(statement), options, planning=planning), progress)
+            return TraceStream(self._run(CommandStatementQuery(query=statement), options, planning=planning), progress)
 
         given = [process_id] if isinstance(process_id, str) else list(process_id)
         try:
@@ -260,7 +259,11 @@ class QueryClient:
         if isinstance(rows, pa.RecordBatch):
             rows = pa.Table.from_batches([rows])
         command = CommandStatementIngest(
-            table, TableDefinitionOptions(if_not_exist=TableNotExist.FAIL, if_exists=TableExists.APPEND)
+            table=table,
+            table_definition_options=TableDefinitionOptions(
+                if_not_exist=TableDefinitionOptions.TABLE_NOT_EXIST_OPTION_FAIL,
+                if_exists=TableDefinitionOptions.TABLE_EXISTS_OPTION_APPEND,
+            ),
         )
         result = self._put(command, rows, self._options([], timeout_seconds))
         if result is None:
@@ -307,7 +310,7 @@ class QueryClient:
 
     def _run_prepared(self, sql: str, parameters: pa.RecordBatch, options: flight.FlightCallOptions) -> QueryStream:
         """Prepare, bind, run; the statement is closed when its stream ends."""
-        request = flight.Action("CreatePreparedStatement", pack(ActionCreatePreparedStatementRequest(sql)))
+        request = flight.Action("CreatePreparedStatement", pack(ActionCreatePreparedStatementRequest(query=sql)))
         with translated_errors():
             answers = list(self._flight.do_action(request, options))
         with expecting_sense():
@@ -317,18 +320,28 @@ class QueryClient:
             raise ServerFailed("the server did not answer with a prepared statement")
         handle = prepared.prepared_statement_handle
         try:
-            bound = self._put(CommandPreparedStatementQuery(handle), pa.Table.from_batches([parameters]), options)
+            bound = self._put(
+                CommandPreparedStatementQuery(prepared_statement_handle=handle),
+                pa.Table.from_batches([parameters]),
+                options,
+            )
             if bound is not None:
                 # A server that keeps no state puts the parameters into a handle of their own.
                 with expecting_sense():
                     handle = decode(DoPutPreparedStatementResult, bound).prepared_statement_handle or handle
-            return self._run(CommandPreparedStatementQuery(handle), options, lambda: self._close_prepared(handle))
+            return self._run(
+                CommandPreparedStatementQuery(prepared_statement_handle=handle),
+                options,
+                lambda: self._close_prepared(handle),
+            )
         except BaseException:
             self._close_prepared(handle)
             raise
 
     def _close_prepared(self, handle: bytes) -> None:
-        request = flight.Action("ClosePreparedStatement", pack(ActionClosePreparedStatementRequest(handle)))
+        request = flight.Action(
+            "ClosePreparedStatement", pack(ActionClosePreparedStatementRequest(prepared_statement_handle=handle))
+        )
         try:
             with translated_errors():
                 list(self._flight.do_action(request, self._options([], CLOSE_TIMEOUT_S)))

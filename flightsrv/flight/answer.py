@@ -4,8 +4,7 @@ from collections.abc import Callable, Generator
 from dataclasses import dataclass
 
 import pyarrow as pa
-
-from flightsrv.wire.message import Message
+from google.protobuf.message import Message
 
 IsCancelled = Callable[[], bool]
 Batches = Generator[pa.RecordBatch, None, None]

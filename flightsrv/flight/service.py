@@ -4,6 +4,7 @@ from collections.abc import Generator, Iterator
 from typing import NoReturn, Protocol
 
 import pyarrow as pa
+from google.protobuf.message import Message
 
 from flightsrv.flight.answer import Answer
 from flightsrv.flight.call import Call
@@ -11,12 +12,11 @@ from flightsrv.flight.errors import NotOffered
 from flightsrv.flight.streaming import stream, stream_schema
 from flightsrv.flight.upload import Upload
 from flightsrv.policy.limits import MAX_MESSAGE_BYTES
-from flightsrv.wire.codec import encode, pack, unpack
+from flightsrv.wire.codec import pack, unpack
 from flightsrv.wire.flight_data import Rows
-from flightsrv.wire.flight_messages import (
+from flightsrv.wire.flight_pb2 import (
     Action,
     ActionType,
-    DescriptorType,
     FlightDescriptor,
     FlightEndpoint,
     FlightInfo,
@@ -26,7 +26,6 @@ from flightsrv.wire.flight_messages import (
     SchemaResult,
     Ticket,
 )
-from flightsrv.wire.message import Message
 from udtf.errors import InvalidArgument, LimitExceeded
 
 
@@ -65,17 +64,23 @@ class FlightService:
         """Plan a query, and say by which ticket its rows are to be had."""
         answer = self._commands.answer(call, _command(descriptor))
         # No location: the client asks where it asked before, whatever the name it knows this server by.
-        endpoint = FlightEndpoint(Ticket(pack(answer.ticket)))
-        return FlightInfo((endpoint,), stream_schema(answer).serialize().to_pybytes(), descriptor)
+        endpoint = FlightEndpoint(ticket=Ticket(ticket=pack(answer.ticket)))
+        return FlightInfo(
+            schema=stream_schema(answer).serialize().to_pybytes(),
+            flight_descriptor=descriptor,
+            endpoint=[endpoint],
+            total_records=-1,  # not known
+            total_bytes=-1,
+        )
 
     def poll_flight_info(self, call: Call, descriptor: FlightDescriptor) -> PollInfo:
         """The same for a client that is prepared to wait: rows are made when they are asked for, so it is complete."""
-        return PollInfo(self.get_flight_info(call, descriptor), progress=1.0)
+        return PollInfo(info=self.get_flight_info(call, descriptor), progress=1.0)
 
     def get_schema(self, call: Call, descriptor: FlightDescriptor) -> SchemaResult:
         """Tell the columns of a query."""
         answer = self._commands.answer(call, _command(descriptor))
-        return SchemaResult(stream_schema(answer).serialize().to_pybytes())
+        return SchemaResult(schema=stream_schema(answer).serialize().to_pybytes())
 
     def do_get(self, call: Call, ticket: Ticket) -> tuple[pa.Schema, Generator[Rows, None, None]]:
         """The rows of a ticket, and their schema. Closing them stops the work."""
@@ -85,17 +90,17 @@ class FlightService:
     def do_put(self, call: Call, upload: Upload) -> PutResult:
         """Take rows."""
         command = _command(upload.descriptor, call.services.limits.max_request_bytes)
-        return PutResult(encode(self._commands.put(call, command, upload)))
+        return PutResult(app_metadata=self._commands.put(call, command, upload).SerializeToString())
 
     def do_action(self, call: Call, action: Action) -> Result | None:
         """Do an action."""
         result = self._commands.act(call, action.type, action.body)
-        return None if result is None else Result(result)
+        return None if result is None else Result(body=result)
 
     def list_actions(self) -> Iterator[ActionType]:
         """Tell which actions there are."""
         for name, description in self._commands.actions():
-            yield ActionType(name, description)
+            yield ActionType(type=name, description=description)
 
     def list_flights(self) -> NoReturn:
         """Refuse."""
@@ -107,7 +112,7 @@ class FlightService:
 
 
 def _command(descriptor: FlightDescriptor | None, max_bytes: int = MAX_MESSAGE_BYTES) -> Message:
-    if descriptor is None or descriptor.type != DescriptorType.CMD:
+    if descriptor is None or descriptor.type != FlightDescriptor.CMD:
         raise InvalidArgument("expected a descriptor with a Flight SQL command, given: a path or nothing")
     if len(descriptor.cmd) > max_bytes:
         raise LimitExceeded(f"a command has {len(descriptor.cmd)} bytes, this one may have {max_bytes}")

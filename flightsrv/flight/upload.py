@@ -9,7 +9,7 @@ import pyarrow as pa
 from flightsrv.policy.limits import MAX_MESSAGE_BYTES
 from flightsrv.wire.codec import decode
 from flightsrv.wire.flight_data import decode_rows
-from flightsrv.wire.flight_messages import FlightData, FlightDescriptor
+from flightsrv.wire.flight_pb2 import FlightData, FlightDescriptor
 from udtf.arrow.messages import MessageGuard
 from udtf.errors import InvalidArgument
 
@@ -41,7 +41,7 @@ class MessageUpload:
         first = next(messages, None)
         if first is None:
             raise InvalidArgument("expected a descriptor and rows, nothing was sent")
-        self.descriptor: FlightDescriptor | None = first.flight_descriptor
+        self.descriptor = first.flight_descriptor if first.HasField("flight_descriptor") else None
         self._messages = chain([first], messages)
 
     def batches(self) -> Iterator[pa.RecordBatch]:

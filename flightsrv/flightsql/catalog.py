@@ -1,15 +1,18 @@
 """Catalogs, schemas, tables and kinds of tables, in the exact columns that clients insist on."""
 
-from collections.abc import Mapping
-
 import pyarrow as pa
 import pyarrow.compute as pc
+from google.protobuf.message import Message
 
 from flightsrv.flight.answer import Answer, Batches, IsCancelled
 from flightsrv.flight.call import Call
 from flightsrv.flightsql.column_metadata import with_column_metadata
-from flightsrv.wire.commands import CommandGetCatalogs, CommandGetDbSchemas, CommandGetTables, CommandGetTableTypes
-from flightsrv.wire.message import Message
+from flightsrv.wire.flight_sql_pb2 import (
+    CommandGetCatalogs,
+    CommandGetDbSchemas,
+    CommandGetTables,
+    CommandGetTableTypes,
+)
 from udtf.errors import InvalidArgument
 from udtf.sql.tables import with_table_of_columns
 
@@ -32,6 +35,9 @@ TABLE_TYPES = pa.schema([pa.field("table_type", pa.utf8(), nullable=False)])
 _KINDS = {"TABLE": "BASE TABLE"}
 """Names of kinds of tables that most drivers ask for, and what SQL calls them."""
 
+_PATTERNS = {"db_schema_name": "db_schema_filter_pattern", "table_name": "table_name_filter_pattern"}
+"""Fields of commands, by the columns that they filter."""
+
 _ALL_TABLES = """
     SELECT table_catalog AS catalog_name, table_schema AS db_schema_name, table_name, table_type
     FROM information_schema.tables
@@ -40,28 +46,19 @@ _ALL_TABLES = """
 
 def get_catalogs(call: Call, command: CommandGetCatalogs) -> Answer:
     """Answer with the catalogs."""
-    return _ordered(_tables(call).group_by("catalog_name").aggregate([]), CATALOGS, command)
+    return _ordered(_tables(call, command).group_by("catalog_name").aggregate([]), CATALOGS, command)
 
 
 def get_db_schemas(call: Call, command: CommandGetDbSchemas) -> Answer:
     """Answer with the schemas that pass the filters; raises InvalidArgument for a pattern that is too long."""
-    _check_patterns(command.db_schema_filter_pattern)
-    tables = _filtered(_tables(call), command.catalog, {"db_schema_name": command.db_schema_filter_pattern})
+    tables = _tables(call, command)
     return _ordered(tables.group_by(["catalog_name", "db_schema_name"]).aggregate([]), DB_SCHEMAS, command)
 
 
 def get_tables(call: Call, command: CommandGetTables) -> Answer:
     """Answer with the tables that pass the filters, and with their schemas where these are asked for; raises
     InvalidArgument for a pattern that is too long."""
-    _check_patterns(command.db_schema_filter_pattern, command.table_name_filter_pattern)
-    tables = _filtered(
-        _tables(call),
-        command.catalog,
-        {
-            "db_schema_name": command.db_schema_filter_pattern,
-            "table_name": command.table_name_filter_pattern,
-        },
-    )
+    tables = _tables(call, command)
     if command.table_types:
         kinds = [_KINDS.get(kind, kind) for kind in command.table_types]
         tables = tables.filter(pc.is_in(tables["table_type"], pa.array(kinds, pa.utf8())))
@@ -75,7 +72,7 @@ def get_tables(call: Call, command: CommandGetTables) -> Answer:
 
 def get_table_types(call: Call, command: CommandGetTableTypes) -> Answer:
     """Answer with the kinds of tables."""
-    return _ordered(_tables(call).group_by("table_type").aggregate([]), TABLE_TYPES, command)
+    return _ordered(_tables(call, command).group_by("table_type").aggregate([]), TABLE_TYPES, command)
 
 
 def table_answer(table: pa.Table, command: Message) -> Answer:
@@ -93,9 +90,25 @@ def _ordered(table: pa.Table, schema: pa.Schema, command: Message) -> Answer:
     return table_answer(table.select(schema.names).sort_by(order).cast(schema), command)
 
 
-def _tables(call: Call) -> pa.Table:
+def _tables(call: Call, command: Message) -> pa.Table:
+    """The tables of the command's catalog (exactly) that match its patterns (as by LIKE); a filter that is absent lets
+    all through.
+
+    Raises:
+        InvalidArgument: a pattern is too long.
+    """
+    filters = {field.name: value for field, value in command.ListFields()}
+    patterns = {column: filters[name] for column, name in _PATTERNS.items() if name in filters}
+    for pattern in patterns.values():
+        if len(pattern) > MAX_PATTERN_CHARS:
+            raise InvalidArgument(f"a pattern has at most {MAX_PATTERN_CHARS} characters, given: {len(pattern)}")
     query = call.services.engine.plan(_ALL_TABLES)
-    return pa.Table.from_batches(query.batches(call.is_cancelled), query.schema)
+    tables = pa.Table.from_batches(query.batches(call.is_cancelled), query.schema)
+    if "catalog" in filters:
+        tables = tables.filter(pc.equal(tables["catalog_name"], filters["catalog"]))
+    for column, pattern in patterns.items():
+        tables = tables.filter(pc.match_like(tables[column], pattern))
+    return tables
 
 
 def _table_schema(call: Call, catalog: str, db_schema: str, table: str) -> bytes:
@@ -103,19 +116,3 @@ def _table_schema(call: Call, catalog: str, db_schema: str, table: str) -> bytes
     schema = with_table_of_columns(call.services.engine.plan(f"SELECT * FROM {quoted}").schema, table)
     encoded: bytes = with_column_metadata(schema, catalog, db_schema).serialize().to_pybytes()
     return encoded
-
-
-def _filtered(tables: pa.Table, catalog: str | None, patterns: Mapping[str, str | None]) -> pa.Table:
-    """Rows of a catalog (exactly) whose columns match patterns (as by LIKE); a filter that is None lets all through."""
-    if catalog is not None:
-        tables = tables.filter(pc.equal(tables["catalog_name"], catalog))
-    for name, pattern in patterns.items():
-        if pattern is not None:
-            tables = tables.filter(pc.match_like(tables[name], pattern))
-    return tables
-
-
-def _check_patterns(*patterns: str | None) -> None:
-    for pattern in patterns:
-        if pattern is not None and len(pattern) > MAX_PATTERN_CHARS:
-            raise InvalidArgument(f"a pattern has at most {MAX_PATTERN_CHARS} characters, given: {len(pattern)}")

@@ -1,20 +1,31 @@
 """Actions on what GetFlightInfo answered: cancelling the query behind it, keeping its tickets alive."""
 
+from collections.abc import Mapping
+
 from flightsrv.flight.call import Call
 from flightsrv.flightsql.tickets import read_ticket
 from flightsrv.policy.auth.principal import Role
-from flightsrv.wire.action_messages import (
+from flightsrv.wire.codec import decode
+from flightsrv.wire.flight_pb2 import (
     CancelFlightInfoRequest,
     CancelFlightInfoResult,
     CancelStatus,
+    FlightEndpoint,
+    FlightInfo,
     RenewFlightEndpointRequest,
 )
-from flightsrv.wire.codec import decode
-from flightsrv.wire.commands import ActionCancelQueryRequest, ActionCancelQueryResult, QueryTicket
-from flightsrv.wire.flight_messages import FlightEndpoint, FlightInfo
+from flightsrv.wire.flight_sql_pb2 import ActionCancelQueryRequest, ActionCancelQueryResult
+from flightsrv.wire.ticket_pb2 import QueryTicket
 from udtf.errors import InvalidArgument
 
 CANCEL_PATIENCE_S = 1.0
+
+_RESULTS: Mapping[CancelStatus, ActionCancelQueryResult.CancelResult] = {
+    CancelStatus.CANCEL_STATUS_CANCELLED: ActionCancelQueryResult.CANCEL_RESULT_CANCELLED,
+    CancelStatus.CANCEL_STATUS_CANCELLING: ActionCancelQueryResult.CANCEL_RESULT_CANCELLING,
+    CancelStatus.CANCEL_STATUS_NOT_CANCELLABLE: ActionCancelQueryResult.CANCEL_RESULT_NOT_CANCELLABLE,
+}
+"""How older clients are told."""
 
 
 def cancel_flight_info(call: Call, request: CancelFlightInfoRequest) -> CancelFlightInfoResult:
@@ -24,12 +35,12 @@ def cancel_flight_info(call: Call, request: CancelFlightInfoRequest) -> CancelFl
         InvalidArgument: no endpoint with a ticket of this server was given.
         PermissionDenied: the caller may not read.
     """
-    return CancelFlightInfoResult(_cancel(call, request.info or FlightInfo()))
+    return CancelFlightInfoResult(status=_cancel(call, request.info))
 
 
 def cancel_query(call: Call, request: ActionCancelQueryRequest) -> ActionCancelQueryResult:
     """The same, as older clients ask for it."""
-    return ActionCancelQueryResult(_cancel(call, decode(FlightInfo, request.info)))
+    return ActionCancelQueryResult(result=_RESULTS[_cancel(call, decode(FlightInfo, request.info))])
 
 
 def renew_flight_endpoint(call: Call, request: RenewFlightEndpointRequest) -> FlightEndpoint:
@@ -39,11 +50,11 @@ def renew_flight_endpoint(call: Call, request: RenewFlightEndpointRequest) -> Fl
     Raises:
         InvalidArgument: not an endpoint of this server.
     """
-    endpoint = request.endpoint or FlightEndpoint()
+    endpoint = request.endpoint
     ticket = _ticket(endpoint)
-    if isinstance(ticket, QueryTicket) and ticket.prepared_statement_handle is not None:
+    if isinstance(ticket, QueryTicket) and ticket.HasField("prepared_statement_handle"):
         call.services.bound.get(ticket.prepared_statement_handle)
-    return FlightEndpoint(endpoint.ticket, endpoint.location, app_metadata=endpoint.app_metadata)
+    return FlightEndpoint(ticket=endpoint.ticket, location=endpoint.location, app_metadata=endpoint.app_metadata)
 
 
 def _cancel(call: Call, info: FlightInfo) -> CancelStatus:
@@ -53,12 +64,12 @@ def _cancel(call: Call, info: FlightInfo) -> CancelStatus:
     tickets = [_ticket(endpoint) for endpoint in info.endpoint]
     query_ids = [ticket.query_id for ticket in tickets if isinstance(ticket, QueryTicket)]
     if len(query_ids) < len(tickets):
-        return CancelStatus.NOT_CANCELLABLE
+        return CancelStatus.CANCEL_STATUS_NOT_CANCELLABLE
     have_ended = [call.services.running.cancel(query_id, CANCEL_PATIENCE_S) for query_id in query_ids]
-    return CancelStatus.CANCELLED if all(have_ended) else CancelStatus.CANCELLING
+    return CancelStatus.CANCEL_STATUS_CANCELLED if all(have_ended) else CancelStatus.CANCEL_STATUS_CANCELLING
 
 
 def _ticket(endpoint: FlightEndpoint) -> object:
-    if endpoint.ticket is None:
+    if not endpoint.HasField("ticket"):
         raise InvalidArgument("expected an endpoint with a ticket, given: one without")
     return read_ticket(endpoint.ticket.ticket)

@@ -7,6 +7,8 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
+from google.protobuf.message import Message
+
 from flightsrv.flight.answer import Answer
 from flightsrv.flight.call import Call
 from flightsrv.flight.errors import NotOffered
@@ -25,15 +27,16 @@ from flightsrv.flightsql import (
     type_info,
 )
 from flightsrv.flightsql.tickets import read_ticket
-from flightsrv.wire.action_messages import (
+from flightsrv.wire import flight_pb2
+from flightsrv.wire.codec import decode, pack, unpack
+from flightsrv.wire.flight_pb2 import (
     CancelFlightInfoRequest,
     CloseSessionRequest,
     GetSessionOptionsRequest,
     RenewFlightEndpointRequest,
     SetSessionOptionsRequest,
 )
-from flightsrv.wire.codec import decode, encode, pack, unpack
-from flightsrv.wire.commands import (
+from flightsrv.wire.flight_sql_pb2 import (
     ActionCancelQueryRequest,
     ActionClosePreparedStatementRequest,
     ActionCreatePreparedStatementRequest,
@@ -54,11 +57,9 @@ from flightsrv.wire.commands import (
     CommandStatementQuery,
     CommandStatementSubstraitPlan,
     CommandStatementUpdate,
-    QueryTicket,
     TicketStatementQuery,
 )
-from flightsrv.wire.flight_messages import FLIGHT
-from flightsrv.wire.message import Message
+from flightsrv.wire.ticket_pb2 import QueryTicket
 from udtf.errors import InvalidArgument, LimitExceeded
 
 QUERIES: Mapping[type[Message], Callable[[Call, Any], Answer]] = {
@@ -185,9 +186,9 @@ def act(call: Call, name: str, body: bytes) -> bytes | None:
     max_bytes = limits.max_info_bytes if action.takes_info else limits.max_request_bytes
     if len(body) > max_bytes:
         raise LimitExceeded(f"the body of {name} has {len(body)} bytes, it may have {max_bytes}")
-    if action.request.package == FLIGHT:
+    if action.request.DESCRIPTOR.file.package == flight_pb2.DESCRIPTOR.package:
         result = action.handler(call, decode(action.request, body))
-        return None if result is None else encode(result)
+        return None if result is None else result.SerializeToString()
     request = unpack(body)
     if not isinstance(request, action.request):
         raise InvalidArgument(f"action {name} takes a {action.request.__name__}, given: {type(request).__name__}")

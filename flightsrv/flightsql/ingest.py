@@ -4,15 +4,11 @@ from flightsrv.flight.call import Call
 from flightsrv.flight.upload import Upload
 from flightsrv.flightsql.refusals import refuse_transaction
 from flightsrv.policy.auth.principal import Role
-from flightsrv.wire.commands import (
-    CommandStatementIngest,
-    DoPutUpdateResult,
-    TableDefinitionOptions,
-    TableExists,
-    TableNotExist,
-)
+from flightsrv.wire.flight_sql_pb2 import CommandStatementIngest, DoPutUpdateResult
 from udtf.errors import AlreadyExists, InvalidArgument, InvalidTelemetry, NotFound
 from udtf.functions.namespace import CATALOG, DEFAULT_SCHEMA
+
+TableDefinitionOptions = CommandStatementIngest.TableDefinitionOptions
 
 TABLES = ("processes", "streams", "blocks")
 
@@ -42,12 +38,12 @@ def ingest(call: Call, command: CommandStatementIngest, upload: Upload) -> DoPut
             raise InvalidTelemetry(f"{e} (the record batches before this one are stored: {call.rows} rows)") from e
         call.size_bytes += batch.nbytes
     call.succeed()
-    return DoPutUpdateResult(call.rows)
+    return DoPutUpdateResult(record_count=call.rows)
 
 
 def _check_target(command: CommandStatementIngest) -> None:
-    wanted = command.table_definition_options or TableDefinitionOptions()
-    refuse_transaction(command.transaction_id)
+    wanted = command.table_definition_options
+    refuse_transaction(command)
     if command.temporary:
         raise InvalidArgument("temporary tables are not offered; telemetry goes into " + ", ".join(TABLES))
     for kind, given, name in (("catalog", command.catalog, CATALOG), ("schema", command.schema, DEFAULT_SCHEMA)):
@@ -56,10 +52,10 @@ def _check_target(command: CommandStatementIngest) -> None:
     if command.options:
         raise InvalidArgument(f"unknown ingestion options: {', '.join(sorted(command.options))}")
     if command.table not in TABLES:
-        if wanted.if_not_exist == TableNotExist.CREATE:
+        if wanted.if_not_exist == TableDefinitionOptions.TABLE_NOT_EXIST_OPTION_CREATE:
             raise InvalidArgument(f"table {command.table!r} cannot be created: telemetry goes into {', '.join(TABLES)}")
         raise NotFound(f"no table {command.table!r} to ingest into; there are {', '.join(TABLES)}")
-    if wanted.if_exists == TableExists.FAIL:
+    if wanted.if_exists == TableDefinitionOptions.TABLE_EXISTS_OPTION_FAIL:
         raise AlreadyExists(f"table {command.table} already exists; ingest in append mode")
-    if wanted.if_exists == TableExists.REPLACE:
+    if wanted.if_exists == TableDefinitionOptions.TABLE_EXISTS_OPTION_REPLACE:
         raise InvalidArgument(f"table {command.table} cannot be replaced, only appended to; ingest in append mode")

@@ -7,7 +7,7 @@ import pyarrow as pa
 from flightsrv.flight.answer import Answer
 from flightsrv.flight.call import Call
 from flightsrv.flightsql.catalog import table_answer
-from flightsrv.wire.commands import (
+from flightsrv.wire.flight_sql_pb2 import (
     CommandGetCrossReference,
     CommandGetExportedKeys,
     CommandGetImportedKeys,

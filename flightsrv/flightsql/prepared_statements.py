@@ -10,7 +10,7 @@ from flightsrv.flightsql.queries import check_parameters, plan_open, read_statem
 from flightsrv.flightsql.refusals import refuse_transaction
 from flightsrv.policy.auth.principal import Role
 from flightsrv.policy.limits import MAX_BOUND_BYTES, MAX_BOUND_ROWS
-from flightsrv.wire.commands import (
+from flightsrv.wire.flight_sql_pb2 import (
     ActionClosePreparedStatementRequest,
     ActionCreatePreparedStatementRequest,
     ActionCreatePreparedStatementResult,
@@ -32,13 +32,13 @@ def create_prepared_statement(
         NotOffered: it belongs to a transaction.
     """
     call.statement = request.query
-    refuse_transaction(request.transaction_id)
+    refuse_transaction(request)
     options = call.options
     context = call.query_context(options.time_range, options.db_schema, strict=options.strict)
     planned = plan_open(call, read_statement(call, request.query), context)
     schema = sent_schema(planned.schema, preserve_dictionary=options.preserve_dictionary)
     return ActionCreatePreparedStatementResult(
-        new_handle(request.query),
+        prepared_statement_handle=new_handle(request.query),
         dataset_schema=schema.serialize().to_pybytes(),
         parameter_schema=planned.parameters.serialize().to_pybytes(),
         is_update=False,
@@ -60,7 +60,7 @@ def bind_parameters(call: Call, command: CommandPreparedStatementQuery, upload: 
     parameters = _received(call, upload, MAX_BOUND_BYTES - len(handle))
     check_parameters(statement, parameters)
     call.services.bound.put(handle, parameters)
-    return DoPutPreparedStatementResult(handle)
+    return DoPutPreparedStatementResult(prepared_statement_handle=handle)
 
 
 def _received(call: Call, upload: Upload, max_bytes: int) -> pa.Table:

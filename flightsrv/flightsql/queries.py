@@ -17,12 +17,8 @@ from flightsrv.flightsql.handles import plan_of, statement_of
 from flightsrv.flightsql.parameters import Statement, cast_parameters, parse_statement, value_at
 from flightsrv.flightsql.refusals import refuse_transaction
 from flightsrv.flightsql.tickets import make_ticket, parameters_of, time_range_of
-from flightsrv.wire.commands import (
-    CommandPreparedStatementQuery,
-    CommandStatementQuery,
-    QueryTicket,
-    TicketStatementQuery,
-)
+from flightsrv.wire.flight_sql_pb2 import CommandPreparedStatementQuery, CommandStatementQuery, TicketStatementQuery
+from flightsrv.wire.ticket_pb2 import QueryTicket
 from udtf.errors import InvalidArgument, LimitExceeded
 from udtf.functions.query_context import QueryContext
 from udtf.sql.engine import Query
@@ -34,7 +30,7 @@ def statement_query(call: Call, command: CommandStatementQuery) -> Answer:
     Raises:
         NotOffered: it belongs to a transaction.
     """
-    refuse_transaction(command.transaction_id)
+    refuse_transaction(command)
     return query_ticket(call, make_ticket(command.query, call.options, call.query_id))
 
 
@@ -84,20 +80,21 @@ def query_ticket(call: Call, ticket: QueryTicket) -> Answer:
         InvalidArgument: what it holds does not plan.
     """
     call.run(ticket.query_id)
-    context = call.query_context(time_range_of(ticket), ticket.db_schema, strict=ticket.strict)
-    if ticket.substrait_plan is not None:
+    db_schema = ticket.db_schema if ticket.HasField("db_schema") else None
+    context = call.query_context(time_range_of(ticket), db_schema, strict=ticket.strict)
+    if ticket.HasField("substrait_plan"):
         check_plan(call, ticket.substrait_plan)
         call.statement = f"Substrait plan of {len(ticket.substrait_plan)} bytes"
         query = call.services.engine.plan_substrait(ticket.substrait_plan, context)
         return Answer(with_column_metadata(query.schema), ticket, query.batches, ticket.preserve_dictionary)
     call.statement = ticket.sql
     statement = read_statement(call, ticket.sql)
-    if not statement.parameter_count and ticket.parameters is None:
+    if not statement.parameter_count and not ticket.HasField("parameters"):
         query = call.services.engine.plan(ticket.sql, context)
         return Answer(with_column_metadata(query.schema), ticket, query.batches, ticket.preserve_dictionary)
     open_statement = plan_open(call, statement, context)
     parameters = parameters_of(ticket)
-    if parameters is None and ticket.prepared_statement_handle is not None:
+    if parameters is None and ticket.HasField("prepared_statement_handle"):
         parameters = call.services.bound.get(ticket.prepared_statement_handle)
         if parameters is not None:
             # The ticket went out with the schema that these types lead to.

@@ -2,10 +2,12 @@
 
 from typing import NoReturn
 
+from google.protobuf.message import Message
+
 from flightsrv.flight.call import Call
 from flightsrv.flight.errors import NotOffered
 from flightsrv.flight.upload import Upload
-from flightsrv.wire.commands import CommandPreparedStatementUpdate, CommandStatementUpdate
+from flightsrv.wire.flight_sql_pb2 import CommandPreparedStatementUpdate, CommandStatementUpdate
 
 _TRANSACTIONS = "transactions are not offered: statements only read, and every record batch is ingested on its own"
 
@@ -27,7 +29,7 @@ def refuse_update(
     )
 
 
-def refuse_transaction(transaction_id: bytes | None) -> None:
+def refuse_transaction(command: Message) -> None:
     """Raise NotOffered if a command belongs to a transaction."""
-    if transaction_id is not None:
+    if command.HasField("transaction_id"):
         raise NotOffered(_TRANSACTIONS)

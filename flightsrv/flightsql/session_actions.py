@@ -5,14 +5,11 @@ from collections.abc import Mapping
 from flightsrv.flight.call import Call
 from flightsrv.policy.headers import NAMES, RANGE_BEGIN, RANGE_END
 from flightsrv.policy.sessions import CATALOG, SCHEMA, SessionOptions, call_options
-from flightsrv.wire.action_messages import (
+from flightsrv.wire.flight_pb2 import (
     CloseSessionRequest,
     CloseSessionResult,
-    CloseStatus,
-    Error,
     GetSessionOptionsRequest,
     GetSessionOptionsResult,
-    OptionError,
     SessionOptionValue,
     SetSessionOptionsRequest,
     SetSessionOptionsResult,
@@ -23,6 +20,9 @@ from udtf.functions import namespace
 MAX_VALUE_CHARS = 100
 """A session is kept for hours; no option needs more, but for spaces."""
 
+_INVALID_NAME = SetSessionOptionsResult.Error(value=SetSessionOptionsResult.INVALID_NAME)
+_INVALID_VALUE = SetSessionOptionsResult.Error(value=SetSessionOptionsResult.INVALID_VALUE)
+
 _PLACES: Mapping[str, tuple[str, ...]] = {CATALOG: (namespace.CATALOG,), SCHEMA: namespace.SCHEMAS}
 _DEFAULTS: SessionOptions = {CATALOG: namespace.CATALOG, SCHEMA: namespace.DEFAULT_SCHEMA}
 
@@ -31,38 +31,39 @@ def set_session_options(call: Call, request: SetSessionOptionsRequest) -> SetSes
     """Set options, and unset those without a value; tell which could not be."""
     before = call.session_options()
     options = dict(before)
-    errors: dict[str, Error] = {}
+    errors: dict[str, SetSessionOptionsResult.Error] = {}
     for name, value in request.session_options.items():
-        plain = value.string_value if value.bool_value is None else value.bool_value
+        kind = value.WhichOneof("option_value")
+        plain = getattr(value, kind) if kind in ("string_value", "bool_value") else None
         if name not in (*NAMES, *_PLACES):
-            errors[name] = Error(OptionError.INVALID_NAME)
-        elif value == SessionOptionValue():
+            errors[name] = _INVALID_NAME
+        elif kind is None:
             options.pop(name, None)
         elif plain is not None and len(str(plain)) <= MAX_VALUE_CHARS and _is_valid({name: plain}):
             options[name] = plain
         else:
-            errors[name] = Error(OptionError.INVALID_VALUE)
+            errors[name] = _INVALID_VALUE
     if not _is_valid(options):
         # Each is fine, but the time range would end before it begins.
         for name in (RANGE_BEGIN, RANGE_END):
             if name in request.session_options:
-                errors[name] = Error(OptionError.INVALID_VALUE)
+                errors[name] = _INVALID_VALUE
                 options.pop(name, None)
                 options.update({name: before[name]} if name in before else {})
     call.services.sessions.put(call.session_id, options)
-    return SetSessionOptionsResult(errors)
+    return SetSessionOptionsResult(errors=errors)
 
 
 def get_session_options(call: Call, request: GetSessionOptionsRequest) -> GetSessionOptionsResult:
     """Tell the options that are set, and in any case where names are looked for."""
     options = {**_DEFAULTS, **call.session_options()}
-    return GetSessionOptionsResult({name: _value(option) for name, option in options.items()})
+    return GetSessionOptionsResult(session_options={name: _value(option) for name, option in options.items()})
 
 
 def close_session(call: Call, request: CloseSessionRequest) -> CloseSessionResult:
     """Forget the options of a session."""
     call.services.sessions.forget(call.session_id)
-    return CloseSessionResult(CloseStatus.CLOSED)
+    return CloseSessionResult(status=CloseSessionResult.CLOSED)
 
 
 def _is_valid(options: SessionOptions) -> bool:
@@ -76,4 +77,6 @@ def _is_valid(options: SessionOptions) -> bool:
 
 
 def _value(option: str | bool) -> SessionOptionValue:
-    return SessionOptionValue(bool_value=option) if isinstance(option, bool) else SessionOptionValue(option)
+    if isinstance(option, bool):
+        return SessionOptionValue(bool_value=option)
+    return SessionOptionValue(string_value=option)

@@ -13,7 +13,7 @@ import flightsrv
 from flightsrv.flight.answer import Answer
 from flightsrv.flight.call import Call
 from flightsrv.flightsql.catalog import table_answer
-from flightsrv.wire.commands import CommandGetSqlInfo
+from flightsrv.wire.flight_sql_pb2 import CommandGetSqlInfo
 
 STRING, BOOL, BIGINT, INT32, STRINGS, MAP = range(6)
 """Type codes of the union."""

@@ -9,7 +9,7 @@ from flightsrv.flightsql.handles import new_plan_handle
 from flightsrv.flightsql.queries import query_ticket
 from flightsrv.flightsql.refusals import refuse_transaction
 from flightsrv.flightsql.tickets import make_ticket
-from flightsrv.wire.commands import (
+from flightsrv.wire.flight_sql_pb2 import (
     ActionCreatePreparedStatementResult,
     ActionCreatePreparedSubstraitPlanRequest,
     CommandStatementSubstraitPlan,
@@ -33,7 +33,7 @@ def create_prepared_substrait_plan(
     """Plan without running anything. Raises as `statement_substrait_plan`."""
     answer = _answer(call, request)
     return ActionCreatePreparedStatementResult(
-        new_plan_handle(_plan_of(request)),
+        prepared_statement_handle=new_plan_handle(_plan_of(request)),
         dataset_schema=stream_schema(answer).serialize().to_pybytes(),
         parameter_schema=pa.schema([]).serialize().to_pybytes(),
         is_update=False,
@@ -41,11 +41,11 @@ def create_prepared_substrait_plan(
 
 
 def _answer(call: Call, command: CommandStatementSubstraitPlan | ActionCreatePreparedSubstraitPlanRequest) -> Answer:
-    refuse_transaction(command.transaction_id)
+    refuse_transaction(command)
     return query_ticket(call, make_ticket("", call.options, call.query_id, substrait_plan=_plan_of(command)))
 
 
 def _plan_of(command: CommandStatementSubstraitPlan | ActionCreatePreparedSubstraitPlanRequest) -> bytes:
-    if command.plan is None:
+    if not command.HasField("plan"):
         raise InvalidArgument("expected a Substrait plan, given: none")
     return command.plan.plan

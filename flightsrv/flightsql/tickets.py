@@ -1,12 +1,13 @@
 """Tickets: all that is needed to run a query, so that any server of the lake can serve them, more than once."""
 
 import pyarrow as pa
+from google.protobuf.message import Message
 
 from flightsrv.policy.headers import CallOptions
 from flightsrv.policy.limits import MAX_BOUND_ROWS, MAX_MESSAGE_BYTES
-from flightsrv.wire.codec import MalformedMessage, decode, encode, unpack
-from flightsrv.wire.commands import QueryTicket, TicketStatementQuery
-from flightsrv.wire.message import Message
+from flightsrv.wire.codec import MalformedMessage, decode, unpack
+from flightsrv.wire.flight_sql_pb2 import TicketStatementQuery
+from flightsrv.wire.ticket_pb2 import QueryTicket
 from udtf.arrow.messages import MessageGuard, check_names, open_stream
 from udtf.arrow.plain_types import check_readable
 from udtf.errors import InvalidArgument
@@ -32,7 +33,7 @@ def make_ticket(
     """
     time_range = options.time_range
     return QueryTicket(
-        sql,
+        sql=sql,
         parameters=None if parameters is None else _table_to_bytes(parameters),
         prepared_statement_handle=prepared_statement_handle,
         range_begin_ns=None if time_range is None else time_range.begin_ns,
@@ -47,9 +48,9 @@ def make_ticket(
 
 def time_range_of(ticket: QueryTicket) -> TimeRange | None:
     """The time range that a ticket was made for."""
-    if ticket.range_begin_ns is None or ticket.range_end_ns is None:
-        return None
-    return TimeRange(ticket.range_begin_ns, ticket.range_end_ns)
+    if ticket.HasField("range_begin_ns") and ticket.HasField("range_end_ns"):
+        return TimeRange(ticket.range_begin_ns, ticket.range_end_ns)
+    return None
 
 
 def parameters_of(ticket: QueryTicket) -> pa.Table | None:
@@ -58,7 +59,7 @@ def parameters_of(ticket: QueryTicket) -> pa.Table | None:
     Raises:
         InvalidArgument: the ticket was tampered with.
     """
-    if ticket.parameters is None:
+    if not ticket.HasField("parameters"):
         return None
     try:
         guard = MessageGuard(MAX_MESSAGE_BYTES, MAX_BOUND_ROWS)
@@ -89,7 +90,7 @@ def read_ticket(data: bytes) -> Message:
             bare = decode(TicketStatementQuery, data)
         except MalformedMessage:
             raise not_wrapped from None
-        if not bare.statement_handle or encode(bare) != data:
+        if not bare.statement_handle or bare.SerializeToString() != data:
             raise not_wrapped
         return bare
 

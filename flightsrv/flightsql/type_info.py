@@ -8,7 +8,7 @@ from flightsrv.flight.answer import Answer
 from flightsrv.flight.call import Call
 from flightsrv.flightsql.catalog import table_answer
 from flightsrv.flightsql.sql_types import TYPES
-from flightsrv.wire.commands import CommandGetXdbcTypeInfo
+from flightsrv.wire.flight_sql_pb2 import CommandGetXdbcTypeInfo
 
 TYPE_INFO: Final = pa.schema(
     [
@@ -37,5 +37,6 @@ TYPE_INFO: Final = pa.schema(
 
 def get_xdbc_type_info(call: Call, command: CommandGetXdbcTypeInfo) -> Answer:
     """Answer with the types of the number asked for, or with all; ordered by number, then name."""
-    rows = [info.row() for info in TYPES if command.data_type in (None, info.data_type)]
+    asks_for_all = not command.HasField("data_type")
+    rows = [info.row() for info in TYPES if asks_for_all or info.data_type == command.data_type]
     return table_answer(pa.Table.from_pylist(rows, TYPE_INFO), command)

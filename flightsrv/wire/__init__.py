@@ -1,1 +1,1 @@
-"""Flight SQL messages: frozen dataclasses on our side, protobuf bytes on the wire."""
+"""Flight SQL messages: classes of protobuf, and streams of rows in bytes of our own."""

@@ -10,7 +10,7 @@ from typing import Any, TypeAlias
 import pyarrow as pa
 
 from flightsrv.wire.codec import MalformedMessage
-from flightsrv.wire.flight_messages import FlightData
+from flightsrv.wire.flight_pb2 import FlightData
 from flightsrv.wire.ipc import MessageReader, MessageWriter
 from udtf.arrow.messages import MessageGuard, check_names
 from udtf.arrow.plain_types import check_readable
@@ -64,9 +64,12 @@ def decode_rows(messages: Iterator[FlightData], guard: MessageGuard) -> Iterator
 def _checked(messages: Iterable[FlightData], guard: MessageGuard) -> Iterator[tuple[bytes, bytes]]:
     """Headers and bodies; messages that only carry metadata are left out."""
     for message in messages:
-        if message.data_header:
-            guard.check(message.data_header, message.data_body)
-            yield message.data_header, message.data_body
+        # Each access to a field copies its bytes.
+        header = message.data_header
+        if header:
+            body = message.data_body
+            guard.check(header, body)
+            yield header, body
 
 
 def _join(*fields: tuple[bytes, list[Any]]) -> bytes:

@@ -10,7 +10,7 @@ import pyarrow as pa
 from pyarrow import flight
 
 from flightsrv.wire.codec import unpack
-from flightsrv.wire.commands import CommandGetSqlInfo, CommandStatementQuery
+from flightsrv.wire.flight_sql_pb2 import CommandGetSqlInfo, CommandStatementQuery
 
 CHUNKS = pa.schema(
     [pa.field("chunk_id", pa.int32(), nullable=False), pa.field("chunk_data", pa.binary(), nullable=False)]

@@ -19,22 +19,14 @@ from flightsrv import tracing
 from flightsrv.cli import main
 from flightsrv.client import Cancelled, FlightsrvError, QueryClient, connect
 from flightsrv.gateway.lifecycle import GatewaySettings, running_gateway
-from flightsrv.wire.codec import encode, pack
-from flightsrv.wire.commands import (
+from flightsrv.wire.codec import pack
+from flightsrv.wire.flight_data import encode_rows
+from flightsrv.wire.flight_pb2 import ActionType, FlightEndpoint, FlightInfo, PutResult, Result, SchemaResult, Ticket
+from flightsrv.wire.flight_sql_pb2 import (
     ActionCreatePreparedStatementRequest,
     ActionCreatePreparedStatementResult,
     CommandStatementQuery,
     DoPutPreparedStatementResult,
-)
-from flightsrv.wire.flight_data import encode_rows
-from flightsrv.wire.flight_messages import (
-    ActionType,
-    FlightEndpoint,
-    FlightInfo,
-    PutResult,
-    Result,
-    SchemaResult,
-    Ticket,
 )
 from tests.server.raw import RPCS
 
@@ -111,17 +103,25 @@ def sensible(name: str) -> Iterator[bytes]:
     encoded = schema.serialize().to_pybytes()
     match name:
         case "GetFlightInfo":
-            yield encode(FlightInfo((FlightEndpoint(Ticket(b"t")),), encoded))
+            yield FlightInfo(endpoint=(FlightEndpoint(ticket=Ticket(ticket=b"t")),), schema=encoded).SerializeToString()
         case "GetSchema":
-            yield encode(SchemaResult(encoded))
+            yield SchemaResult(schema=encoded).SerializeToString()
         case "DoGet":
             yield from encode_rows(schema, [pa.record_batch([pa.array([0], pa.int32()), [b""]], schema=schema)])
         case "DoPut":
-            yield encode(PutResult(encode(DoPutPreparedStatementResult(b"h"))))
+            yield PutResult(
+                app_metadata=DoPutPreparedStatementResult(prepared_statement_handle=b"h").SerializeToString()
+            ).SerializeToString()
         case "DoAction":
-            yield encode(Result(pack(ActionCreatePreparedStatementResult(b"h", encoded, b""))))
+            yield Result(
+                body=pack(
+                    ActionCreatePreparedStatementResult(
+                        prepared_statement_handle=b"h", dataset_schema=encoded, parameter_schema=b""
+                    )
+                )
+            ).SerializeToString()
         case "ListActions":
-            yield encode(ActionType("a", "b"))
+            yield ActionType(type="a", description="b").SerializeToString()
 
 
 def nonsense(answer: bytes, number: int) -> Answering:
@@ -192,14 +192,16 @@ def test_to_connect_is_refused_in_words(run, interrupts) -> None:
 NONSENSE = {
     "nothing": b"",
     "no protobuf": b"\xff" * 40,
-    "another message": pack(CommandStatementQuery("SELECT 1")),
-    "a result of another kind": encode(Result(pack(ActionCreatePreparedStatementRequest("SELECT 1")))),
-    "a result that is none": encode(Result(b"\xff")),
-    "a result of an upload that is none": encode(PutResult(b"\xff")),
-    "a schema that is none": encode(SchemaResult(b"\xff" * 16)),
-    "no endpoint": encode(FlightInfo()),
-    "two endpoints": encode(FlightInfo((FlightEndpoint(Ticket(b"t")),) * 2)),
-    "one endpoint": encode(FlightInfo((FlightEndpoint(Ticket(b"t")),))),
+    "another message": pack(CommandStatementQuery(query="SELECT 1")),
+    "a result of another kind": Result(
+        body=pack(ActionCreatePreparedStatementRequest(query="SELECT 1"))
+    ).SerializeToString(),
+    "a result that is none": Result(body=b"\xff").SerializeToString(),
+    "a result of an upload that is none": PutResult(app_metadata=b"\xff").SerializeToString(),
+    "a schema that is none": SchemaResult(schema=b"\xff" * 16).SerializeToString(),
+    "no endpoint": FlightInfo().SerializeToString(),
+    "two endpoints": FlightInfo(endpoint=(FlightEndpoint(ticket=Ticket(ticket=b"t")),) * 2).SerializeToString(),
+    "one endpoint": FlightInfo(endpoint=(FlightEndpoint(ticket=Ticket(ticket=b"t")),)).SerializeToString(),
 }
 
 

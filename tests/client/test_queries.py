@@ -173,8 +173,8 @@ def test_importing_the_client_registers_no_protobuf_messages():
 import sys
 import flightsrv.client
 from flightsrv.wire.codec import pack
-from flightsrv.wire.commands import CommandStatementQuery
-pack(CommandStatementQuery("SELECT 1"))
+from flightsrv.wire.flight_sql_pb2 import CommandStatementQuery
+pack(CommandStatementQuery(query="SELECT 1"))
 from google.protobuf import descriptor_pool
 try:
     descriptor_pool.Default().FindMessageTypeByName("arrow.flight.protocol.sql.CommandStatementQuery")

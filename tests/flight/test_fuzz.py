@@ -1,6 +1,7 @@
 """Bytes that no client should send."""
 
 from collections.abc import Callable, Iterator
+from operator import methodcaller
 
 import grpc
 import pyarrow as pa
@@ -11,8 +12,9 @@ from pyarrow import flight
 
 from flightsrv.flightsql.handlers import ACTIONS
 from flightsrv.server.lifecycle import RunningServer
-from flightsrv.wire.codec import encode, pack
-from flightsrv.wire.commands import (
+from flightsrv.wire.codec import pack
+from flightsrv.wire.flight_pb2 import Action, FlightData, FlightDescriptor, Ticket
+from flightsrv.wire.flight_sql_pb2 import (
     ActionCreatePreparedStatementRequest,
     CommandGetDbSchemas,
     CommandGetSqlInfo,
@@ -20,25 +22,24 @@ from flightsrv.wire.commands import (
     CommandPreparedStatementQuery,
     CommandStatementIngest,
     CommandStatementQuery,
-    QueryTicket,
     TicketStatementQuery,
 )
-from flightsrv.wire.flight_messages import Action, DescriptorType, FlightData, FlightDescriptor, Ticket
+from flightsrv.wire.ticket_pb2 import QueryTicket
 from tests.server.raw import RPCS, RawClient, raw_client, upload, with_descriptor
 from tests.server.telemetry import Recording
 
 QUERY_ID = "0123456789abcdef"
 MESSAGES = [
-    CommandStatementQuery("SELECT 1"),
-    TicketStatementQuery(b"SELECT count(*) FROM processes"),
-    QueryTicket("SELECT ?", parameters=b"x", query_id=QUERY_ID),
-    QueryTicket("SELECT 1", range_begin_ns=1, range_end_ns=0, query_id=QUERY_ID),
-    CommandPreparedStatementQuery(b"SELECT 1\n/*ps:1*/"),
+    CommandStatementQuery(query="SELECT 1"),
+    TicketStatementQuery(statement_handle=b"SELECT count(*) FROM processes"),
+    QueryTicket(sql="SELECT ?", parameters=b"x", query_id=QUERY_ID),
+    QueryTicket(sql="SELECT 1", range_begin_ns=1, range_end_ns=0, query_id=QUERY_ID),
+    CommandPreparedStatementQuery(prepared_statement_handle=b"SELECT 1\n/*ps:1*/"),
     CommandGetTables(include_schema=True),
-    CommandGetDbSchemas("x", "%"),
-    CommandGetSqlInfo((8,)),
-    CommandStatementIngest("blocks"),
-    ActionCreatePreparedStatementRequest("SELECT $1"),
+    CommandGetDbSchemas(catalog="x", db_schema_filter_pattern="%"),
+    CommandGetSqlInfo(info=(8,)),
+    CommandStatementIngest(table="blocks"),
+    ActionCreatePreparedStatementRequest(query="SELECT $1"),
 ]
 CLEAN = (pa.ArrowInvalid, pa.ArrowKeyError, pa.ArrowNotImplementedError)
 
@@ -58,14 +59,16 @@ def requests(draw: st.DrawFn) -> tuple[str, list[bytes]]:
     rpc = draw(st.sampled_from(RPCS))
     if draw(st.integers(0, 4)) == 0:
         return rpc, draw(st.lists(st.binary(max_size=200), max_size=3))
-    command = mutate(draw, draw(st.sampled_from([pack, encode]))(draw(st.sampled_from(MESSAGES))))
+    command = mutate(
+        draw, draw(st.sampled_from([pack, methodcaller("SerializeToString")]))(draw(st.sampled_from(MESSAGES)))
+    )
     match rpc:
         case "GetFlightInfo" | "PollFlightInfo" | "GetSchema":
-            messages = [encode(FlightDescriptor(draw(st.integers(0, 3)), command))]
+            messages = [FlightDescriptor(type=draw(st.integers(0, 3)), cmd=command).SerializeToString()]
         case "DoGet":
-            messages = [encode(Ticket(command))]
+            messages = [Ticket(ticket=command).SerializeToString()]
         case "DoAction":
-            messages = [encode(Action(draw(st.sampled_from(list(ACTIONS))), command))]
+            messages = [Action(type=draw(st.sampled_from(list(ACTIONS))), body=command).SerializeToString()]
         case "DoPut" | "DoExchange":
             messages = mutated_upload(draw, command)
         case _:
@@ -81,12 +84,15 @@ def mutated_upload(draw: st.DrawFn, command: bytes) -> list[bytes]:
     with pa.ipc.new_stream(sink, RECORDING.tables()[table].schema, options=options) as writer:
         writer.write_batch(RECORDING.tables()[table])
     uploaded = [
-        FlightData(None, mutate(draw, message.metadata.to_pybytes()), b"", mutate(draw, message.body.to_pybytes()))
+        FlightData(
+            data_header=mutate(draw, message.metadata.to_pybytes()),
+            data_body=mutate(draw, message.body.to_pybytes()),
+        )
         for message in pa.ipc.MessageReader.open_stream(sink.getvalue())
     ]
     if draw(st.booleans()):
-        command = pack(CommandStatementIngest(table))
-    return with_descriptor(FlightDescriptor(DescriptorType.CMD, command), uploaded)
+        command = pack(CommandStatementIngest(table=table))
+    return with_descriptor(FlightDescriptor(type=FlightDescriptor.CMD, cmd=command), uploaded)
 
 
 RECORDING = Recording()
@@ -98,13 +104,13 @@ def raw(server: RunningServer) -> Iterator[RawClient]:
     """A client of a server that knows the process of the recording."""
     with raw_client(server.url) as client:
         for table, rows in RECORDING.tables().items():
-            client.call("DoPut", *upload(CommandStatementIngest(table), rows))
+            client.call("DoPut", *upload(CommandStatementIngest(table=table), rows))
         yield client
 
 
 @given(asked=requests())
 @settings(max_examples=1500)
-@example(asked=("DoGet", [encode(Ticket(b"\x12\x07SELECT ?"))]))
+@example(asked=("DoGet", [Ticket(ticket=b"\x12\x07SELECT ?").SerializeToString()]))
 def test_any_bytes_get_an_answer_or_a_clean_refusal(raw: RawClient, asked: tuple[str, list[bytes]]) -> None:
     """From every RPC: no traceback, no internal error; and the server goes on."""
     rpc, messages = asked
@@ -124,7 +130,7 @@ def test_any_bytes_get_an_answer_or_a_clean_refusal(raw: RawClient, asked: tuple
 @settings(max_examples=200, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_any_text_gets_an_answer_or_a_clean_refusal(connection: flight.FlightClient, sql: str) -> None:
     """As a statement, while it is planned."""
-    command = flight.FlightDescriptor.for_command(pack(CommandStatementQuery(sql)))
+    command = flight.FlightDescriptor.for_command(pack(CommandStatementQuery(query=sql)))
     assert "Traceback" not in refusal(lambda: connection.get_flight_info(command))
 
 

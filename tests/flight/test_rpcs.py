@@ -10,6 +10,7 @@ from typing import Any
 import grpc
 import pyarrow as pa
 import pytest
+from google.protobuf.message import Message
 from grpc import StatusCode
 from pyarrow import flight
 
@@ -18,23 +19,9 @@ from flightsrv.policy.auth.principal import Principal, Role
 from flightsrv.policy.auth.settings import SecuritySettings
 from flightsrv.policy.limits import MAX_MESSAGE_BYTES, CallLimits
 from flightsrv.server.lifecycle import RunningServer, ServerSettings, running_server
-from flightsrv.wire.codec import decode, encode, pack
-from flightsrv.wire.commands import (
-    ActionCreatePreparedStatementRequest,
-    CommandGetTableTypes,
-    CommandPreparedStatementUpdate,
-    CommandStatementIngest,
-    CommandStatementQuery,
-    CommandStatementUpdate,
-    DoPutUpdateResult,
-    TableDefinitionOptions,
-    TableExists,
-    TableNotExist,
-    TicketStatementQuery,
-)
-from flightsrv.wire.flight_messages import (
+from flightsrv.wire.codec import decode, pack
+from flightsrv.wire.flight_pb2 import (
     ActionType,
-    DescriptorType,
     FlightData,
     FlightDescriptor,
     FlightInfo,
@@ -43,13 +30,24 @@ from flightsrv.wire.flight_messages import (
     PutResult,
     SchemaResult,
 )
-from flightsrv.wire.message import Message
+from flightsrv.wire.flight_sql_pb2 import (
+    ActionCreatePreparedStatementRequest,
+    CommandGetTableTypes,
+    CommandPreparedStatementUpdate,
+    CommandStatementIngest,
+    CommandStatementQuery,
+    CommandStatementUpdate,
+    DoPutUpdateResult,
+    TicketStatementQuery,
+)
 from tests.policy.auth.conftest import make_tokens
 from tests.server.raw import TIMEOUT_S, RawClient, action, descriptor, raw_client, ticket, upload
 from tests.server.telemetry import Recording
 
-QUERY = CommandStatementQuery("SELECT 1 AS n")
-INGEST = CommandStatementIngest("processes")
+TableDefinitionOptions = CommandStatementIngest.TableDefinitionOptions
+
+QUERY = CommandStatementQuery(query="SELECT 1 AS n")
+INGEST = CommandStatementIngest(table="processes")
 
 
 @pytest.fixture
@@ -82,16 +80,17 @@ def failure(client: RawClient, rpc: str, *requests: bytes, **options: object) ->
 def test_a_query_is_planned_and_run(client: RawClient) -> None:
     """The schema is the same wherever it is told, and the descriptor comes back."""
     asked = descriptor(QUERY)
-    (answer,) = client.call("GetFlightInfo", encode(asked))
+    (answer,) = client.call("GetFlightInfo", asked.SerializeToString())
     info = decode(FlightInfo, answer)
     assert info.flight_descriptor == asked
     assert (info.total_records, info.total_bytes) == (-1, -1)
     (endpoint,) = info.endpoint
-    assert endpoint.ticket is not None
-    assert (endpoint.location, endpoint.expiration_time) == ((), None)
-    (answer,) = client.call("GetSchema", encode(asked))
+    assert [field.name for field, _ in endpoint.ListFields()] == ["ticket"]
+    (answer,) = client.call("GetSchema", asked.SerializeToString())
     assert decode(SchemaResult, answer).schema == info.schema
-    schema, rows = (decode(FlightData, message) for message in client.call("DoGet", encode(endpoint.ticket)))
+    schema, rows = (
+        decode(FlightData, message) for message in client.call("DoGet", endpoint.ticket.SerializeToString())
+    )
     assert info.schema.endswith(schema.data_header)
     assert pa.ipc.read_record_batch(
         pa.py_buffer(_encapsulated(rows)), pa.ipc.read_schema(pa.py_buffer(info.schema))
@@ -107,14 +106,13 @@ def _encapsulated(message: FlightData) -> bytes:
 @pytest.mark.parametrize("command", [QUERY, CommandGetTableTypes()])
 def test_a_poll_is_answered_at_once(client: RawClient, command: Message) -> None:
     """Complete, with nothing to ask on with."""
-    (answer,) = client.call("PollFlightInfo", encode(descriptor(command)))
+    (answer,) = client.call("PollFlightInfo", descriptor(command).SerializeToString())
     poll = decode(PollInfo, answer)
-    assert (poll.flight_descriptor, poll.progress, poll.expiration_time) == (None, 1.0, None)
-    assert poll.info is not None
+    assert [field.name for field, _ in poll.ListFields()] == ["info", "progress"]
+    assert poll.progress == 1.0
     assert poll.info.flight_descriptor == descriptor(command)
     (endpoint,) = poll.info.endpoint
-    assert endpoint.ticket is not None
-    assert len(client.call("DoGet", encode(endpoint.ticket))) == 2
+    assert len(client.call("DoGet", endpoint.ticket.SerializeToString())) == 2
 
 
 def test_actions_are_listed(client: RawClient) -> None:
@@ -178,39 +176,79 @@ def test_handshakes_of_pyarrow_come_to_an_end(server: RunningServer) -> None:
 @pytest.mark.parametrize(
     ("rpc", "requests", "code", "message"),
     [
-        ("GetFlightInfo", [encode(descriptor(CommandStatementQuery("SELEC")))], "INVALID_ARGUMENT", "SELEC"),
-        ("GetSchema", [encode(descriptor(CommandStatementQuery("SELECT x")))], "INVALID_ARGUMENT", "x"),
-        ("DoGet", [ticket(CommandStatementQuery("CREATE TABLE t AS SELECT 1"))], "INVALID_ARGUMENT", "not supported"),
-        ("PollFlightInfo", [encode(FlightDescriptor(DescriptorType.PATH, path=("a",)))], "INVALID_ARGUMENT", "path"),
+        (
+            "GetFlightInfo",
+            [descriptor(CommandStatementQuery(query="SELEC")).SerializeToString()],
+            "INVALID_ARGUMENT",
+            "SELEC",
+        ),
+        (
+            "GetSchema",
+            [descriptor(CommandStatementQuery(query="SELECT x")).SerializeToString()],
+            "INVALID_ARGUMENT",
+            "x",
+        ),
+        (
+            "DoGet",
+            [ticket(CommandStatementQuery(query="CREATE TABLE t AS SELECT 1"))],
+            "INVALID_ARGUMENT",
+            "not supported",
+        ),
+        (
+            "PollFlightInfo",
+            [FlightDescriptor(type=FlightDescriptor.PATH, path=("a",)).SerializeToString()],
+            "INVALID_ARGUMENT",
+            "path",
+        ),
         ("GetFlightInfo", [b""], "INVALID_ARGUMENT", "descriptor"),
         ("GetFlightInfo", [b"\xff"], "INVALID_ARGUMENT", "FlightDescriptor"),
         ("GetFlightInfo", [], "INVALID_ARGUMENT", "nothing was sent"),
         ("DoGet", [], "INVALID_ARGUMENT", "nothing was sent"),
         ("DoAction", [], "INVALID_ARGUMENT", "nothing was sent"),
         ("DoPut", [], "INVALID_ARGUMENT", "nothing was sent"),
-        ("DoPut", [encode(FlightData())], "INVALID_ARGUMENT", "descriptor"),
+        ("DoPut", [FlightData().SerializeToString()], "INVALID_ARGUMENT", "descriptor"),
         ("DoPut", [b"\xff"], "INVALID_ARGUMENT", "FlightData"),
         ("DoPut", [*upload(INGEST, Recording().processes), b"\xff"], "INVALID_ARGUMENT", "FlightData"),
         ("DoPut", upload(INGEST, Recording().streams), "INVALID_ARGUMENT", "column"),
         ("DoAction", [action("CreatePreparedStatement", b"x")], "INVALID_ARGUMENT", "Any"),
         (
             "DoGet",
-            [ticket(CommandStatementQuery("SELECT * FROM process_spans('nobody', 'both')"))],
+            [ticket(CommandStatementQuery(query="SELECT * FROM process_spans('nobody', 'both')"))],
             "NOT_FOUND",
             "nobody",
         ),
-        ("DoPut", upload(CommandStatementIngest("spans"), Recording().processes), "NOT_FOUND", "spans"),
+        ("DoPut", upload(CommandStatementIngest(table="spans"), Recording().processes), "NOT_FOUND", "spans"),
         (
             "DoPut",
             upload(
-                CommandStatementIngest("processes", TableDefinitionOptions(TableNotExist.CREATE, TableExists.FAIL)),
+                CommandStatementIngest(
+                    table="processes",
+                    table_definition_options=TableDefinitionOptions(
+                        if_not_exist=TableDefinitionOptions.TABLE_NOT_EXIST_OPTION_CREATE,
+                        if_exists=TableDefinitionOptions.TABLE_EXISTS_OPTION_FAIL,
+                    ),
+                ),
                 Recording().processes,
             ),
             "ALREADY_EXISTS",
             "table processes already exists",
         ),
-        ("DoPut", [encode(FlightData(descriptor(CommandStatementUpdate("x"))))], "UNIMPLEMENTED", "only read"),
-        ("DoPut", [encode(FlightData(descriptor(CommandPreparedStatementUpdate(b"x"))))], "UNIMPLEMENTED", "only read"),
+        (
+            "DoPut",
+            [FlightData(flight_descriptor=descriptor(CommandStatementUpdate(query="x"))).SerializeToString()],
+            "UNIMPLEMENTED",
+            "only read",
+        ),
+        (
+            "DoPut",
+            [
+                FlightData(
+                    flight_descriptor=descriptor(CommandPreparedStatementUpdate(prepared_statement_handle=b"x"))
+                ).SerializeToString()
+            ],
+            "UNIMPLEMENTED",
+            "only read",
+        ),
         ("DoAction", [action("BeginTransaction", b"")], "UNIMPLEMENTED", "transactions"),
         ("DoAction", [action("Dance", b"")], "UNIMPLEMENTED", "Dance"),
         ("ListFlights", [b""], "UNIMPLEMENTED", "GetTables"),
@@ -238,7 +276,7 @@ def test_mistakes_have_their_status(
 )
 def test_failures_of_ours_are_internal(fake_client: RawClient, sql: str, code: str, message: str) -> None:
     """Also those that are no exceptions in Python's sense, after which a client would otherwise wait for ever."""
-    status, told = failure(fake_client, "DoGet", ticket(TicketStatementQuery(sql.encode())))
+    status, told = failure(fake_client, "DoGet", ticket(TicketStatementQuery(statement_handle=sql.encode())))
     assert status.name == code
     assert told.startswith(message)
 
@@ -273,9 +311,9 @@ def test_limits_have_their_status(tmp_path: Path) -> None:
         running_server(str(tmp_path), settings=ServerSettings(calls=limits)) as server,
         raw_client(server.url) as client,
     ):
-        large = ticket(CommandStatementQuery("SELECT repeat('x', 2000) AS t"))
+        large = ticket(CommandStatementQuery(query="SELECT repeat('x', 2000) AS t"))
         assert failure(client, "DoGet", large)[0] == StatusCode.RESOURCE_EXHAUSTED
-        long = ticket(CommandStatementQuery("SELECT count(*) FROM range(2000000) a, range(2000000) b"))
+        long = ticket(CommandStatementQuery(query="SELECT count(*) FROM range(2000000) a, range(2000000) b"))
         assert failure(client, "DoGet", long)[0] == StatusCode.DEADLINE_EXCEEDED
 
 
@@ -293,7 +331,7 @@ def test_a_client_that_leaves_in_an_upload_is_no_failure(
 
     call = client.start("DoPut", sent())
     query = f"SELECT * FROM processes WHERE process_id = '{recording.process_id}'"
-    while len(client.call("DoGet", ticket(CommandStatementQuery(query)))) < 2:
+    while len(client.call("DoGet", ticket(CommandStatementQuery(query=query)))) < 2:
         pass
     call.cancel()
     has_left.set()
@@ -313,5 +351,5 @@ def test_messages_that_are_too_large_are_refused(client: RawClient, rpc: str, co
 
 def test_compressed_messages_are_read(client: RawClient) -> None:
     """As gRPC offers it."""
-    request = action("CreatePreparedStatement", pack(ActionCreatePreparedStatementRequest("SELECT 1")))
+    request = action("CreatePreparedStatement", pack(ActionCreatePreparedStatementRequest(query="SELECT 1")))
     assert len(client.call("DoAction", request, compression=grpc.Compression.Gzip)) == 1

@@ -15,14 +15,18 @@ from flightsrv.flight.errors import client_message
 from flightsrv.flightsql.handles import new_handle, new_plan_handle
 from flightsrv.policy.limits import CallLimits
 from flightsrv.server.lifecycle import RunningServer, ServerSettings
-from flightsrv.wire.action_messages import (
+from flightsrv.wire.codec import MAX_REPEATED, pack
+from flightsrv.wire.flight_pb2 import (
     CancelFlightInfoRequest,
+    FlightDescriptor,
+    FlightEndpoint,
+    FlightInfo,
     RenewFlightEndpointRequest,
     SessionOptionValue,
     SetSessionOptionsRequest,
+    Ticket,
 )
-from flightsrv.wire.codec import MAX_REPEATED, encode, pack
-from flightsrv.wire.commands import (
+from flightsrv.wire.flight_sql_pb2 import (
     ActionClosePreparedStatementRequest,
     ActionCreatePreparedStatementRequest,
     ActionCreatePreparedSubstraitPlanRequest,
@@ -32,11 +36,10 @@ from flightsrv.wire.commands import (
     CommandStatementIngest,
     CommandStatementQuery,
     CommandStatementSubstraitPlan,
-    QueryTicket,
     SubstraitPlan,
     TicketStatementQuery,
 )
-from flightsrv.wire.flight_messages import FlightDescriptor, FlightEndpoint, FlightInfo, Ticket
+from flightsrv.wire.ticket_pb2 import QueryTicket
 from tests.server.fakes import FakeEngine
 from tests.server.raw import RawClient, action, descriptor, raw_client, ticket, upload
 from udtf.lake.lake import Lake
@@ -92,7 +95,7 @@ def refusal(client: RawClient, rpc: str, *requests: bytes) -> tuple[StatusCode, 
 
 def asking(command: Any) -> dict[str, tuple[str, bytes]]:
     """A command by each RPC that takes it."""
-    asked = encode(descriptor(command))
+    asked = descriptor(command).SerializeToString()
     return {rpc: (rpc, asked) for rpc in ("GetFlightInfo", "PollFlightInfo", "GetSchema")} | {
         "DoGet": ("DoGet", ticket(command))
     }
@@ -100,15 +103,18 @@ def asking(command: Any) -> dict[str, tuple[str, bytes]]:
 
 def ways(sql: str) -> dict[str, tuple[str, bytes]]:
     """All the ways by which a statement comes: an RPC, and its messages."""
-    (bound,) = upload(CommandPreparedStatementQuery(new_handle(sql)), PARAMETERS)[:1]
+    (bound,) = upload(CommandPreparedStatementQuery(prepared_statement_handle=new_handle(sql)), PARAMETERS)[:1]
     commands = {
-        "statement": CommandStatementQuery(sql),
-        "prepared": CommandPreparedStatementQuery(new_handle(sql)),
-        "ticket of text": TicketStatementQuery(sql.encode()),
-        "ticket": QueryTicket(sql, query_id=QUERY_ID),
+        "statement": CommandStatementQuery(query=sql),
+        "prepared": CommandPreparedStatementQuery(prepared_statement_handle=new_handle(sql)),
+        "ticket of text": TicketStatementQuery(statement_handle=sql.encode()),
+        "ticket": QueryTicket(sql=sql, query_id=QUERY_ID),
     }
     return {f"{name} by {rpc}": call for name, command in commands.items() for rpc, call in asking(command).items()} | {
-        "prepare": ("DoAction", action("CreatePreparedStatement", pack(ActionCreatePreparedStatementRequest(sql)))),
+        "prepare": (
+            "DoAction",
+            action("CreatePreparedStatement", pack(ActionCreatePreparedStatementRequest(query=sql))),
+        ),
         "bind": ("DoPut", bound),
     }
 
@@ -116,11 +122,11 @@ def ways(sql: str) -> dict[str, tuple[str, bytes]]:
 def plan_ways(plan: bytes) -> dict[str, tuple[str, bytes]]:
     """The same of a Substrait plan."""
     commands = {
-        "plan": CommandStatementSubstraitPlan(SubstraitPlan(plan)),
-        "prepared": CommandPreparedStatementQuery(new_plan_handle(plan)),
-        "ticket": QueryTicket("", query_id=QUERY_ID, substrait_plan=plan),
+        "plan": CommandStatementSubstraitPlan(plan=SubstraitPlan(plan=plan)),
+        "prepared": CommandPreparedStatementQuery(prepared_statement_handle=new_plan_handle(plan)),
+        "ticket": QueryTicket(sql="", query_id=QUERY_ID, substrait_plan=plan),
     }
-    request = pack(ActionCreatePreparedSubstraitPlanRequest(SubstraitPlan(plan)))
+    request = pack(ActionCreatePreparedSubstraitPlanRequest(plan=SubstraitPlan(plan=plan)))
     return {f"{name} by {rpc}": call for name, command in commands.items() for rpc, call in asking(command).items()} | {
         "prepare": ("DoAction", action("CreatePreparedSubstraitPlan", request))
     }
@@ -172,13 +178,17 @@ def test_a_statement_as_long_as_may_be_is_planned(way, sql, client: RawClient, c
 
 
 def session_options(number: int) -> bytes:
-    request = SetSessionOptionsRequest({f"o{n}": SessionOptionValue("") for n in range(number)})
-    return action("SetSessionOptions", encode(request))
+    request = SetSessionOptionsRequest(
+        session_options={f"o{n}": SessionOptionValue(string_value="") for n in range(number)}
+    )
+    return action("SetSessionOptions", request.SerializeToString())
 
 
 def cancelling(number: int) -> bytes:
-    endpoint = FlightEndpoint(Ticket(b""))
-    return action("CancelFlightInfo", encode(CancelFlightInfoRequest(FlightInfo((endpoint,) * number))))
+    endpoint = FlightEndpoint(ticket=Ticket(ticket=b""))
+    return action(
+        "CancelFlightInfo", CancelFlightInfoRequest(info=FlightInfo(endpoint=(endpoint,) * number)).SerializeToString()
+    )
 
 
 REQUEST_BYTES, INFO_BYTES, TICKET_BYTES = LIMITS.max_request_bytes, LIMITS.max_info_bytes, LIMITS.max_ticket_bytes
@@ -189,15 +199,23 @@ OVERSIZED: dict[str, tuple[str, bytes]] = {
     "a handshake": ("Handshake", bytes(REQUEST_BYTES + 1)),
     "an action": ("DoAction", bytes(INFO_BYTES + 1)),
     "a ticket": ("DoGet", bytes(TICKET_BYTES + 1)),
-    "a command of an upload": ("DoPut", upload(CommandStatementIngest("x" * REQUEST_BYTES), PARAMETERS)[0]),
+    "a command of an upload": ("DoPut", upload(CommandStatementIngest(table="x" * REQUEST_BYTES), PARAMETERS)[0]),
     "the body of an action": ("DoAction", action("SetSessionOptions", bytes(REQUEST_BYTES + 1))),
     "a handle to close": (
         "DoAction",
-        action("ClosePreparedStatement", pack(ActionClosePreparedStatementRequest(bytes(REQUEST_BYTES)))),
+        action(
+            "ClosePreparedStatement",
+            pack(ActionClosePreparedStatementRequest(prepared_statement_handle=bytes(REQUEST_BYTES))),
+        ),
     ),
     "an endpoint": (
         "DoAction",
-        action("RenewFlightEndpoint", encode(RenewFlightEndpointRequest(FlightEndpoint(Ticket(bytes(INFO_BYTES)))))),
+        action(
+            "RenewFlightEndpoint",
+            RenewFlightEndpointRequest(
+                endpoint=FlightEndpoint(ticket=Ticket(ticket=bytes(INFO_BYTES)))
+            ).SerializeToString(),
+        ),
     ),
 }
 
@@ -213,14 +231,14 @@ def test_whatever_is_too_large_is_refused(kind: str, client: RawClient) -> None:
 
 MANY = MAX_REPEATED + 1
 CROWDED: dict[str, tuple[str, bytes]] = {
-    "paths": ("GetFlightInfo", encode(FlightDescriptor(path=("",) * MANY))),
-    "kinds of tables": ("GetFlightInfo", encode(descriptor(CommandGetTables(table_types=("",) * MANY)))),
-    "ids": ("DoGet", ticket(CommandGetSqlInfo((1,) * MANY))),
+    "paths": ("GetFlightInfo", FlightDescriptor(path=("",) * MANY).SerializeToString()),
+    "kinds of tables": ("GetFlightInfo", descriptor(CommandGetTables(table_types=("",) * MANY)).SerializeToString()),
+    "ids": ("DoGet", ticket(CommandGetSqlInfo(info=(1,) * MANY))),
     "options of a session": ("DoAction", session_options(MANY)),
     "endpoints": ("DoAction", cancelling(MANY)),
     "options of an upload": (
         "DoPut",
-        upload(CommandStatementIngest("processes", options={str(n): "" for n in range(MANY)}), PARAMETERS)[0],
+        upload(CommandStatementIngest(table="processes", options={str(n): "" for n in range(MANY)}), PARAMETERS)[0],
     ),
 }
 

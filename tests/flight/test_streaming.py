@@ -13,13 +13,13 @@ from pyarrow import flight
 from flightsrv.flight.streaming import MAX_BATCH_BYTES
 from flightsrv.server.lifecycle import RunningServer
 from flightsrv.wire.codec import pack
-from flightsrv.wire.commands import CommandStatementQuery, TicketStatementQuery
+from flightsrv.wire.flight_sql_pb2 import CommandStatementQuery, TicketStatementQuery
 from tests.server.clients import AdbcClient, Client, PyarrowClient, Refused, call_options, descriptor
 from tests.server.fakes import TIMEOUT_S, FakeEngine
 
 
 def stream(connection: flight.FlightClient, sql: str, **headers: str) -> flight.FlightStreamReader:
-    ticket = flight.Ticket(pack(TicketStatementQuery(sql.encode())))
+    ticket = flight.Ticket(pack(TicketStatementQuery(statement_handle=sql.encode())))
     return connection.do_get(ticket, call_options(headers))
 
 
@@ -135,7 +135,7 @@ def test_unexpected_error_stays_in_the_log(fake_client: Client, sql: str, caplog
 def test_unexpected_error_of_get_schema_stays_in_the_log(fake_connection: flight.FlightClient) -> None:
     """GetSchema of pyarrow's client knows no special errors."""
     with pytest.raises(OSError, match="internal error, query id") as refused:
-        fake_connection.get_schema(descriptor(CommandStatementQuery("fail to plan")))
+        fake_connection.get_schema(descriptor(CommandStatementQuery(query="fail to plan")))
     assert "secret" not in str(refused.value)
     assert "Traceback" not in str(refused.value)
 

@@ -18,14 +18,14 @@ from flightsrv.flight.transports import grpcio as transport
 from flightsrv.policy.limits import CallLimits
 from flightsrv.server.lifecycle import RunningServer, ServerSettings, running_server
 from flightsrv.wire.codec import decode
-from flightsrv.wire.commands import CommandStatementQuery, TicketStatementQuery
-from flightsrv.wire.flight_messages import FlightData
+from flightsrv.wire.flight_pb2 import FlightData
+from flightsrv.wire.flight_sql_pb2 import CommandStatementQuery, TicketStatementQuery
 from tests.cli.conftest import FLIGHTSRV
 from tests.server.fakes import TIMEOUT_S, FakeEngine
 from tests.server.raw import raw_client, ticket
 from udtf.lake.lake import Lake
 
-WAIT = ticket(TicketStatementQuery(b"wait"))
+WAIT = ticket(TicketStatementQuery(statement_handle=b"wait"))
 PINGS = {
     "keepalive_time_ms": 1000,
     "keepalive_timeout_ms": 20_000,
@@ -122,11 +122,11 @@ def test_many_calls_at_once_are_answered(server: RunningServer) -> None:
 
     def ask(number: int) -> int:
         with raw_client(server.url) as client:
-            return len(client.call("DoGet", ticket(CommandStatementQuery(f"SELECT {number}"))))
+            return len(client.call("DoGet", ticket(CommandStatementQuery(query=f"SELECT {number}"))))
 
     with ThreadPoolExecutor(50) as pool, raw_client(server.url) as client:
         answers = pool.map(
-            lambda n: len(client.call("DoGet", ticket(CommandStatementQuery(f"SELECT {n}")))), range(200)
+            lambda n: len(client.call("DoGet", ticket(CommandStatementQuery(query=f"SELECT {n}")))), range(200)
         )
         assert set(answers) == {2}
         assert set(pool.map(ask, range(50))) == {2}

@@ -7,27 +7,27 @@ from typing import Any
 import grpc
 import pyarrow as pa
 import pytest
+from google.protobuf.message import Message
 
 from flightsrv.flight.upload import MAX_ROWS
 from flightsrv.server.lifecycle import RunningServer
 from flightsrv.wire.codec import decode, pack, unpack
-from flightsrv.wire.commands import (
+from flightsrv.wire.flight_pb2 import FlightData, PutResult, Result
+from flightsrv.wire.flight_sql_pb2 import (
     ActionCreatePreparedStatementRequest,
     ActionCreatePreparedStatementResult,
     CommandPreparedStatementQuery,
     CommandStatementIngest,
     DoPutUpdateResult,
-    QueryTicket,
 )
-from flightsrv.wire.flight_messages import FlightData, PutResult, Result
-from flightsrv.wire.message import Message
+from flightsrv.wire.ticket_pb2 import QueryTicket
 from tests.server.clients import PyarrowClient
 from tests.server.raw import RawClient, action, descriptor, raw_client, ticket, with_descriptor
 from tests.server.telemetry import Recording
 from tests.support.memory import peak_growth_bytes
 
 MIB = 1 << 20
-PROCESSES = CommandStatementIngest("processes")
+PROCESSES = CommandStatementIngest(table="processes")
 
 
 @pytest.fixture
@@ -50,7 +50,10 @@ def stream(*batches: pa.RecordBatch, **options: Any) -> bytes:
 def uploaded(command: Message, data: bytes) -> list[bytes]:
     """The messages of a DoPut with a stream."""
     messages = [
-        FlightData(None, message.metadata.to_pybytes(), b"", message.body.to_pybytes())
+        FlightData(
+            data_header=message.metadata.to_pybytes(),
+            data_body=message.body.to_pybytes(),
+        )
         for message in pa.ipc.MessageReader.open_stream(data)
     ]
     return with_descriptor(descriptor(command), messages)
@@ -97,11 +100,14 @@ def test_metadata_beside_rows_is_not_looked_at(client: RawClient) -> None:
     """Nor messages that have nothing else."""
     first, *others = uploaded(PROCESSES, stream(Recording().processes))
     requests = [decode(FlightData, request) for request in others]
-    said = [FlightData(None, each.data_header, b"something", each.data_body) for each in requests]
-    alone = FlightData(None, b"", b"something else")
-    begin = FlightData(descriptor(PROCESSES), b"", b"before the schema")
+    said = [
+        FlightData(data_header=each.data_header, app_metadata=b"something", data_body=each.data_body)
+        for each in requests
+    ]
+    alone = FlightData(app_metadata=b"something else")
+    begin = FlightData(flight_descriptor=descriptor(PROCESSES), app_metadata=b"before the schema")
     schema = decode(FlightData, first)
-    messages = [FlightData(None, schema.data_header), alone, *said, alone]
+    messages = [FlightData(data_header=schema.data_header), alone, *said, alone]
     assert ingested(client, *with_descriptor(descriptor(PROCESSES), [begin, *messages])) == 1
 
 
@@ -109,11 +115,11 @@ def test_parameters_may_be_coded(client: RawClient) -> None:
     """As data frames have them."""
     (answer,) = client.call(
         "DoAction",
-        action("CreatePreparedStatement", pack(ActionCreatePreparedStatementRequest("SELECT upper(?) AS name"))),
+        action("CreatePreparedStatement", pack(ActionCreatePreparedStatementRequest(query="SELECT upper(?) AS name"))),
     )
     prepared = unpack(decode(Result, answer).body)
     assert isinstance(prepared, ActionCreatePreparedStatementResult)
-    command = CommandPreparedStatementQuery(prepared.prepared_statement_handle)
+    command = CommandPreparedStatementQuery(prepared_statement_handle=prepared.prepared_statement_handle)
     rows = pa.record_batch({"0": pa.array(["a", "b", "a"]).dictionary_encode()})
     assert len(client.call("DoPut", *uploaded(command, stream(rows)))) == 1
     assert len(client.call("DoGet", ticket(command))) == 4
@@ -151,7 +157,11 @@ def lying(codec: str) -> bytes:
     return stream(batch, compression=codec).replace(struct.pack("<q", 4000), struct.pack("<q", 1 << 36))
 
 
-@pytest.mark.parametrize("command", [PROCESSES, CommandPreparedStatementQuery(b"SELECT ?\n/*ps:1*/")], ids=str)
+@pytest.mark.parametrize(
+    "command",
+    [PROCESSES, CommandPreparedStatementQuery(prepared_statement_handle=b"SELECT ?\n/*ps:1*/")],
+    ids=["ingestion", "parameters"],
+)
 @pytest.mark.parametrize("codec", ["lz4", "zstd"])
 @pytest.mark.parametrize("make", [large, lying])
 def test_bombs_do_not_go_off(client: RawClient, command: Message, codec: str, make: Callable[[str], bytes]) -> None:
@@ -162,7 +172,7 @@ def test_bombs_do_not_go_off(client: RawClient, command: Message, codec: str, ma
 def test_bombs_in_tickets_do_not_go_off(client: RawClient) -> None:
     """A ticket is what a server gave out, unless somebody made it."""
     for parameters in (large("zstd"), lying("zstd"), stream(pa.record_batch({"0": often("x" * MIB, 10_000)}))):
-        forged = ticket(QueryTicket("SELECT ?", query_id="0123456789abcdef", parameters=parameters))
+        forged = ticket(QueryTicket(sql="SELECT ?", query_id="0123456789abcdef", parameters=parameters))
         assert "expected at most" in refused(client, "DoGet", forged)
 
 

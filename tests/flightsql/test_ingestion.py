@@ -2,20 +2,15 @@
 
 import pyarrow as pa
 import pytest
+from google.protobuf.message import Message
 from pyarrow import flight
 
 from flightsrv.wire.codec import decode
-from flightsrv.wire.commands import (
-    CommandStatementIngest,
-    CommandStatementQuery,
-    DoPutUpdateResult,
-    TableDefinitionOptions,
-    TableExists,
-    TableNotExist,
-)
-from flightsrv.wire.message import Message
+from flightsrv.wire.flight_sql_pb2 import CommandStatementIngest, CommandStatementQuery, DoPutUpdateResult
 from tests.server.clients import Client, Refused, put
 from tests.server.telemetry import Recording
+
+TableDefinitionOptions = CommandStatementIngest.TableDefinitionOptions
 
 
 def test_telemetry_is_ingested_and_found_again(client: Client) -> None:
@@ -55,9 +50,9 @@ def test_malformed_block_is_refused_whole(client: Client) -> None:
 def test_refusal_says_how_much_was_stored_before(connection: flight.FlightClient) -> None:
     """Record batches of one upload are stored one by one."""
     good, orphan = Recording(), Recording()
-    put(connection, CommandStatementIngest("processes"), good.processes)
+    put(connection, CommandStatementIngest(table="processes"), good.processes)
     with pytest.raises(pa.ArrowInvalid, match="are stored: 1 rows"):
-        put(connection, CommandStatementIngest("streams"), good.streams, orphan.streams)
+        put(connection, CommandStatementIngest(table="streams"), good.streams, orphan.streams)
 
 
 def test_unknown_table_is_not_found(client: Client) -> None:
@@ -70,34 +65,58 @@ def test_unknown_table_is_not_found(client: Client) -> None:
 @pytest.mark.parametrize(
     ("if_not_exist", "if_exists"),
     [
-        (TableNotExist.UNSPECIFIED, TableExists.UNSPECIFIED),
-        (TableNotExist.FAIL, TableExists.APPEND),
-        (TableNotExist.CREATE, TableExists.APPEND),
+        (
+            TableDefinitionOptions.TABLE_NOT_EXIST_OPTION_UNSPECIFIED,
+            TableDefinitionOptions.TABLE_EXISTS_OPTION_UNSPECIFIED,
+        ),
+        (
+            TableDefinitionOptions.TABLE_NOT_EXIST_OPTION_FAIL,
+            TableDefinitionOptions.TABLE_EXISTS_OPTION_APPEND,
+        ),
+        (
+            TableDefinitionOptions.TABLE_NOT_EXIST_OPTION_CREATE,
+            TableDefinitionOptions.TABLE_EXISTS_OPTION_APPEND,
+        ),
     ],
 )
-def test_appending_modes_append(
-    connection: flight.FlightClient, if_not_exist: TableNotExist, if_exists: TableExists
-) -> None:
+def test_appending_modes_append(connection: flight.FlightClient, if_not_exist: int, if_exists: int) -> None:
     """Also those that would create a table that is there already."""
-    command = CommandStatementIngest("processes", TableDefinitionOptions(if_not_exist, if_exists))
+    command = CommandStatementIngest(
+        table="processes",
+        table_definition_options=TableDefinitionOptions(if_not_exist=if_not_exist, if_exists=if_exists),
+    )
     assert decode(DoPutUpdateResult, put(connection, command, Recording().processes)).record_count == 1
 
 
-CREATE = TableDefinitionOptions(TableNotExist.CREATE, TableExists.FAIL)
-REPLACE = TableDefinitionOptions(TableNotExist.CREATE, TableExists.REPLACE)
+CREATE = TableDefinitionOptions(
+    if_not_exist=TableDefinitionOptions.TABLE_NOT_EXIST_OPTION_CREATE,
+    if_exists=TableDefinitionOptions.TABLE_EXISTS_OPTION_FAIL,
+)
+REPLACE = TableDefinitionOptions(
+    if_not_exist=TableDefinitionOptions.TABLE_NOT_EXIST_OPTION_CREATE,
+    if_exists=TableDefinitionOptions.TABLE_EXISTS_OPTION_REPLACE,
+)
 
 
 @pytest.mark.parametrize(
     ("command", "error", "message"),
     [
-        (CommandStatementIngest("processes", CREATE), pa.ArrowException, "already exists"),
-        (CommandStatementIngest("processes", REPLACE), pa.ArrowInvalid, "cannot be replaced"),
-        (CommandStatementIngest("spans", CREATE), pa.ArrowInvalid, "cannot be created"),
-        (CommandStatementIngest("processes", temporary=True), pa.ArrowInvalid, "temporary"),
-        (CommandStatementIngest("processes", catalog="other"), pa.ArrowKeyError, "other"),
-        (CommandStatementIngest("processes", schema="other"), pa.ArrowKeyError, "other"),
-        (CommandStatementIngest("processes", options={"speed": "11"}), pa.ArrowInvalid, "speed"),
-        (CommandStatementIngest("processes", transaction_id=b"t"), NotImplementedError, "transactions"),
+        (
+            CommandStatementIngest(table="processes", table_definition_options=CREATE),
+            pa.ArrowException,
+            "already exists",
+        ),
+        (
+            CommandStatementIngest(table="processes", table_definition_options=REPLACE),
+            pa.ArrowInvalid,
+            "cannot be replaced",
+        ),
+        (CommandStatementIngest(table="spans", table_definition_options=CREATE), pa.ArrowInvalid, "cannot be created"),
+        (CommandStatementIngest(table="processes", temporary=True), pa.ArrowInvalid, "temporary"),
+        (CommandStatementIngest(table="processes", catalog="other"), pa.ArrowKeyError, "other"),
+        (CommandStatementIngest(table="processes", schema="other"), pa.ArrowKeyError, "other"),
+        (CommandStatementIngest(table="processes", options={"speed": "11"}), pa.ArrowInvalid, "speed"),
+        (CommandStatementIngest(table="processes", transaction_id=b"t"), NotImplementedError, "transactions"),
     ],
 )
 def test_what_a_lake_does_not_do_is_refused(
@@ -111,14 +130,14 @@ def test_what_a_lake_does_not_do_is_refused(
 def test_upload_without_rows_stores_nothing(connection: flight.FlightClient) -> None:
     """A schema, and the end."""
     empty = Recording().processes.slice(0, 0)
-    answer = put(connection, CommandStatementIngest("processes"), empty)
+    answer = put(connection, CommandStatementIngest(table="processes"), empty)
     assert decode(DoPutUpdateResult, answer).record_count == 0
 
 
 def test_upload_for_a_command_that_takes_none_is_unimplemented(connection: flight.FlightClient) -> None:
     """A query, say."""
     with pytest.raises(NotImplementedError, match="CommandStatementQuery"):
-        put(connection, CommandStatementQuery("SELECT 1"), Recording().processes)
+        put(connection, CommandStatementQuery(query="SELECT 1"), Recording().processes)
 
 
 def test_upload_for_garbage_is_refused(connection: flight.FlightClient) -> None:

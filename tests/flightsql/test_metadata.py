@@ -6,11 +6,12 @@ import adbc_driver_flightsql.dbapi as adbc
 import adbc_driver_manager
 import pyarrow as pa
 import pytest
+from google.protobuf.message import Message
 from pyarrow import flight
 
 from flightsrv.flightsql import catalog, column_metadata, keys, sql_info, sql_types, type_info
 from flightsrv.server.lifecycle import RunningServer
-from flightsrv.wire.commands import (
+from flightsrv.wire.flight_sql_pb2 import (
     CommandGetCatalogs,
     CommandGetCrossReference,
     CommandGetDbSchemas,
@@ -23,7 +24,6 @@ from flightsrv.wire.commands import (
     CommandGetXdbcTypeInfo,
     CommandStatementQuery,
 )
-from flightsrv.wire.message import Message
 from tests.server.clients import descriptor
 from udtf.functions.blocks_table import COLUMNS as BLOCKS
 from udtf.lake.schemas import PROCESSES, STREAMS
@@ -126,23 +126,23 @@ def test_abilities_have_the_types_that_clients_expect(
     connection: flight.FlightClient, numbers: tuple[int, ...], type_code: int
 ) -> None:
     """And come in the order in which they were asked for."""
-    told = ask(connection, CommandGetSqlInfo(numbers))
+    told = ask(connection, CommandGetSqlInfo(info=numbers))
     assert tuple(told["info_name"].to_pylist()) == numbers
     assert {value.type_code for value in told["value"]} == {type_code}
 
 
 def test_unknown_abilities_are_left_out(connection: flight.FlightClient) -> None:
     """A newer client may ask for what we have not heard of."""
-    assert ask(connection, CommandGetSqlInfo((8, 9999)))["info_name"].to_pylist() == [8]
+    assert ask(connection, CommandGetSqlInfo(info=(8, 9999)))["info_name"].to_pylist() == [8]
 
 
 @pytest.mark.parametrize(
     ("command", "schema"),
     [
-        (CommandGetPrimaryKeys("blocks"), keys.PRIMARY_KEYS),
-        (CommandGetExportedKeys("blocks", catalog="datafusion"), keys.FOREIGN_KEYS),
-        (CommandGetImportedKeys("blocks", db_schema="public"), keys.FOREIGN_KEYS),
-        (CommandGetCrossReference("processes", "streams"), keys.FOREIGN_KEYS),
+        (CommandGetPrimaryKeys(table="blocks"), keys.PRIMARY_KEYS),
+        (CommandGetExportedKeys(table="blocks", catalog="datafusion"), keys.FOREIGN_KEYS),
+        (CommandGetImportedKeys(table="blocks", db_schema="public"), keys.FOREIGN_KEYS),
+        (CommandGetCrossReference(pk_table="processes", fk_table="streams"), keys.FOREIGN_KEYS),
     ],
     ids=lambda value: type(value).__name__,
 )
@@ -167,7 +167,7 @@ def test_every_type_that_is_told_exists(connection: flight.FlightClient) -> None
     for info in told.to_pylist():
         written = (info["literal_prefix"] or "") + values.get(info["type_name"], "1") + (info["literal_suffix"] or "")
         sql = f"SELECT CAST({written} AS {info['type_name']}) AS cast_to, {written} AS written"
-        schema = connection.get_schema(descriptor(CommandStatementQuery(sql))).schema
+        schema = connection.get_schema(descriptor(CommandStatementQuery(query=sql))).schema
         if info["literal_prefix"]:
             assert schema.field("cast_to").type == schema.field("written").type
 
@@ -176,10 +176,10 @@ def test_types_are_ordered_and_filtered(connection: flight.FlightClient) -> None
     """By number, then by name."""
     told = ask(connection, CommandGetXdbcTypeInfo())
     assert told == told.sort_by([("data_type", "ascending"), ("type_name", "ascending")])
-    integers = ask(connection, CommandGetXdbcTypeInfo(sql_types.Xdbc.INTEGER))
+    integers = ask(connection, CommandGetXdbcTypeInfo(data_type=sql_types.Xdbc.INTEGER))
     assert integers["type_name"].to_pylist() == ["INTEGER", "INTEGER UNSIGNED"]
     assert integers["unsigned_attribute"].to_pylist() == [False, True]
-    assert ask(connection, CommandGetXdbcTypeInfo(0)).num_rows == 0
+    assert ask(connection, CommandGetXdbcTypeInfo(data_type=0)).num_rows == 0
 
 
 # ---- The same by ADBC
@@ -301,7 +301,7 @@ def test_columns_of_results_are_described(connection: flight.FlightClient) -> No
             DATE '2026-01-01' AS day
         FROM processes p JOIN streams s USING (process_id) GROUP BY 1
     """
-    told = metadata_of(connection.get_schema(descriptor(CommandStatementQuery(sql))).schema)
+    told = metadata_of(connection.get_schema(descriptor(CommandStatementQuery(query=sql))).schema)
     text = {"TYPE_NAME": "VARCHAR", "IS_CASE_SENSITIVE": "1"}
     other = {**FLAGS, "IS_CASE_SENSITIVE": "0"}
     assert told["id"] == {**FLAGS, **text, **PLACE, "TABLE_NAME": "processes"}
@@ -316,7 +316,7 @@ def test_names_of_types_are_those_that_are_listed(connection: flight.FlightClien
     """And those that CAST takes."""
     listed = ask(connection, CommandGetXdbcTypeInfo())["type_name"].to_pylist()
     casts = ", ".join(f'CAST(NULL AS {name}) AS "{name}"' for name in listed)
-    told = metadata_of(connection.get_schema(descriptor(CommandStatementQuery(f"SELECT {casts}"))).schema)
+    told = metadata_of(connection.get_schema(descriptor(CommandStatementQuery(query=f"SELECT {casts}"))).schema)
     for name in listed:
         if not name.endswith("UNSIGNED"):
             assert told[name]["TYPE_NAME"] == name

@@ -1,14 +1,16 @@
 """Statements and prepared statements over a real lake, by clients that are not ours."""
 
 from concurrent.futures import ThreadPoolExecutor
+from operator import methodcaller
 
 import pyarrow as pa
 import pytest
+from google.protobuf.message import Message
 from pyarrow import flight
 
 from flightsrv.server.lifecycle import RunningServer
-from flightsrv.wire.codec import encode, pack, unpack
-from flightsrv.wire.commands import (
+from flightsrv.wire.codec import pack, unpack
+from flightsrv.wire.flight_sql_pb2 import (
     ActionCreatePreparedStatementRequest,
     ActionCreatePreparedStatementResult,
     CommandPreparedStatementQuery,
@@ -17,7 +19,6 @@ from flightsrv.wire.commands import (
     CommandStatementUpdate,
     TicketStatementQuery,
 )
-from flightsrv.wire.message import Message
 from tests.server.clients import Client, PyarrowClient, Refused, call_options, descriptor, put
 from tests.server.telemetry import START_NS, Recording
 from udtf.lake.schemas import TIMESTAMP
@@ -82,14 +83,14 @@ def test_time_range_headers_limit_views(client: Client, recording: Recording) ->
 
 def test_ticket_keeps_the_time_range_it_was_made_for(connection: flight.FlightClient, recording: Recording) -> None:
     """Headers go with GetFlightInfo; DoGet needs none."""
-    command = CommandStatementQuery(f"SELECT name FROM view_instance('thread_spans', '{recording.stream_id}')")
+    command = CommandStatementQuery(query=f"SELECT name FROM view_instance('thread_spans', '{recording.stream_id}')")
     options = call_options({"query_range_begin": "2026-01-01T10:00:00.000000061Z"})
     info = connection.get_flight_info(descriptor(command), options)
     for _ in range(2):
         assert connection.do_get(info.endpoints[0].ticket).read_all()["name"].to_pylist() == ["outer"]
 
 
-@pytest.mark.parametrize("wrap", [pack, encode])
+@pytest.mark.parametrize("wrap", [pack, methodcaller("SerializeToString")])
 def test_ticket_made_of_sql_by_the_client_is_answered(
     connection: flight.FlightClient, recording: Recording, wrap: object
 ) -> None:
@@ -97,7 +98,7 @@ def test_ticket_made_of_sql_by_the_client_is_answered(
     assert callable(wrap)
     sql = f"SELECT name FROM view_instance('thread_spans', '{recording.stream_id}')"
     options = call_options({"query_range_begin": "2026-01-01T10:00:00.000000061Z"})
-    ticket = flight.Ticket(wrap(TicketStatementQuery(sql.encode())))
+    ticket = flight.Ticket(wrap(TicketStatementQuery(statement_handle=sql.encode())))
     assert connection.do_get(ticket, options).read_all()["name"].to_pylist() == ["outer"]
 
 
@@ -194,7 +195,9 @@ def test_prepare_tells_the_types_of_parameters(
 
 def test_parameters_may_be_bound_after_the_ticket_was_made(connection: flight.FlightClient) -> None:
     """Some clients ask for the ticket first."""
-    command = CommandPreparedStatementQuery(prepare(connection, "SELECT 1 + ? AS n").prepared_statement_handle)
+    command = CommandPreparedStatementQuery(
+        prepared_statement_handle=prepare(connection, "SELECT 1 + ? AS n").prepared_statement_handle
+    )
     ticket = connection.get_flight_info(descriptor(command)).endpoints[0].ticket
     put(connection, command, pa.record_batch({"0": [41]}))
     assert connection.do_get(ticket).read_all().to_pylist() == [{"n": 42}]
@@ -202,7 +205,9 @@ def test_parameters_may_be_bound_after_the_ticket_was_made(connection: flight.Fl
 
 def test_ticket_keeps_the_parameters_it_was_made_with(connection: flight.FlightClient) -> None:
     """Binding others, or closing the statement, does not change it."""
-    command = CommandPreparedStatementQuery(prepare(connection, "SELECT ? AS n").prepared_statement_handle)
+    command = CommandPreparedStatementQuery(
+        prepared_statement_handle=prepare(connection, "SELECT ? AS n").prepared_statement_handle
+    )
     put(connection, command, pa.record_batch({"0": [1]}))
     ticket = connection.get_flight_info(descriptor(command)).endpoints[0].ticket
     put(connection, command, pa.record_batch({"0": [2]}))
@@ -212,13 +217,13 @@ def test_ticket_keeps_the_parameters_it_was_made_with(connection: flight.FlightC
 def test_prepared_statement_of_another_server_runs(server: RunningServer, connection: flight.FlightClient) -> None:
     """The handle is the statement."""
     handle = b"SELECT 7 AS n\n/*ps:0123*/"
-    command = CommandPreparedStatementQuery(handle)
+    command = CommandPreparedStatementQuery(prepared_statement_handle=handle)
     ticket = connection.get_flight_info(descriptor(command)).endpoints[0].ticket
     assert connection.do_get(ticket).read_all().to_pylist() == [{"n": 7}]
 
 
 def prepare(connection: flight.FlightClient, sql: str) -> ActionCreatePreparedStatementResult:
-    (result,) = connection.do_action(("CreatePreparedStatement", pack(ActionCreatePreparedStatementRequest(sql))))
+    (result,) = connection.do_action(("CreatePreparedStatement", pack(ActionCreatePreparedStatementRequest(query=sql))))
     created = unpack(result.body.to_pybytes())
     assert isinstance(created, ActionCreatePreparedStatementResult)
     return created
@@ -267,7 +272,7 @@ def test_bad_header_is_refused_by_name(client: Client) -> None:
 def test_bad_statement_is_refused_by_get_schema_without_traceback(connection: flight.FlightClient) -> None:
     """This method of Flight reports errors in another way than the others."""
     with pytest.raises(pa.ArrowInvalid, match="nowhere") as refused:
-        connection.get_schema(descriptor(CommandStatementQuery("SELECT * FROM nowhere")))
+        connection.get_schema(descriptor(CommandStatementQuery(query="SELECT * FROM nowhere")))
     assert "Traceback" not in str(refused.value)
 
 
@@ -302,9 +307,9 @@ def test_actions_that_are_not_offered_are_unimplemented(connection: flight.Fligh
 @pytest.mark.parametrize(
     "command",
     [
-        CommandStatementUpdate("DELETE FROM processes"),
-        CommandStatementUpdate("SELECT 1"),
-        CommandPreparedStatementUpdate(b"SELECT ?\n/*ps:1*/"),
+        CommandStatementUpdate(query="DELETE FROM processes"),
+        CommandStatementUpdate(query="SELECT 1"),
+        CommandPreparedStatementUpdate(prepared_statement_handle=b"SELECT ?\n/*ps:1*/"),
     ],
 )
 def test_updates_are_unimplemented(connection: flight.FlightClient, command: Message) -> None:
@@ -316,8 +321,8 @@ def test_updates_are_unimplemented(connection: flight.FlightClient, command: Mes
 def test_statements_in_transactions_are_unimplemented(connection: flight.FlightClient) -> None:
     """Nobody may believe that they are."""
     with pytest.raises(NotImplementedError, match="transactions"):
-        connection.get_flight_info(descriptor(CommandStatementQuery("SELECT 1", transaction_id=b"t")))
-    request = ActionCreatePreparedStatementRequest("SELECT 1", transaction_id=b"t")
+        connection.get_flight_info(descriptor(CommandStatementQuery(query="SELECT 1", transaction_id=b"t")))
+    request = ActionCreatePreparedStatementRequest(query="SELECT 1", transaction_id=b"t")
     with pytest.raises(NotImplementedError, match="transactions"):
         list(connection.do_action(("CreatePreparedStatement", pack(request))))
 

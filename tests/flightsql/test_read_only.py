@@ -7,25 +7,24 @@ import adbc_driver_flightsql
 import adbc_driver_manager
 import pyarrow as pa
 import pytest
+from google.protobuf.message import Message
 from pyarrow import flight
 
 from flightsrv.flightsql.handles import new_handle
 from flightsrv.server.lifecycle import RunningServer
 from flightsrv.wire.codec import pack
-from flightsrv.wire.commands import (
+from flightsrv.wire.flight_sql_pb2 import (
     ActionCreatePreparedStatementRequest,
     CommandPreparedStatementQuery,
     CommandStatementIngest,
     CommandStatementQuery,
-    QueryTicket,
-    TableDefinitionOptions,
-    TableExists,
-    TableNotExist,
     TicketStatementQuery,
 )
-from flightsrv.wire.message import Message
+from flightsrv.wire.ticket_pb2 import QueryTicket
 from tests.server.clients import descriptor, put
 from tests.server.telemetry import Recording
+
+TableDefinitionOptions = CommandStatementIngest.TableDefinitionOptions
 
 CHANGES = [
     "CREATE TABLE stolen (a INT)",
@@ -92,11 +91,11 @@ FILES = [
 
 
 def info(connection: flight.FlightClient, sql: str) -> object:
-    return connection.get_flight_info(descriptor(CommandStatementQuery(sql)))
+    return connection.get_flight_info(descriptor(CommandStatementQuery(query=sql)))
 
 
 def schema(connection: flight.FlightClient, sql: str) -> object:
-    return connection.get_schema(descriptor(CommandStatementQuery(sql)))
+    return connection.get_schema(descriptor(CommandStatementQuery(query=sql)))
 
 
 def get(connection: flight.FlightClient, ticket: Message) -> pa.Table:
@@ -104,19 +103,23 @@ def get(connection: flight.FlightClient, ticket: Message) -> pa.Table:
 
 
 def ticket_of_sql(connection: flight.FlightClient, sql: str) -> object:
-    return get(connection, TicketStatementQuery(sql.encode()))
+    return get(connection, TicketStatementQuery(statement_handle=sql.encode()))
 
 
 def forged_ticket(connection: flight.FlightClient, sql: str) -> object:
-    return get(connection, QueryTicket(sql, query_id="0123456789abcdef"))
+    return get(connection, QueryTicket(sql=sql, query_id="0123456789abcdef"))
 
 
 def prepare(connection: flight.FlightClient, sql: str) -> object:
-    return list(connection.do_action(("CreatePreparedStatement", pack(ActionCreatePreparedStatementRequest(sql)))))
+    return list(
+        connection.do_action(("CreatePreparedStatement", pack(ActionCreatePreparedStatementRequest(query=sql))))
+    )
 
 
 def forged_handle(connection: flight.FlightClient, sql: str) -> object:
-    return connection.get_flight_info(descriptor(CommandPreparedStatementQuery(new_handle(sql))))
+    return connection.get_flight_info(
+        descriptor(CommandPreparedStatementQuery(prepared_statement_handle=new_handle(sql)))
+    )
 
 
 def state(connection: flight.FlightClient) -> list[pa.Table]:
@@ -127,11 +130,17 @@ def state(connection: flight.FlightClient) -> list[pa.Table]:
         "SELECT name, value FROM information_schema.df_settings ORDER BY 1",
         "SELECT routine_name FROM information_schema.routines ORDER BY 1",
     )
-    return [get(connection, TicketStatementQuery(sql.encode())) for sql in statements]
+    return [get(connection, TicketStatementQuery(statement_handle=sql.encode())) for sql in statements]
 
 
-CREATE = TableDefinitionOptions(TableNotExist.CREATE, TableExists.FAIL)
-REPLACE = TableDefinitionOptions(TableNotExist.CREATE, TableExists.REPLACE)
+CREATE = TableDefinitionOptions(
+    if_not_exist=TableDefinitionOptions.TABLE_NOT_EXIST_OPTION_CREATE,
+    if_exists=TableDefinitionOptions.TABLE_EXISTS_OPTION_FAIL,
+)
+REPLACE = TableDefinitionOptions(
+    if_not_exist=TableDefinitionOptions.TABLE_NOT_EXIST_OPTION_CREATE,
+    if_exists=TableDefinitionOptions.TABLE_EXISTS_OPTION_REPLACE,
+)
 DOORS = [info, schema, ticket_of_sql, forged_ticket, prepare, forged_handle]
 Door = Callable[[flight.FlightClient, str], object]
 
@@ -170,7 +179,7 @@ def test_no_statement_reaches_a_file(connection: flight.FlightClient, door: Door
 
 def test_parameters_are_values_only(connection: flight.FlightClient) -> None:
     """Whatever they say, they stay text."""
-    command = CommandPreparedStatementQuery(new_handle("SELECT ? AS value"))
+    command = CommandPreparedStatementQuery(prepared_statement_handle=new_handle("SELECT ? AS value"))
     values = ["'; DROP TABLE processes; --", "' UNION SELECT process_id FROM processes --", "$1", "?", "\\'"]
     put(connection, command, pa.record_batch({"0": values}))
     (endpoint,) = connection.get_flight_info(descriptor(command)).endpoints
@@ -180,13 +189,13 @@ def test_parameters_are_values_only(connection: flight.FlightClient) -> None:
 @pytest.mark.parametrize(
     ("target", "error"),
     [
-        (CommandStatementIngest("stolen", CREATE), pa.ArrowInvalid),
-        (CommandStatementIngest("stolen", temporary=True), pa.ArrowInvalid),
-        (CommandStatementIngest("processes", REPLACE), pa.ArrowInvalid),
-        (CommandStatementIngest("processes; DROP TABLE processes"), pa.ArrowKeyError),
-        (CommandStatementIngest("/etc/passwd"), pa.ArrowKeyError),
-        (CommandStatementIngest("partitions"), pa.ArrowKeyError),
-        (CommandStatementIngest("tables", schema="information_schema"), pa.ArrowKeyError),
+        (CommandStatementIngest(table="stolen", table_definition_options=CREATE), pa.ArrowInvalid),
+        (CommandStatementIngest(table="stolen", temporary=True), pa.ArrowInvalid),
+        (CommandStatementIngest(table="processes", table_definition_options=REPLACE), pa.ArrowInvalid),
+        (CommandStatementIngest(table="processes; DROP TABLE processes"), pa.ArrowKeyError),
+        (CommandStatementIngest(table="/etc/passwd"), pa.ArrowKeyError),
+        (CommandStatementIngest(table="partitions"), pa.ArrowKeyError),
+        (CommandStatementIngest(table="tables", schema="information_schema"), pa.ArrowKeyError),
     ],
 )
 def test_ingestion_reaches_the_tables_of_telemetry_only(

@@ -6,7 +6,7 @@ from pyarrow import flight
 
 from flightsrv.server.lifecycle import RunningServer
 from flightsrv.wire.codec import pack, unpack
-from flightsrv.wire.commands import (
+from flightsrv.wire.flight_sql_pb2 import (
     ActionCreatePreparedStatementRequest,
     ActionCreatePreparedStatementResult,
     CommandPreparedStatementQuery,
@@ -29,7 +29,7 @@ def recording(server: RunningServer) -> Recording:
 def prepare(
     connection: flight.FlightClient, sql: str, options: flight.FlightCallOptions | None = None
 ) -> ActionCreatePreparedStatementResult:
-    request = ("CreatePreparedStatement", pack(ActionCreatePreparedStatementRequest(sql)))
+    request = ("CreatePreparedStatement", pack(ActionCreatePreparedStatementRequest(query=sql)))
     (result,) = connection.do_action(request, options)
     created = unpack(result.body.to_pybytes())
     assert isinstance(created, ActionCreatePreparedStatementResult)
@@ -62,7 +62,7 @@ def test_schemas_of_all_steps_are_equal(
     values = [known.get(str(value).strip("{}"), value) for value in parameters]
     created = prepare(connection, sql.replace("{stream_id}", recording.stream_id), options)
     prepared = pa.ipc.read_schema(pa.py_buffer(created.dataset_schema))
-    command = CommandPreparedStatementQuery(created.prepared_statement_handle)
+    command = CommandPreparedStatementQuery(prepared_statement_handle=created.prepared_statement_handle)
     early = connection.get_flight_info(descriptor(command), options)
     if values:
         columns = [pa.array([v], v.type if isinstance(v, pa.Scalar) else None) for v in values]
@@ -76,12 +76,16 @@ def test_schemas_of_all_steps_are_equal(
 
 def test_parameters_bound_late_are_of_the_types_that_were_told(connection: flight.FlightClient) -> None:
     """The ticket went out with a schema that these types lead to."""
-    command = CommandPreparedStatementQuery(prepare(connection, "SELECT ? AS t").prepared_statement_handle)
+    command = CommandPreparedStatementQuery(
+        prepared_statement_handle=prepare(connection, "SELECT ? AS t").prepared_statement_handle
+    )
     info = connection.get_flight_info(descriptor(command))
     put(connection, command, pa.record_batch({"0": [41]}))
     assert connection.do_get(info.endpoints[0].ticket).read_all().to_pylist() == [{"t": "41"}]
 
-    command = CommandPreparedStatementQuery(prepare(connection, "SELECT 1 + ? AS n").prepared_statement_handle)
+    command = CommandPreparedStatementQuery(
+        prepared_statement_handle=prepare(connection, "SELECT 1 + ? AS n").prepared_statement_handle
+    )
     info = connection.get_flight_info(descriptor(command))
     put(connection, command, pa.record_batch({"0": ["forty"]}))
     with pytest.raises(pa.ArrowInvalid, match=r"parameter \$1 must be int64, given: string"):

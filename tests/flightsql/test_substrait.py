@@ -16,7 +16,7 @@ from pyarrow import flight
 from flightsrv.flightsql.sql_info import SUBSTRAIT_VERSION
 from flightsrv.server.lifecycle import RunningServer
 from flightsrv.wire.codec import pack, unpack
-from flightsrv.wire.commands import (
+from flightsrv.wire.flight_sql_pb2 import (
     ActionCreatePreparedStatementResult,
     ActionCreatePreparedSubstraitPlanRequest,
     CommandPreparedStatementQuery,
@@ -84,8 +84,8 @@ def test_adbc_runs_a_plan(dbapi: adbc.Connection, recording: Recording) -> None:
 
 def test_schemas_of_all_steps_are_equal(connection: flight.FlightClient, recording: Recording) -> None:
     """As those of statements are."""
-    plan = SubstraitPlan(plan_of(QUERY.format(recording.process_id)))
-    request = ("CreatePreparedSubstraitPlan", pack(ActionCreatePreparedSubstraitPlanRequest(plan)))
+    plan = SubstraitPlan(plan=plan_of(QUERY.format(recording.process_id)))
+    request = ("CreatePreparedSubstraitPlan", pack(ActionCreatePreparedSubstraitPlanRequest(plan=plan)))
     (result,) = connection.do_action(request)
     created = unpack(result.body.to_pybytes())
     assert isinstance(created, ActionCreatePreparedStatementResult)
@@ -93,8 +93,8 @@ def test_schemas_of_all_steps_are_equal(connection: flight.FlightClient, recordi
     assert pa.ipc.read_schema(pa.py_buffer(created.parameter_schema)) == pa.schema([])
     prepared = pa.ipc.read_schema(pa.py_buffer(created.dataset_schema))
     for command in (
-        CommandStatementSubstraitPlan(plan),
-        CommandPreparedStatementQuery(created.prepared_statement_handle),
+        CommandStatementSubstraitPlan(plan=plan),
+        CommandPreparedStatementQuery(prepared_statement_handle=created.prepared_statement_handle),
     ):
         info = connection.get_flight_info(descriptor(command))
         table = connection.do_get(info.endpoints[0].ticket).read_all()
@@ -111,15 +111,15 @@ def test_version_that_is_told_is_the_engines_own() -> None:
 
 def test_plan_takes_no_parameters(connection: flight.FlightClient) -> None:
     """It has no placeholders."""
-    plan = SubstraitPlan(plan_of("SELECT 1"))
-    request = ("CreatePreparedSubstraitPlan", pack(ActionCreatePreparedSubstraitPlanRequest(plan)))
+    plan = SubstraitPlan(plan=plan_of("SELECT 1"))
+    request = ("CreatePreparedSubstraitPlan", pack(ActionCreatePreparedSubstraitPlanRequest(plan=plan)))
     (result,) = connection.do_action(request)
     created = unpack(result.body.to_pybytes())
     assert isinstance(created, ActionCreatePreparedStatementResult)
     with pytest.raises(pa.ArrowInvalid, match="takes no parameters"):
         put(
             connection,
-            CommandPreparedStatementQuery(created.prepared_statement_handle),
+            CommandPreparedStatementQuery(prepared_statement_handle=created.prepared_statement_handle),
             pa.record_batch({"0": [1]}),
         )
 
@@ -127,12 +127,12 @@ def test_plan_takes_no_parameters(connection: flight.FlightClient) -> None:
 def refusal(connection: flight.FlightClient, plan: bytes) -> str:
     """What the server says against a plan, by both ways that there are."""
     requests = (
-        lambda: connection.get_flight_info(descriptor(CommandStatementSubstraitPlan(SubstraitPlan(plan)))),
+        lambda: connection.get_flight_info(descriptor(CommandStatementSubstraitPlan(plan=SubstraitPlan(plan=plan)))),
         lambda: list(
             connection.do_action(
                 (
                     "CreatePreparedSubstraitPlan",
-                    pack(ActionCreatePreparedSubstraitPlanRequest(SubstraitPlan(plan))),
+                    pack(ActionCreatePreparedSubstraitPlanRequest(plan=SubstraitPlan(plan=plan))),
                 )
             )
         ),
@@ -159,7 +159,7 @@ def rooted(relation: bytes) -> bytes:
 
 def test_plans_made_by_hand_are_plans(connection: flight.FlightClient, recording: Recording) -> None:
     """Those below are refused for what they do."""
-    info = connection.get_flight_info(descriptor(CommandStatementSubstraitPlan(SubstraitPlan(rooted(READ)))))
+    info = connection.get_flight_info(descriptor(CommandStatementSubstraitPlan(plan=SubstraitPlan(plan=rooted(READ)))))
     assert recording.process_id in connection.do_get(info.endpoints[0].ticket).read_all()["process_id"].to_pylist()
 
 
@@ -207,5 +207,7 @@ def test_garbage_is_refused(connection: flight.FlightClient) -> None:
         for _ in range(chance.randint(1, 4)):
             plan[chance.randrange(len(plan))] = chance.randrange(256)
         with suppress(pa.ArrowInvalid):
-            info = connection.get_flight_info(descriptor(CommandStatementSubstraitPlan(SubstraitPlan(bytes(plan)))))
+            info = connection.get_flight_info(
+                descriptor(CommandStatementSubstraitPlan(plan=SubstraitPlan(plan=bytes(plan))))
+            )
             connection.do_get(info.endpoints[0].ticket).read_all()

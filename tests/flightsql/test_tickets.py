@@ -1,5 +1,7 @@
 """Tickets and handles."""
 
+from operator import methodcaller
+
 import pyarrow as pa
 import pytest
 
@@ -7,8 +9,9 @@ from flightsrv.flightsql.handles import new_handle, statement_of
 from flightsrv.flightsql.tickets import make_ticket, parameters_of, read_ticket, time_range_of
 from flightsrv.policy.bound_parameters import BoundParameters, bound_bytes
 from flightsrv.policy.headers import CallOptions
-from flightsrv.wire.codec import MalformedMessage, encode, pack
-from flightsrv.wire.commands import CommandStatementQuery, QueryTicket, TicketStatementQuery
+from flightsrv.wire.codec import MalformedMessage, pack
+from flightsrv.wire.flight_sql_pb2 import CommandStatementQuery, TicketStatementQuery
+from flightsrv.wire.ticket_pb2 import QueryTicket
 from udtf.errors import InvalidArgument
 from udtf.lake.time_range import ALL_TIME, TimeRange
 
@@ -27,15 +30,17 @@ def test_ticket_holds_all_that_is_needed_to_run(time_range: TimeRange | None) ->
     assert parameters_of(ticket) == PARAMETERS
 
 
-@pytest.mark.parametrize("wrap", [pack, encode])
+@pytest.mark.parametrize("wrap", [pack, methodcaller("SerializeToString")])
 def test_ticket_made_by_a_client_is_read(wrap: object) -> None:
     """SQL text as the handle of a TicketStatementQuery, in Any or bare."""
     assert callable(wrap)
-    made = TicketStatementQuery("SELECT 'ä' /* a/b */".encode())
+    made = TicketStatementQuery(statement_handle="SELECT 'ä' /* a/b */".encode())
     assert read_ticket(wrap(made)) == made
 
 
-@pytest.mark.parametrize("data", [b"", b"SELECT 1", b"\xff" * 20, encode(CommandStatementQuery("x", b"y"))])
+@pytest.mark.parametrize(
+    "data", [b"", b"SELECT 1", b"\xff" * 20, CommandStatementQuery(query="x", transaction_id=b"y").SerializeToString()]
+)
 def test_garbage_is_no_ticket(data: bytes) -> None:
     """Neither wrapped nor bare."""
     with pytest.raises(MalformedMessage):
@@ -45,7 +50,7 @@ def test_garbage_is_no_ticket(data: bytes) -> None:
 def test_ticket_with_broken_parameters_is_refused() -> None:
     """Somebody changed the bytes."""
     with pytest.raises(InvalidArgument, match="parameters in the ticket"):
-        parameters_of(QueryTicket("SELECT ?", parameters=b"garbage"))
+        parameters_of(QueryTicket(sql="SELECT ?", parameters=b"garbage"))
 
 
 def test_handle_holds_its_statement_and_is_sql_itself() -> None:

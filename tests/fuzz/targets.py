@@ -22,10 +22,10 @@ from flightsrv.policy.auth.tokens import Tokens
 from flightsrv.policy.headers import read_options
 from flightsrv.policy.sessions import session_id_in
 from flightsrv.telemetry import blocks_batch
-from flightsrv.wire.action_messages import SetSessionOptionsRequest
-from flightsrv.wire.codec import decode, encode, pack, unpack
-from flightsrv.wire.commands import CommandGetTables, CommandStatementIngest, CommandStatementQuery, QueryTicket
-from flightsrv.wire.flight_messages import FlightData
+from flightsrv.wire.codec import decode, pack, unpack
+from flightsrv.wire.flight_pb2 import FlightData, SetSessionOptionsRequest
+from flightsrv.wire.flight_sql_pb2 import CommandGetTables, CommandStatementIngest, CommandStatementQuery
+from flightsrv.wire.ticket_pb2 import QueryTicket
 from tests.server.telemetry import Recording
 from udtf.errors import InvalidArgument, InvalidTelemetry
 from udtf.lake import schemas
@@ -177,7 +177,10 @@ def _uploaded(*batches: pa.RecordBatch) -> bytes:
         for batch in batches:
             writer.write_batch(batch)
     messages = [
-        encode(FlightData(None, message.metadata.to_pybytes(), b"", message.body.to_pybytes()))
+        FlightData(
+            data_header=message.metadata.to_pybytes(),
+            data_body=message.body.to_pybytes(),
+        ).SerializeToString()
         for message in pa.ipc.MessageReader.open_stream(sink.getvalue())
     ]
     return b"".join(len(message).to_bytes(4, "little") + message for message in messages)
@@ -194,13 +197,23 @@ TARGETS: Mapping[str, Target] = {
     "ticket": Target(
         read_a_ticket,
         [
-            pack(QueryTicket(_QUERY, parameters=b"", range_begin_ns=1, range_end_ns=2, query_id="0123456789abcdef")),
-            pack(CommandStatementQuery(_QUERY)),
+            pack(
+                QueryTicket(sql=_QUERY, parameters=b"", range_begin_ns=1, range_end_ns=2, query_id="0123456789abcdef")
+            ),
+            pack(CommandStatementQuery(query=_QUERY)),
             b"\x0a\x08SELECT 1",
         ],
     ),
     "command": Target(
-        read_a_command, [pack(CommandGetTables("c", "s", "t", ("TABLE",))), pack(CommandStatementIngest("blocks"))]
+        read_a_command,
+        [
+            pack(
+                CommandGetTables(
+                    catalog="c", db_schema_filter_pattern="s", table_name_filter_pattern="t", table_types=("TABLE",)
+                )
+            ),
+            pack(CommandStatementIngest(table="blocks")),
+        ],
     ),
     "session options": Target(read_session_options, [b"\n\x12\n\x06schema\x12\x08\n\x06public"]),
     "statement": Target(read_a_statement, [_QUERY.encode(), b'SELECT $$ ? $$, E\'\\\'\', /* /* */ */ "?""" FROM `a`']),

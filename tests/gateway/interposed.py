@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pyarrow import flight
 
 from flightsrv.wire.codec import unpack
-from flightsrv.wire.commands import CommandStatementQuery
+from flightsrv.wire.flight_sql_pb2 import CommandStatementQuery
 from tests.client.fake_server import Chunk, Failure, FakeServer, Message, Wait
 
 

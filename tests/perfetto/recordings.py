@@ -15,7 +15,7 @@ from udtf.lake.scopes import scope_hashes
 from udtf.perfetto import pieces
 from udtf.perfetto.interning import Interned
 from udtf.perfetto.kernels import OPEN
-from udtf.perfetto.messages import Trace as Packets
+from udtf.perfetto.perfetto_trace_pb2 import Trace as Packets
 from udtf.perfetto.threads import ThreadEncoder
 from udtf.perfetto.tracks import ProcessTrack, ThreadTrack
 from udtf.perfetto.writer import TraceWriter

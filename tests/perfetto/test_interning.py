@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from tests.perfetto.recordings import PROCESS, intern, scope_lists
 from udtf.lake.block_format import Scope
 from udtf.perfetto.interning import Interned
-from udtf.perfetto.messages import Trace, TracePacket
+from udtf.perfetto.perfetto_trace_pb2 import Trace, TracePacket
 from udtf.perfetto.writer import TraceWriter
 
 

@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from tests.model.trace_reader import Track, read_trace
 from tests.perfetto.recordings import PROCESS, START_NS, texts
-from udtf.perfetto.messages import Trace
+from udtf.perfetto.perfetto_trace_pb2 import Trace
 from udtf.perfetto.tracks import ProcessTrack, ThreadTrack, shown_tids, track_uuid
 from udtf.perfetto.writer import TraceWriter
 

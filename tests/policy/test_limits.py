@@ -19,17 +19,9 @@ from pyarrow import flight
 from flightsrv.flight.call import Services
 from flightsrv.policy.limits import CallLimits
 from flightsrv.server.lifecycle import RunningServer, ServerSettings
-from flightsrv.wire.action_messages import CancelFlightInfoRequest
-from flightsrv.wire.codec import encode, pack
-from flightsrv.wire.commands import (
-    CommandStatementIngest,
-    CommandStatementQuery,
-    TableDefinitionOptions,
-    TableExists,
-    TableNotExist,
-    TicketStatementQuery,
-)
-from flightsrv.wire.flight_messages import FlightEndpoint, FlightInfo, Ticket
+from flightsrv.wire.codec import pack
+from flightsrv.wire.flight_pb2 import CancelFlightInfoRequest, FlightEndpoint, FlightInfo, Ticket
+from flightsrv.wire.flight_sql_pb2 import CommandStatementIngest, CommandStatementQuery, TicketStatementQuery
 from tests.faults.server_process import ServerProcess
 from tests.faults.server_process import running_server as server_process
 from tests.server.clients import descriptor
@@ -38,7 +30,15 @@ from tests.server.raw import raw_client, upload
 from udtf.lake.lake import Lake
 from udtf.lake.settings import MIB
 
-INGEST = CommandStatementIngest("processes", TableDefinitionOptions(TableNotExist.FAIL, TableExists.APPEND))
+TableDefinitionOptions = CommandStatementIngest.TableDefinitionOptions
+
+INGEST = CommandStatementIngest(
+    table="processes",
+    table_definition_options=TableDefinitionOptions(
+        if_not_exist=TableDefinitionOptions.TABLE_NOT_EXIST_OPTION_FAIL,
+        if_exists=TableDefinitionOptions.TABLE_EXISTS_OPTION_APPEND,
+    ),
+)
 
 
 @contextmanager
@@ -54,7 +54,7 @@ def fake_server(engine: FakeEngine, folder: Path, limits: CallLimits) -> Iterato
 
 
 def start(client: flight.FlightClient, sql: str) -> flight.FlightStreamReader:
-    return client.do_get(flight.Ticket(pack(TicketStatementQuery(sql.encode()))))
+    return client.do_get(flight.Ticket(pack(TicketStatementQuery(statement_handle=sql.encode()))))
 
 
 # Places.
@@ -335,11 +335,13 @@ def disconnect(server: ServerProcess, until: Callable[[], None], sql: str) -> No
 
 def cancel_by_info(server: ServerProcess, until: Callable[[], None], sql: str) -> None:
     with flight.connect(server.url) as client, flight.connect(server.url) as other:
-        info = client.get_flight_info(descriptor(CommandStatementQuery(sql)))
+        info = client.get_flight_info(descriptor(CommandStatementQuery(query=sql)))
         reader = client.do_get(info.endpoints[0].ticket)
         until()
-        request = CancelFlightInfoRequest(FlightInfo((FlightEndpoint(Ticket(info.endpoints[0].ticket.ticket)),)))
-        assert len(list(other.do_action(("CancelFlightInfo", encode(request))))) == 1
+        request = CancelFlightInfoRequest(
+            info=FlightInfo(endpoint=(FlightEndpoint(ticket=Ticket(ticket=info.endpoints[0].ticket.ticket)),))
+        )
+        assert len(list(other.do_action(("CancelFlightInfo", request.SerializeToString())))) == 1
         with pytest.raises(flight.FlightCancelledError):
             list(reader)  # read_all would take the cancellation for Ctrl-C
 

@@ -13,27 +13,26 @@ from pyarrow import flight
 from flightsrv.policy.headers import CallOptions
 from flightsrv.policy.sessions import COOKIE, Sessions, call_options, new_session_id, session_id_in
 from flightsrv.server.lifecycle import RunningServer
-from flightsrv.wire.action_messages import (
+from flightsrv.wire.codec import decode, pack
+from flightsrv.wire.flight_pb2 import (
     CloseSessionRequest,
     CloseSessionResult,
-    CloseStatus,
-    Error,
     GetSessionOptionsRequest,
     GetSessionOptionsResult,
-    OptionError,
     SessionOptionValue,
     SetSessionOptionsRequest,
     SetSessionOptionsResult,
-    StringListValue,
 )
-from flightsrv.wire.codec import decode, encode, pack
-from flightsrv.wire.commands import CommandStatementQuery, TicketStatementQuery
+from flightsrv.wire.flight_sql_pb2 import CommandStatementQuery, TicketStatementQuery
 from tests.server.clients import CookieJar, PyarrowClient, descriptor
 from tests.server.clients import call_options as headers_of
 from tests.server.telemetry import Recording
 
 INNER_ENDS = "2026-01-01T10:00:00.000000061Z"
-DEFAULTS = {"catalog": SessionOptionValue("datafusion"), "schema": SessionOptionValue("public")}
+DEFAULTS = {
+    "catalog": SessionOptionValue(string_value="datafusion"),
+    "schema": SessionOptionValue(string_value="public"),
+}
 
 
 @pytest.fixture
@@ -53,12 +52,16 @@ def recording(server: RunningServer) -> Recording:
 
 
 def act(connection: flight.FlightClient, name: str, request: Any, result: type[Any]) -> Any:
-    (answer,) = connection.do_action((name, encode(request)))
+    (answer,) = connection.do_action((name, request.SerializeToString()))
     return decode(result, answer.body.to_pybytes())
 
 
-def set_options(connection: flight.FlightClient, **options: SessionOptionValue) -> dict[str, Error]:
-    answer = act(connection, "SetSessionOptions", SetSessionOptionsRequest(options), SetSessionOptionsResult)
+def set_options(
+    connection: flight.FlightClient, **options: SessionOptionValue
+) -> dict[str, SetSessionOptionsResult.Error]:
+    answer = act(
+        connection, "SetSessionOptions", SetSessionOptionsRequest(session_options=options), SetSessionOptionsResult
+    )
     return dict(answer.errors)
 
 
@@ -69,7 +72,7 @@ def get_options(connection: flight.FlightClient) -> dict[str, SessionOptionValue
 
 def query(connection: flight.FlightClient, sql: str, **headers: str) -> list[dict[str, Any]]:
     options = headers_of(headers)
-    info = connection.get_flight_info(descriptor(CommandStatementQuery(sql)), options)
+    info = connection.get_flight_info(descriptor(CommandStatementQuery(query=sql)), options)
     rows: list[dict[str, Any]] = connection.do_get(info.endpoints[0].ticket, options).read_all().to_pylist()
     return rows
 
@@ -77,7 +80,7 @@ def query(connection: flight.FlightClient, sql: str, **headers: str) -> list[dic
 def test_options_are_set_told_and_unset(session: flight.FlightClient) -> None:
     """With the types that they were set with; places are told even if nobody set them."""
     assert get_options(session) == DEFAULTS
-    strict, begin = SessionOptionValue(bool_value=True), SessionOptionValue(INNER_ENDS)
+    strict, begin = SessionOptionValue(bool_value=True), SessionOptionValue(string_value=INNER_ENDS)
     assert set_options(session, trace_strict=strict, query_range_begin=begin) == {}
     assert get_options(session) == {**DEFAULTS, "trace_strict": strict, "query_range_begin": begin}
     assert set_options(session, query_range_begin=SessionOptionValue(), schema=SessionOptionValue()) == {}
@@ -87,74 +90,93 @@ def test_options_are_set_told_and_unset(session: flight.FlightClient) -> None:
 def test_time_range_of_a_session_limits_views(session: flight.FlightClient, recording: Recording) -> None:
     """A header counts more than an option, whoever asks for the rows with the ticket."""
     spans = f"SELECT name FROM view_instance('thread_spans', '{recording.stream_id}')"
-    set_options(session, query_range_begin=SessionOptionValue(INNER_ENDS))
+    set_options(session, query_range_begin=SessionOptionValue(string_value=INNER_ENDS))
     assert query(session, spans) == [{"name": "outer"}]
     assert len(query(session, spans, query_range_begin="2026-01-01T00:00:00Z")) == 2
-    sql_as_ticket = flight.Ticket(pack(TicketStatementQuery(spans.encode())))
+    sql_as_ticket = flight.Ticket(pack(TicketStatementQuery(statement_handle=spans.encode())))
     assert session.do_get(sql_as_ticket).read_all().num_rows == 1
 
 
 def test_schema_of_a_session_is_where_names_are_looked_for(session: flight.FlightClient) -> None:
     """Others are found by their full names."""
-    set_options(session, catalog=SessionOptionValue("datafusion"), schema=SessionOptionValue("information_schema"))
+    set_options(
+        session,
+        catalog=SessionOptionValue(string_value="datafusion"),
+        schema=SessionOptionValue(string_value="information_schema"),
+    )
     assert query(session, "SELECT count(*) > 0 AS found FROM tables") == [{"found": True}]
     assert query(session, "SELECT count(*) AS n FROM public.processes WHERE false") == [{"n": 0}]
-    info = session.get_flight_info(descriptor(CommandStatementQuery("SELECT table_name FROM tables")))
+    info = session.get_flight_info(descriptor(CommandStatementQuery(query="SELECT table_name FROM tables")))
     with pytest.raises(ValueError, match="processes"):
         query(session, "SELECT * FROM processes")
-    set_options(session, schema=SessionOptionValue("public"))
+    set_options(session, schema=SessionOptionValue(string_value="public"))
     assert session.do_get(info.endpoints[0].ticket).read_all().num_rows > 0
 
 
 @pytest.mark.parametrize(
     ("name", "value", "error"),
     [
-        ("speed", SessionOptionValue("11"), OptionError.INVALID_NAME),
-        ("catalog", SessionOptionValue("elsewhere"), OptionError.INVALID_VALUE),
-        ("schema", SessionOptionValue("'; DROP"), OptionError.INVALID_VALUE),
-        ("schema", SessionOptionValue(int64_value=1), OptionError.INVALID_VALUE),
-        ("query_range_begin", SessionOptionValue("yesterday"), OptionError.INVALID_VALUE),
-        ("query_range_begin", SessionOptionValue(" " * 1000 + "2026-01-01T10:00:00Z"), OptionError.INVALID_VALUE),
-        ("query_range_begin", SessionOptionValue(int64_value=0), OptionError.INVALID_VALUE),
-        ("query_range_end", SessionOptionValue(bool_value=True), OptionError.INVALID_VALUE),
-        ("trace_strict", SessionOptionValue(double_value=1.0), OptionError.INVALID_VALUE),
-        ("trace_strict", SessionOptionValue("perhaps"), OptionError.INVALID_VALUE),
-        ("preserve_dictionary", SessionOptionValue(string_list_value=StringListValue()), OptionError.INVALID_VALUE),
+        ("speed", SessionOptionValue(string_value="11"), SetSessionOptionsResult.INVALID_NAME),
+        ("catalog", SessionOptionValue(string_value="elsewhere"), SetSessionOptionsResult.INVALID_VALUE),
+        ("schema", SessionOptionValue(string_value="'; DROP"), SetSessionOptionsResult.INVALID_VALUE),
+        ("schema", SessionOptionValue(int64_value=1), SetSessionOptionsResult.INVALID_VALUE),
+        ("query_range_begin", SessionOptionValue(string_value="yesterday"), SetSessionOptionsResult.INVALID_VALUE),
+        (
+            "query_range_begin",
+            SessionOptionValue(string_value=" " * 1000 + "2026-01-01T10:00:00Z"),
+            SetSessionOptionsResult.INVALID_VALUE,
+        ),
+        ("query_range_begin", SessionOptionValue(int64_value=0), SetSessionOptionsResult.INVALID_VALUE),
+        ("query_range_end", SessionOptionValue(bool_value=True), SetSessionOptionsResult.INVALID_VALUE),
+        ("trace_strict", SessionOptionValue(double_value=1.0), SetSessionOptionsResult.INVALID_VALUE),
+        ("trace_strict", SessionOptionValue(string_value="perhaps"), SetSessionOptionsResult.INVALID_VALUE),
+        (
+            "preserve_dictionary",
+            SessionOptionValue(string_list_value=SessionOptionValue.StringListValue()),
+            SetSessionOptionsResult.INVALID_VALUE,
+        ),
     ],
 )
 def test_options_that_mean_nothing_are_refused_one_by_one(
-    session: flight.FlightClient, name: str, value: SessionOptionValue, error: OptionError
+    session: flight.FlightClient, name: str, value: SessionOptionValue, error: int
 ) -> None:
     """What came with them is set."""
-    assert set_options(session, **{name: value, "trace_progress": SessionOptionValue("true")}) == {name: Error(error)}
-    assert get_options(session) == {**DEFAULTS, "trace_progress": SessionOptionValue("true")}
+    assert set_options(session, **{name: value, "trace_progress": SessionOptionValue(string_value="true")}) == {
+        name: SetSessionOptionsResult.Error(value=error)
+    }
+    assert get_options(session) == {**DEFAULTS, "trace_progress": SessionOptionValue(string_value="true")}
 
 
 def test_time_range_that_ends_before_it_begins_is_not_set(session: flight.FlightClient) -> None:
     """The one before it stays; both limits may move at once."""
-    begin, end = SessionOptionValue("2026-01-01T00:00:00Z"), SessionOptionValue("2026-01-02T00:00:00Z")
-    before = SessionOptionValue("2025-01-01T00:00:00Z")
+    begin, end = (
+        SessionOptionValue(string_value="2026-01-01T00:00:00Z"),
+        SessionOptionValue(string_value="2026-01-02T00:00:00Z"),
+    )
+    before = SessionOptionValue(string_value="2025-01-01T00:00:00Z")
     assert set_options(session, query_range_begin=begin, query_range_end=end) == {}
-    assert set_options(session, query_range_end=before) == {"query_range_end": Error(OptionError.INVALID_VALUE)}
+    assert set_options(session, query_range_end=before) == {
+        "query_range_end": SetSessionOptionsResult.Error(value=SetSessionOptionsResult.INVALID_VALUE)
+    }
     assert get_options(session) == {**DEFAULTS, "query_range_begin": begin, "query_range_end": end}
     assert set_options(session, query_range_begin=before, query_range_end=before) == {}
 
 
 def test_closed_session_is_forgotten(session: flight.FlightClient) -> None:
     """The cookie may be used for a new one."""
-    set_options(session, trace_strict=SessionOptionValue("true"))
+    set_options(session, trace_strict=SessionOptionValue(string_value="true"))
     closed = act(session, "CloseSession", CloseSessionRequest(), CloseSessionResult)
-    assert closed.status == CloseStatus.CLOSED
+    assert closed.status == CloseSessionResult.CLOSED
     assert get_options(session) == DEFAULTS
 
 
 def test_sessions_do_not_see_each_other(server: RunningServer, session: flight.FlightClient) -> None:
     """Nor does one without cookies see any."""
-    set_options(session, trace_strict=SessionOptionValue("true"))
+    set_options(session, trace_strict=SessionOptionValue(string_value="true"))
     with flight.connect(server.url, middleware=[CookieJar()]) as other:
         assert get_options(other) == DEFAULTS
     with flight.connect(server.url) as forgetful:
-        set_options(forgetful, trace_strict=SessionOptionValue("true"))
+        set_options(forgetful, trace_strict=SessionOptionValue(string_value="true"))
         assert get_options(forgetful) == DEFAULTS
 
 

@@ -8,10 +8,11 @@ from typing import Any, Protocol, TypeVar
 import adbc_driver_flightsql.dbapi as adbc
 import adbc_driver_manager
 import pyarrow as pa
+from google.protobuf.message import Message
 from pyarrow import flight
 
 from flightsrv.wire.codec import decode, pack, unpack
-from flightsrv.wire.commands import (
+from flightsrv.wire.flight_sql_pb2 import (
     ActionClosePreparedStatementRequest,
     ActionCreatePreparedStatementRequest,
     ActionCreatePreparedStatementResult,
@@ -20,11 +21,9 @@ from flightsrv.wire.commands import (
     CommandStatementQuery,
     DoPutPreparedStatementResult,
     DoPutUpdateResult,
-    TableDefinitionOptions,
-    TableExists,
-    TableNotExist,
 )
-from flightsrv.wire.message import Message
+
+TableDefinitionOptions = CommandStatementIngest.TableDefinitionOptions
 
 T = TypeVar("T")
 Headers = Mapping[str, str]
@@ -93,7 +92,9 @@ class PyarrowClient:
         with flight.connect(self.url) as client:
             options = call_options(headers)
             prepared, refusal = _outcome(lambda: self._prepare(client, sql, options))
-            planned, error = _outcome(lambda: client.get_flight_info(descriptor(CommandStatementQuery(sql)), options))
+            planned, error = _outcome(
+                lambda: client.get_flight_info(descriptor(CommandStatementQuery(query=sql)), options)
+            )
             assert (type(refusal), _without_id(refusal)) == (type(error), _without_id(error))
             if error is not None:
                 raise error
@@ -101,28 +102,31 @@ class PyarrowClient:
             assert planned is not None
             told = pa.ipc.read_schema(pa.py_buffer(prepared.dataset_schema))
             assert told.equals(planned.schema, check_metadata=True)
-            return self._run(client, CommandStatementQuery(sql), headers)
+            return self._run(client, CommandStatementQuery(query=sql), headers)
 
     def query_prepared(self, sql: str, parameters: pa.RecordBatch | None, headers: Headers = NO_HEADERS) -> pa.Table:
         with flight.connect(self.url) as client:
             try:
                 created = self._prepare(client, sql, call_options(NO_HEADERS))
-                command = CommandPreparedStatementQuery(created.prepared_statement_handle)
+                command = CommandPreparedStatementQuery(prepared_statement_handle=created.prepared_statement_handle)
                 if parameters is not None:
                     answer = put(client, command, parameters)
                     assert decode(DoPutPreparedStatementResult, answer).prepared_statement_handle
                 table = self._run(client, command, headers)
-                close = ActionClosePreparedStatementRequest(created.prepared_statement_handle)
+                close = ActionClosePreparedStatementRequest(prepared_statement_handle=created.prepared_statement_handle)
                 assert list(client.do_action(("ClosePreparedStatement", pack(close)))) == []
                 return table
             except (pa.ArrowException, flight.FlightError) as e:
                 raise self._refused(e) from e
 
     def ingest(self, table: str, rows: pa.RecordBatch) -> int:
-        options = TableDefinitionOptions(TableNotExist.FAIL, TableExists.APPEND)
+        options = TableDefinitionOptions(
+            if_not_exist=TableDefinitionOptions.TABLE_NOT_EXIST_OPTION_FAIL,
+            if_exists=TableDefinitionOptions.TABLE_EXISTS_OPTION_APPEND,
+        )
         with flight.connect(self.url) as client:
             try:
-                answer = put(client, CommandStatementIngest(table, options), rows)
+                answer = put(client, CommandStatementIngest(table=table, table_definition_options=options), rows)
             except (pa.ArrowException, flight.FlightError) as e:
                 raise self._refused(e) from e
             return decode(DoPutUpdateResult, answer).record_count
@@ -130,7 +134,7 @@ class PyarrowClient:
     def _prepare(
         self, client: flight.FlightClient, sql: str, options: flight.FlightCallOptions
     ) -> ActionCreatePreparedStatementResult:
-        request = ("CreatePreparedStatement", pack(ActionCreatePreparedStatementRequest(sql)))
+        request = ("CreatePreparedStatement", pack(ActionCreatePreparedStatementRequest(query=sql)))
         (prepared,) = client.do_action(request, options)
         created = unpack(prepared.body.to_pybytes())
         assert isinstance(created, ActionCreatePreparedStatementResult)

@@ -6,12 +6,12 @@ from typing import Any
 
 import grpc
 import pyarrow as pa
+from google.protobuf.message import Message
 
 from flightsrv.flight.transports.grpcio import NAME
-from flightsrv.wire.codec import decode, encode, pack
+from flightsrv.wire.codec import decode, pack
 from flightsrv.wire.flight_data import encode_rows
-from flightsrv.wire.flight_messages import Action, DescriptorType, FlightData, FlightDescriptor, Ticket
-from flightsrv.wire.message import Message
+from flightsrv.wire.flight_pb2 import Action, FlightData, FlightDescriptor, Ticket
 
 RPCS = (
     "Handshake",
@@ -59,15 +59,15 @@ def raw_client(url: str, **options: int) -> Iterator[RawClient]:
 
 
 def descriptor(command: Message) -> FlightDescriptor:
-    return FlightDescriptor(DescriptorType.CMD, pack(command))
+    return FlightDescriptor(type=FlightDescriptor.CMD, cmd=pack(command))
 
 
 def ticket(command: Message) -> bytes:
-    return encode(Ticket(pack(command)))
+    return Ticket(ticket=pack(command)).SerializeToString()
 
 
 def action(name: str, body: bytes) -> bytes:
-    return encode(Action(name, body))
+    return Action(type=name, body=body).SerializeToString()
 
 
 def upload(command: Message, *batches: pa.RecordBatch, schema: pa.Schema | None = None) -> list[bytes]:
@@ -79,5 +79,10 @@ def upload(command: Message, *batches: pa.RecordBatch, schema: pa.Schema | None 
 def with_descriptor(wanted: FlightDescriptor, messages: Iterable[FlightData]) -> list[bytes]:
     """The messages of a DoPut, the first of which gets a descriptor."""
     first, *others = messages
-    described = FlightData(wanted, first.data_header, first.app_metadata, first.data_body)
-    return [encode(message) for message in (described, *others)]
+    described = FlightData(
+        flight_descriptor=wanted,
+        data_header=first.data_header,
+        app_metadata=first.app_metadata,
+        data_body=first.data_body,
+    )
+    return [message.SerializeToString() for message in (described, *others)]

@@ -15,14 +15,14 @@ from flightsrv.flight.call import Services
 from flightsrv.policy.gate import Gate
 from flightsrv.server.lifecycle import RunningServer, ServerSettings, running_server, start
 from flightsrv.wire.codec import pack
-from flightsrv.wire.commands import TicketStatementQuery
+from flightsrv.wire.flight_sql_pb2 import TicketStatementQuery
 from tests.server.clients import PyarrowClient
 from tests.server.fakes import TIMEOUT_S, FakeEngine
 from tests.server.telemetry import Recording
 from udtf.errors import InvalidArgument, Overloaded
 from udtf.lake.lake import Lake
 
-WAIT = flight.Ticket(pack(TicketStatementQuery(b"wait")))
+WAIT = flight.Ticket(pack(TicketStatementQuery(statement_handle=b"wait")))
 
 
 def test_telemetry_outlives_the_server(tmp_path: Path) -> None:
@@ -86,7 +86,7 @@ def test_stream_that_outlasts_the_drain_is_ended(
     fake_server: RunningServer, fake_connection: flight.FlightClient, sql: bytes
 ) -> None:
     """The client hears why, and the server stops."""
-    reader = fake_connection.do_get(flight.Ticket(pack(TicketStatementQuery(sql))))
+    reader = fake_connection.do_get(flight.Ticket(pack(TicketStatementQuery(statement_handle=sql))))
     reader.read_chunk()
     stopping = threading.Thread(target=fake_server.stop)
     stopping.start()

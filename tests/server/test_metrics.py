@@ -12,7 +12,7 @@ from pyarrow import flight
 import flightsrv.client
 from flightsrv.server.lifecycle import RunningServer, ServerSettings, running_server, start
 from flightsrv.wire.codec import pack
-from flightsrv.wire.commands import TicketStatementQuery
+from flightsrv.wire.flight_sql_pb2 import TicketStatementQuery
 from tests.model import examples
 from tests.model.examples import calls
 from tests.model.lake import block_batch, process_batch, stream_batch
@@ -159,7 +159,7 @@ def test_clients_that_know_nothing_of_progress_get_rows(process: Process, measur
 
 def test_only_those_who_asked_get_batches_without_rows(measured: RunningServer, process: Process) -> None:
     """The trace tells how far it is in any case."""
-    ticket = flight.Ticket(pack(TicketStatementQuery(trace_sql(process).encode())))
+    ticket = flight.Ticket(pack(TicketStatementQuery(statement_handle=trace_sql(process).encode())))
     with flight.connect(measured.url) as connection:
         plain = list(connection.do_get(ticket))
         asked = list(connection.do_get(ticket, call_options({"trace_progress": "true"})))

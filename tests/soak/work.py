@@ -16,10 +16,16 @@ from pyarrow import flight
 
 import flightsrv.client
 from benchmarks import generator, uploads
-from flightsrv.wire.action_messages import CancelFlightInfoRequest, SessionOptionValue, SetSessionOptionsRequest
-from flightsrv.wire.codec import encode, pack
-from flightsrv.wire.commands import CommandGetDbSchemas, CommandGetSqlInfo, CommandStatementQuery
-from flightsrv.wire.flight_messages import FlightEndpoint, FlightInfo, Ticket
+from flightsrv.wire.codec import pack
+from flightsrv.wire.flight_pb2 import (
+    CancelFlightInfoRequest,
+    FlightEndpoint,
+    FlightInfo,
+    SessionOptionValue,
+    SetSessionOptionsRequest,
+    Ticket,
+)
+from flightsrv.wire.flight_sql_pb2 import CommandGetDbSchemas, CommandGetSqlInfo, CommandStatementQuery
 from tests.server.clients import CookieJar
 
 ENDLESS = "SELECT count(*) FROM generate_series(1, 3000000) a(v), generate_series(1, 3000000) b(w) WHERE v * w % 7 = 9"
@@ -122,9 +128,12 @@ class Client:
         # Not by ADBC, which forgets the cookie of one session in a thousand: its driver may take the end of the call
         # that gives it for a cancelled one.
         with flight.connect(self._url, middleware=[CookieJar()]) as client:
-            for end, expected in ((SessionOptionValue("2000-01-01T00:00:00Z"), 0), (SessionOptionValue(), spans)):
-                request = SetSessionOptionsRequest({"query_range_end": end})
-                list(client.do_action(("SetSessionOptions", encode(request))))
+            for end, expected in (
+                (SessionOptionValue(string_value="2000-01-01T00:00:00Z"), 0),
+                (SessionOptionValue(), spans),
+            ):
+                request = SetSessionOptionsRequest(session_options={"query_range_end": end})
+                list(client.do_action(("SetSessionOptions", request.SerializeToString())))
                 info = self._info(client, count)
                 assert client.do_get(info.endpoints[0].ticket).read_all()["n"].to_pylist() == [expected]
 
@@ -166,8 +175,10 @@ class Client:
             ticket = self._info(client, ENDLESS).endpoints[0].ticket
             reader = client.do_get(ticket)
             self._wait_a_little()
-            request = CancelFlightInfoRequest(FlightInfo((FlightEndpoint(Ticket(ticket.ticket)),)))
-            assert len(list(other.do_action(("CancelFlightInfo", encode(request))))) == 1
+            request = CancelFlightInfoRequest(
+                info=FlightInfo(endpoint=(FlightEndpoint(ticket=Ticket(ticket=ticket.ticket)),))
+            )
+            assert len(list(other.do_action(("CancelFlightInfo", request.SerializeToString())))) == 1
             with pytest.raises(flight.FlightCancelledError):
                 list(reader)
 
@@ -196,7 +207,7 @@ class Client:
             yield cursor
 
     def _info(self, client: flight.FlightClient, sql: str) -> flight.FlightInfo:
-        return client.get_flight_info(flight.FlightDescriptor.for_command(pack(CommandStatementQuery(sql))))
+        return client.get_flight_info(flight.FlightDescriptor.for_command(pack(CommandStatementQuery(query=sql))))
 
     def _wait_a_little(self) -> None:
         threading.Event().wait(self._chance.uniform(0, 0.3))

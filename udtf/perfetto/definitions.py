@@ -11,7 +11,6 @@ and in the interned data of each scope `12 size { 08 iid  12 size name }`, an ev
 """
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
 
 import numba
 import numpy as np
@@ -20,7 +19,7 @@ import pyarrow as pa
 
 from udtf.lake.scopes import text_buffers
 from udtf.perfetto.kernels import SEQUENCE_ID, put_varint, varint_bytes
-from udtf.perfetto.messages import DebugAnnotationName, InternedString, Trace, TracePacket
+from udtf.perfetto.perfetto_trace_pb2 import DebugAnnotationName, InternedString, Trace, TracePacket
 
 _PER_PACKET = 1000
 _PER_PACKET_BYTES = 1 << 17
@@ -59,8 +58,7 @@ def define_annotation(name_iid: int, name: str, first_value_iid: int, values: Se
     packet.interned_data.debug_annotation_names.append(DebugAnnotationName(iid=name_iid, name=name))
     for iid, value in enumerate(values, first_value_iid):
         packet.interned_data.debug_annotation_string_values.append(InternedString(iid=iid, str=value.encode()))
-    serialized: bytes = trace.SerializeToString()
-    return serialized
+    return trace.SerializeToString()
 
 
 def define_keys(keys: Sequence[tuple[int, str]]) -> bytes:
@@ -68,11 +66,10 @@ def define_keys(keys: Sequence[tuple[int, str]]) -> bytes:
     trace, packet = _new_definitions()
     for iid, key in keys:
         packet.interned_data.debug_annotation_names.append(DebugAnnotationName(iid=iid, name=key))
-    serialized: bytes = trace.SerializeToString()
-    return serialized
+    return trace.SerializeToString()
 
 
-def _new_definitions() -> tuple[Any, Any]:
+def _new_definitions() -> tuple[Trace, TracePacket]:
     """A trace of one packet, which is to define something, and that packet."""
     trace = Trace()
     packet = trace.packet.add()

@@ -9,7 +9,7 @@ import numpy.typing as npt
 from udtf.perfetto.annotations import Annotations
 from udtf.perfetto.interning import Bodies
 from udtf.perfetto.kernels import MAX_EVENT_BYTES, Words, encode_events
-from udtf.perfetto.messages import TrackEvent
+from udtf.perfetto.perfetto_trace_pb2 import TrackEvent
 
 Bytes = npt.NDArray[np.uint8]
 

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from udtf.perfetto.kernels import SEQUENCE_ID
-from udtf.perfetto.messages import (
+from udtf.perfetto.perfetto_trace_pb2 import (
     ClockSnapshot,
     DebugAnnotation,
     Trace,
@@ -61,7 +61,7 @@ def instant(track_uuid: int, time_ns: int, name: str, annotations: Mapping[str, 
     )
 
 
-def _snapshot(clock_id: int) -> Any:
+def _snapshot(clock_id: int) -> ClockSnapshot:
     """A moment where the trace clock and another one read 0."""
     return ClockSnapshot(
         clocks=[
@@ -75,5 +75,4 @@ def _snapshot(clock_id: int) -> Any:
 
 def _packet(**fields: Any) -> bytes:
     packet = TracePacket(trusted_packet_sequence_id=SEQUENCE_ID, **fields)
-    serialized: bytes = Trace(packet=[packet]).SerializeToString()
-    return serialized
+    return Trace(packet=[packet]).SerializeToString()

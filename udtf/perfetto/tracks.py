@@ -7,10 +7,9 @@ of several processes can be concatenated.
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from hashlib import blake2b
-from typing import Any
 
 from udtf.perfetto.kernels import SEQUENCE_ID
-from udtf.perfetto.messages import (
+from udtf.perfetto.perfetto_trace_pb2 import (
     CounterDescriptor,
     ProcessDescriptor,
     ThreadDescriptor,
@@ -181,7 +180,6 @@ def _synthetic_id(uuid: int, used: set[int] | frozenset[int]) -> int:
     return _FIRST_SYNTHETIC_ID + offset
 
 
-def _descriptor_packet(descriptor: Any) -> bytes:
+def _descriptor_packet(descriptor: TrackDescriptor) -> bytes:
     packet = TracePacket(trusted_packet_sequence_id=SEQUENCE_ID, track_descriptor=descriptor)
-    serialized: bytes = Trace(packet=[packet]).SerializeToString()
-    return serialized
+    return Trace(packet=[packet]).SerializeToString()

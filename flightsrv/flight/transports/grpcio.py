@@ -13,6 +13,7 @@ from typing import NoReturn, TypeAlias
 import grpc
 from google.protobuf.any_pb2 import Any as AnyMessage
 from google.protobuf.duration_pb2 import Duration
+from google.protobuf.message import Message
 from google.rpc.error_details_pb2 import RetryInfo
 from google.rpc.status_pb2 import Status as StatusMessage
 
@@ -29,10 +30,9 @@ from flightsrv.policy.connections import BEGIN_TIMEOUT_S, SLACK
 from flightsrv.policy.headers import Headers
 from flightsrv.policy.limits import MAX_MESSAGE_BYTES, CallLimits
 from flightsrv.policy.sessions import new_session_id, session_cookie
-from flightsrv.wire.codec import decode, encode
+from flightsrv.wire.codec import decode
 from flightsrv.wire.flight_data import encode_rows
-from flightsrv.wire.flight_messages import Action, FlightDescriptor, HandshakeResponse, Ticket
-from flightsrv.wire.message import Message
+from flightsrv.wire.flight_pb2 import Action, FlightDescriptor, HandshakeResponse, Ticket
 from udtf.errors import InvalidArgument, LimitExceeded
 from udtf.execution.cancellation import QueryCancelled
 
@@ -177,7 +177,7 @@ class _Flight:
         self, describe: Callable[[Call, FlightDescriptor], Message]
     ) -> "grpc.RpcMethodHandler[bytes, bytes]":
         return self._rpcs.answering_once(
-            lambda rpc: encode(describe(rpc.call, decode(FlightDescriptor, rpc.request()))),
+            lambda rpc: describe(rpc.call, decode(FlightDescriptor, rpc.request())).SerializeToString(),
             self._rpcs.limits.max_request_bytes,
         )
 
@@ -190,7 +190,7 @@ class _Flight:
         rpc.send_headers(headers)
         rpc.context.set_trailing_metadata(tuple(headers.items()))
         for _ in rpc.requests:
-            yield encode(HandshakeResponse())
+            yield HandshakeResponse().SerializeToString()
 
     def _do_get(self, rpc: _Rpc) -> Messages:
         schema, rows = self._service.do_get(rpc.call, decode(Ticket, rpc.request()))
@@ -198,7 +198,7 @@ class _Flight:
             yield from encode_rows(schema, rows)
 
     def _do_put(self, rpc: _Rpc) -> Messages:
-        yield encode(self._service.do_put(rpc.call, MessageUpload(rpc.requests)))
+        yield self._service.do_put(rpc.call, MessageUpload(rpc.requests)).SerializeToString()
 
     def _do_action(self, rpc: _Rpc) -> Messages:
         """A client without a session gets one."""
@@ -207,10 +207,11 @@ class _Flight:
             rpc.send_headers(session_cookie(rpc.call.session_id))
         result = self._service.do_action(rpc.call, decode(Action, rpc.request()))
         if result is not None:
-            yield encode(result)
+            yield result.SerializeToString()
 
     def _list_actions(self, rpc: _Rpc) -> Messages:
-        yield from map(encode, self._service.list_actions())
+        for action in self._service.list_actions():
+            yield action.SerializeToString()
 
 
 def _export_handler(rpcs: "_Rpcs", exporter: Exporter, service: str, signal: str) -> grpc.GenericRpcHandler:

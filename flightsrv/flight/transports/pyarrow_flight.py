@@ -19,8 +19,8 @@ from flightsrv.flight.upload import MAX_ROWS
 from flightsrv.policy.headers import Headers
 from flightsrv.policy.limits import MAX_MESSAGE_BYTES
 from flightsrv.policy.sessions import new_session_id, session_cookie, session_id_in
-from flightsrv.wire.codec import decode, encode
-from flightsrv.wire.flight_messages import Action, FlightDescriptor, Ticket
+from flightsrv.wire.codec import decode
+from flightsrv.wire.flight_pb2 import Action, FlightDescriptor, Ticket
 from udtf.arrow.messages import MessageGuard, check_names
 from udtf.arrow.plain_types import check_readable
 from udtf.errors import InvalidArgument, UdtfError
@@ -120,7 +120,7 @@ class _Server(flight.FlightServerBase):  # type: ignore[misc]
     ) -> flight.FlightInfo:
         with self._call(context) as call:
             info = self._service.get_flight_info(call, decode(FlightDescriptor, descriptor.serialize()))
-            return flight.FlightInfo.deserialize(encode(info))
+            return flight.FlightInfo.deserialize(info.SerializeToString())
 
     def get_schema(self, context: flight.ServerCallContext, descriptor: flight.FlightDescriptor) -> flight.SchemaResult:
         with self._call(context) as call:
@@ -134,7 +134,7 @@ class _Server(flight.FlightServerBase):  # type: ignore[misc]
     def _rows(self, context: flight.ServerCallContext, ticket: bytes) -> Generator[Any, None, None]:
         """The schema, then the rows: the call lasts as long as they do, or until the library drops them."""
         with self._call(context) as call:
-            schema, rows = self._service.do_get(call, Ticket(ticket))
+            schema, rows = self._service.do_get(call, Ticket(ticket=ticket))
             yield schema
             with closing(rows):
                 yield from rows
@@ -152,7 +152,7 @@ class _Server(flight.FlightServerBase):  # type: ignore[misc]
 
     def do_action(self, context: flight.ServerCallContext, action: flight.Action) -> Sequence[bytes]:
         with self._call(context) as call:
-            result = self._service.do_action(call, Action(action.type, action.body.to_pybytes()))
+            result = self._service.do_action(call, Action(type=action.type, body=action.body.to_pybytes()))
             return [] if result is None else [result.body]
 
     def list_actions(self, context: flight.ServerCallContext) -> list[tuple[str, str]]:

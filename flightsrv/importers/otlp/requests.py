@@ -85,8 +85,7 @@ def encode(message: Message, encoding: Encoding) -> bytes:
     if encoding == Encoding.JSON:
         text: str = json_format.MessageToJson(message, indent=None)
         return text.encode()
-    data: bytes = message.SerializeToString()
-    return data
+    return message.SerializeToString()
 
 
 SIGNALS: Mapping[str, Signal] = {

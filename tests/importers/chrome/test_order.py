@@ -12,7 +12,7 @@ from tests.model.lake import Reader
 from tests.model.strategies import ALL_TIME
 from tests.support.trace_processor import TraceProcessor
 from udtf.lake.lake import Lake
-from udtf.perfetto.messages import Trace, TrackDescriptor
+from udtf.perfetto.perfetto_trace_pb2 import Trace, TrackDescriptor
 
 SPANS = [{"ph": "X", "pid": pid, "tid": 10 * pid + i, "ts": 1, "dur": 1, "name": "a"} for pid in (1, 2) for i in (0, 1)]
 

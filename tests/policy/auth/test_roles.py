@@ -8,30 +8,32 @@ import adbc_driver_flightsql.dbapi as adbc
 import adbc_driver_manager
 import pyarrow as pa
 import pytest
+from google.protobuf.message import Message
 from pyarrow import flight
 
 from flightsrv.flightsql.handles import new_handle
 from flightsrv.server.lifecycle import RunningServer
 from flightsrv.wire.codec import pack
-from flightsrv.wire.commands import (
+from flightsrv.wire.flight_sql_pb2 import (
     ActionCancelQueryRequest,
     ActionCreatePreparedStatementRequest,
     CommandGetSqlInfo,
     CommandPreparedStatementQuery,
     CommandStatementIngest,
     CommandStatementQuery,
-    TableDefinitionOptions,
-    TableExists,
-    TableNotExist,
     TicketStatementQuery,
 )
-from flightsrv.wire.message import Message
 from tests.policy.auth.conftest import Guarded
 from tests.server.clients import descriptor
 from tests.server.telemetry import Recording
 
+TableDefinitionOptions = CommandStatementIngest.TableDefinitionOptions
+
 RANGE = "TIMESTAMP '2026-01-01T09:00:00Z', TIMESTAMP '2026-01-01T11:00:00Z'"
-APPEND = TableDefinitionOptions(TableNotExist.FAIL, TableExists.APPEND)
+APPEND = TableDefinitionOptions(
+    if_not_exist=TableDefinitionOptions.TABLE_NOT_EXIST_OPTION_FAIL,
+    if_exists=TableDefinitionOptions.TABLE_EXISTS_OPTION_APPEND,
+)
 
 STATEMENTS = {
     "SELECT process_id FROM processes": "reader",
@@ -58,7 +60,7 @@ def query(request: pytest.FixtureRequest, guarded: Guarded) -> Callable[[str, st
         with flight.connect(guarded.url) as client:
             options = bearer(guarded.tokens[name])
             try:
-                info = client.get_flight_info(descriptor(CommandStatementQuery(sql)), options)
+                info = client.get_flight_info(descriptor(CommandStatementQuery(query=sql)), options)
                 return client.do_get(info.endpoints[0].ticket, options).read_all()
             except flight.FlightUnauthorizedError as e:
                 raise PermissionError(str(e)) from e
@@ -114,35 +116,44 @@ def test_a_writer_has_no_say_in_what_others_read(guarded: Guarded) -> None:
     """Neither ends it, nor changes its parameters."""
     with flight.connect(guarded.url) as client:
         reader, writer = bearer(guarded.tokens["reader"]), bearer(guarded.tokens["writer"])
-        info = client.get_flight_info(descriptor(CommandStatementQuery("SELECT 1 AS one")), reader)
-        request = ActionCancelQueryRequest(info.serialize())
+        info = client.get_flight_info(descriptor(CommandStatementQuery(query="SELECT 1 AS one")), reader)
+        request = ActionCancelQueryRequest(info=info.serialize())
         with pytest.raises(
             flight.FlightUnauthorizedError, match="to cancel a query takes a token with the role reader"
         ):
             list(client.do_action(("CancelQuery", pack(request)), writer))
         assert client.do_get(info.endpoints[0].ticket, reader).read_all().num_rows == 1
-        command = CommandPreparedStatementQuery(new_handle("SELECT $1"))
+        command = CommandPreparedStatementQuery(prepared_statement_handle=new_handle("SELECT $1"))
         with pytest.raises(flight.FlightUnauthorizedError, match="to bind parameters takes a token with the role"):
             _put(client, command, pa.record_batch({"1": [1]}), writer)
 
 
 CALLS: dict[str, Callable[[flight.FlightClient, flight.FlightCallOptions], object]] = {
     "list actions": lambda client, options: list(client.list_actions(options)),
-    "info": lambda client, options: client.get_flight_info(descriptor(CommandStatementQuery("SELECT 1")), options),
-    "schema": lambda client, options: client.get_schema(descriptor(CommandStatementQuery("SELECT 1")), options),
+    "info": lambda client, options: client.get_flight_info(
+        descriptor(CommandStatementQuery(query="SELECT 1")), options
+    ),
+    "schema": lambda client, options: client.get_schema(descriptor(CommandStatementQuery(query="SELECT 1")), options),
     "sql info": lambda client, options: client.get_flight_info(descriptor(CommandGetSqlInfo()), options),
     "rows": lambda client, options: client.do_get(
-        flight.Ticket(pack(TicketStatementQuery(b"SELECT 1"))), options
+        flight.Ticket(pack(TicketStatementQuery(statement_handle=b"SELECT 1"))), options
     ).read_all(),
     "prepare": lambda client, options: list(
-        client.do_action(("CreatePreparedStatement", pack(ActionCreatePreparedStatementRequest("SELECT 1"))), options)
+        client.do_action(
+            ("CreatePreparedStatement", pack(ActionCreatePreparedStatementRequest(query="SELECT 1"))), options
+        )
     ),
     "ingest": lambda client, options: _ingest(client, options),
 }
 
 
 def _ingest(client: flight.FlightClient, options: flight.FlightCallOptions) -> None:
-    _put(client, CommandStatementIngest("processes", APPEND), Recording().processes, options)
+    _put(
+        client,
+        CommandStatementIngest(table="processes", table_definition_options=APPEND),
+        Recording().processes,
+        options,
+    )
 
 
 def _put(
@@ -195,11 +206,11 @@ def test_tokens_are_not_in_the_log(guarded: Guarded, caplog: pytest.LogCaptureFi
     caplog.set_level(logging.DEBUG)
     with flight.connect(guarded.url) as client:
         options = bearer(guarded.tokens["reader"])
-        ticket = flight.Ticket(pack(TicketStatementQuery(b"SELECT 42 AS answer")))
+        ticket = flight.Ticket(pack(TicketStatementQuery(statement_handle=b"SELECT 42 AS answer")))
         client.do_get(ticket, options).read_all()
         for sql in (b"SELECT nothing", b"SELECT * FROM query_log()"):
             with pytest.raises((pa.ArrowInvalid, flight.FlightUnauthorizedError)):
-                client.do_get(flight.Ticket(pack(TicketStatementQuery(sql))), options).read_all()
+                client.do_get(flight.Ticket(pack(TicketStatementQuery(statement_handle=sql))), options).read_all()
     while "SELECT 42 AS answer" not in caplog.text:
         pass
     assert "(reader)" in caplog.text

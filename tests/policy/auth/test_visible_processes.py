@@ -10,14 +10,14 @@ from pyarrow import flight
 from flightsrv import telemetry
 from flightsrv.telemetry import Process, processes_batch, streams_batch, thread_stream
 from flightsrv.wire.codec import pack, unpack
-from flightsrv.wire.commands import (
+from flightsrv.wire.flight_sql_pb2 import (
     ActionCreatePreparedStatementRequest,
     ActionCreatePreparedStatementResult,
     CommandPreparedStatementQuery,
     CommandStatementIngest,
     CommandStatementQuery,
-    QueryTicket,
 )
+from flightsrv.wire.ticket_pb2 import QueryTicket
 from tests.policy.auth.conftest import Guarded
 from tests.policy.auth.test_roles import APPEND, RANGE, bearer
 from tests.server.clients import descriptor
@@ -32,7 +32,7 @@ class Caller:
         self._options = bearer(guarded.tokens[name])
 
     def ticket(self, sql: str) -> flight.Ticket:
-        info = self._client.get_flight_info(descriptor(CommandStatementQuery(sql)), self._options)
+        info = self._client.get_flight_info(descriptor(CommandStatementQuery(query=sql)), self._options)
         return info.endpoints[0].ticket
 
     def rows(self, ticket: flight.Ticket) -> pa.Table:
@@ -42,11 +42,13 @@ class Caller:
         return self.rows(self.ticket(sql))
 
     def query_prepared(self, sql: str, values: pa.RecordBatch) -> pa.Table:
-        request = ("CreatePreparedStatement", pack(ActionCreatePreparedStatementRequest(sql)))
+        request = ("CreatePreparedStatement", pack(ActionCreatePreparedStatementRequest(query=sql)))
         (answer,) = self._client.do_action(request, self._options)
         prepared = unpack(answer.body.to_pybytes())
         assert isinstance(prepared, ActionCreatePreparedStatementResult)
-        command = descriptor(CommandPreparedStatementQuery(prepared.prepared_statement_handle))
+        command = descriptor(
+            CommandPreparedStatementQuery(prepared_statement_handle=prepared.prepared_statement_handle)
+        )
         writer, reader = self._client.do_put(command, values.schema, self._options)
         with writer:
             writer.write_batch(values)
@@ -55,7 +57,7 @@ class Caller:
         return self.rows(self._client.get_flight_info(command, self._options).endpoints[0].ticket)
 
     def ingest(self, table: str, rows: pa.RecordBatch) -> None:
-        command = descriptor(CommandStatementIngest(table, APPEND))
+        command = descriptor(CommandStatementIngest(table=table, table_definition_options=APPEND))
         writer, reader = self._client.do_put(command, rows.schema, self._options)
         with writer:
             writer.write_batch(rows)
@@ -148,7 +150,7 @@ def test_a_ticket_of_somebody_else_opens_nothing(reader: Caller, admin: Caller, 
     assert admin.rows(counted)["n"][0].as_py() >= 2
     assert reader.rows(counted)["n"][0].as_py() == 1
     spans = f"SELECT * FROM process_spans('{guarded.others.process_id}', 'both')"
-    for ticket in (admin.ticket(spans), flight.Ticket(pack(QueryTicket(spans, query_id="0123456789abcdef")))):
+    for ticket in (admin.ticket(spans), flight.Ticket(pack(QueryTicket(sql=spans, query_id="0123456789abcdef")))):
         with pytest.raises(pa.ArrowKeyError, match="is unknown"):
             reader.rows(ticket)
     with pytest.raises(flight.FlightUnauthorizedError, match="query_log is for administrators"):
