@@ -48,20 +48,15 @@ class RefuseOtherSites:
             name = (urlsplit(f"//{host}").hostname or "").removesuffix(".")
         except ValueError:
             return False
-        return _address(name) is not None or name.split(".")[-1] == "localhost" or name in self._host_names
+        return _is_address(name) or name.split(".")[-1] == "localhost" or name in self._host_names
 
 
-def is_local(host: str) -> bool:
-    """Whether only this machine can connect to a server that listens there."""
-    address = _address(host)
-    return host == "localhost" if address is None else address.is_loopback
-
-
-def _address(name: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
+def _is_address(name: str) -> bool:
     try:
-        return ipaddress.ip_address(name)
+        ipaddress.ip_address(name)
     except ValueError:
-        return None
+        return False
+    return True
 
 
 def _is_of_another_site(method: str, headers: Headers) -> bool:

@@ -10,9 +10,9 @@ from starlette.types import ASGIApp
 
 from flightsrv.client import InvalidRequest, QueryClient, Tls
 from flightsrv.gateway.app import create_app, create_export_app
-from flightsrv.gateway.guards import is_local
 from flightsrv.gateway.perfetto_ui import PUBLIC_UI
 from flightsrv.http_server import HttpServer
+from flightsrv.policy.auth.settings import is_loopback
 from flightsrv.policy.connections import ConnectionLimits
 from flightsrv.stop_signals import StopSignals
 
@@ -48,7 +48,7 @@ class GatewaySettings:
     @property
     def expected_names(self) -> tuple[str, ...] | None:
         """As `create_app` takes them."""
-        return self.host_names if self.host_names or is_local(self.host) else None
+        return self.host_names if self.host_names or is_loopback(self.host) else None
 
 
 AppFactory = Callable[[QueryClient, GatewaySettings], ASGIApp]

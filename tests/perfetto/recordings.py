@@ -11,10 +11,10 @@ from hypothesis import strategies as st
 
 from tests.model.trace_reader import MAX_DEPTH, Trace, Track
 from udtf.lake.block_format import Scope, scope_array
+from udtf.lake.matching import OPEN
 from udtf.lake.scopes import scope_hashes
 from udtf.perfetto import pieces
 from udtf.perfetto.interning import Interned
-from udtf.perfetto.kernels import OPEN
 from udtf.perfetto.perfetto_trace_pb2 import Trace as Packets
 from udtf.perfetto.threads import ThreadEncoder
 from udtf.perfetto.tracks import ProcessTrack, ThreadTrack

@@ -25,9 +25,9 @@ from tests.perfetto.recordings import (
 )
 from udtf.errors import CorruptData
 from udtf.lake.block_format import Scope
+from udtf.lake.matching import OPEN
 from udtf.perfetto import async_spans, pieces
 from udtf.perfetto.async_spans import AsyncEncoder
-from udtf.perfetto.kernels import OPEN
 from udtf.perfetto.writer import TraceWriter
 
 

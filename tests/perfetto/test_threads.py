@@ -26,8 +26,8 @@ from tests.perfetto.recordings import (
     thread_spans,
 )
 from udtf.lake.block_format import Scope
+from udtf.lake.matching import OPEN
 from udtf.perfetto import pieces
-from udtf.perfetto.kernels import OPEN
 from udtf.perfetto.threads import ThreadEncoder
 from udtf.perfetto.tracks import ThreadTrack
 from udtf.perfetto.writer import TraceWriter

@@ -24,7 +24,7 @@ from tests.perfetto.test_async_spans import AsyncSpan, nested, plain_lanes
 from tests.perfetto.test_async_spans import encode as encode_async
 from tests.support.trace_processor import LoadedTrace, TraceProcessor
 from udtf.lake.block_format import Scope
-from udtf.perfetto.kernels import OPEN
+from udtf.lake.matching import OPEN
 from udtf.perfetto.tracks import ProcessTrack, ThreadTrack
 from udtf.perfetto.writer import TraceWriter
 

@@ -24,9 +24,8 @@ import numpy as np
 import numpy.typing as npt
 
 from udtf.lake.attributes import entry_end, number_at
+from udtf.lake.matching import OPEN
 
-OPEN = int(np.iinfo(np.int64).max)
-"""Stands for the end of a span that has none."""
 SEQUENCE_ID = 1
 """The one packet sequence of a trace; under 128, so that it takes one byte."""
 END_ROW = 0

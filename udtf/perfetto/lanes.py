@@ -12,7 +12,8 @@ import numba
 import numpy as np
 import numpy.typing as npt
 
-from udtf.perfetto.kernels import END_ROW, MAX_OPEN, OPEN
+from udtf.lake.matching import OPEN
+from udtf.perfetto.kernels import END_ROW, MAX_OPEN
 from udtf.perfetto.pieces import Events
 
 NONE = -1

@@ -6,10 +6,11 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
+from udtf.lake.matching import OPEN
 from udtf.perfetto.annotations import NO_ANNOTATIONS, Annotations
 from udtf.perfetto.columns import interned_columns
 from udtf.perfetto.interning import Bodies
-from udtf.perfetto.kernels import END_ROW, MAX_OPEN, OPEN, encode_spans
+from udtf.perfetto.kernels import END_ROW, MAX_OPEN, encode_spans
 from udtf.perfetto.pieces import Events, check_columns, new_piece, track_fields, write_events
 from udtf.perfetto.sequence import events_start
 from udtf.perfetto.tracks import ThreadTrack, child_descriptor, track_uuid

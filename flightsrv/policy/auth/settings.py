@@ -43,7 +43,7 @@ class SecuritySettings:
 
     def check_address(self, host: str) -> None:
         """Raise InvalidArgument if a server at this address would be open to other machines."""
-        if not (_is_loopback(host) or self.asks_callers or self.is_insecure):
+        if not (is_loopback(host) or self.asks_callers or self.is_insecure):
             raise InvalidArgument(
                 f"other machines can reach {host} without authentication: give --tokens or --tls-client-ca, or "
                 "--insecure to allow that"
@@ -76,7 +76,8 @@ def read_tls(certificate: Path, key: Path, client_ca: Path | None) -> Tls:
     return tls
 
 
-def _is_loopback(host: str) -> bool:
+def is_loopback(host: str) -> bool:
+    """Whether only this machine can connect to a server that listens there."""
     try:
         return ipaddress.ip_address(host).is_loopback
     except ValueError:

@@ -32,8 +32,6 @@ from udtf.sql.worker.dialect import (
 from udtf.sql.worker.scalar_functions import NO_OCTET_LENGTH_OF_BYTES, OCTET_LENGTH_OF_BYTES, SCALAR_FUNCTIONS
 from udtf.sql.worker.server_table import ServerTable
 
-MIB = 1 << 20
-
 _NO_PARAMETERS = pa.schema([])
 
 _READ_ONLY = datafusion.SQLOptions().with_allow_ddl(False).with_allow_dml(False).with_allow_statements(False)
@@ -65,7 +63,7 @@ class Session:
         runtime = datafusion.RuntimeEnvBuilder().with_fair_spill_pool(limits.memory_bytes)
         self._context = datafusion.SessionContext(config, runtime)
         # There is no other way to say so, and to name a folder would undo it.
-        self._context.sql(f"SET datafusion.runtime.max_temp_directory_size = '{limits.spill_bytes // MIB}M'")
+        self._context.sql(f"SET datafusion.runtime.max_temp_directory_size = '{limits.spill_bytes >> 20}M'")
         for name, schema in catalog.tables.items():
             table = ServerTable(name, with_table_of_columns(schema, name), tables, self._scans)
             self._context.register_table(name, datafusion.Table(table))
