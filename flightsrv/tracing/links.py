@@ -17,6 +17,7 @@ from flightsrv.tracing.async_spans import current_span, is_of_this_thread
 from flightsrv.tracing.buffers import ThreadBuffer, code_of
 from flightsrv.tracing.recorder import Recorder, Span, active
 from flightsrv.tracing.scopes import MAX_SCOPES, Scope, calling_scope, sendable
+from flightsrv.tracing.trace_context import TraceContext, current, run_within
 
 _POOLS = {"concurrent.futures.thread", "multiprocessing.pool", "anyio._backends._asyncio"}
 """Modules of threads that serve many callers, and are started by the first of them."""
@@ -82,13 +83,14 @@ def _add(recorder: Recorder, code: int, origin: Origin, span_id: int = 0) -> Non
 class _Work:
     """A function that runs in a span of its own, linked to an origin."""
 
-    __slots__ = ("_function", "_origin", "_place")
+    __slots__ = ("_context", "_function", "_origin", "_place")
 
     def __init__(self, function: Callable[..., Any], origin: Origin, place: object) -> None:
         self._function = function
         self._origin = origin
         self._place = place
         """What the span is named after."""
+        self._context: TraceContext | None = current()
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         recorder = active()
@@ -97,7 +99,9 @@ class _Work:
         span = _span_of(recorder, self._place)
         with span:
             _add(recorder, span.code, self._origin)
-            return self._function(*args, **kwargs)
+            if self._context is None:
+                return self._function(*args, **kwargs)
+            return run_within(self._context, self._function, *args, **kwargs)
 
 
 class _Run:

@@ -311,7 +311,7 @@ def _stack(track: Track, events: list[_Event]) -> None:
             if len(stack) >= MAX_DEPTH:
                 raise TraceError(f"a slice below {len(stack)} others on track {track.uuid}")
             begun = Slice(event.time_ns, event.name, len(stack), parent, event.source, begin_index=index)
-            begun.annotations = event.annotations
+            begun.annotations, begun.flow = event.annotations, event.flow
             stack.append(begun)
             track.slices.append(begun)
         elif event.kind == pb.TrackEvent.TYPE_SLICE_END:

@@ -40,6 +40,8 @@ MAX_OPEN = 512
 end for that of the span below."""
 MAX_IID = (1 << 28) - 1
 """Greatest interned id whose varint takes four bytes, as bodies assume."""
+_SPAN_ID, _PARENT_SPAN_ID = (np.frombuffer(key, np.uint8) for key in (b"span_id", b"parent_span_id"))
+"""Keys of attributes by which spans of different processes are linked: of the one that calls, and the one called."""
 LEVEL_IID = 1
 """Id of the name of an annotation, the level of a line of a log; its values are interned by their numbers."""
 
@@ -179,9 +181,49 @@ def varint_bytes(value):  # type: ignore[no-untyped-def]
 
 
 @numba.njit(nogil=True)
-def _put_annotations(out, position, source, offsets, data, first_keys, key_iids):  # type: ignore[no-untyped-def]
-    """Writes an annotation for each of the attributes with a number, in less than twice their bytes; returns the
-    position after them."""
+def _put_flow(out, position, data, begin, after):  # type: ignore[no-untyped-def]
+    """Writes the flow that an attribute of a span begins or ends, if it is the id of a span as W3C Trace Context has
+    it: 16 hexadecimal digits. Returns the position after it."""
+    key_bytes = np.int64(data[begin])
+    is_end = key_bytes == len(_PARENT_SPAN_ID)
+    if data[begin + 1] != 0 or not (is_end or key_bytes == len(_SPAN_ID)):
+        return position
+    key = _PARENT_SPAN_ID if is_end else _SPAN_ID
+    for place in range(key_bytes):
+        if data[begin + 2 + place] != key[place]:
+            return position
+    first_digit = begin + 2 + key_bytes + 2
+    if after - first_digit != 16:
+        return position
+    flow = np.uint64(0)
+    for place in range(first_digit, after):
+        digit = data[place]
+        if 48 <= digit <= 57:  # 0 to 9
+            digit -= np.uint8(48)
+        elif 97 <= digit <= 102:  # a to f
+            digit -= np.uint8(87)
+        else:
+            return position
+        flow = flow << np.uint64(4) | np.uint64(digit)
+    return _put_flow_id(out, position, flow, is_end)
+
+
+@numba.njit(nogil=True)
+def _put_flow_id(out, position, flow, is_end):  # type: ignore[no-untyped-def]
+    """Writes the id of a flow that begins or ends at an event; returns the position after it."""
+    # flow_ids: (47 << 3 | 1) is 0x179; terminating_flow_ids: (48 << 3 | 1) is 0x181
+    out[position] = 0x81 if is_end else 0xF9
+    out[position + _ONE] = 0x03 if is_end else 0x02
+    _put_word(out, position + np.uint64(2), np.uint64(flow))
+    return position + np.uint64(10)
+
+
+@numba.njit(nogil=True)
+def _put_annotations(  # type: ignore[no-untyped-def]
+    out, position, source, offsets, data, first_keys, key_iids, begins_span
+):
+    """Writes an annotation for each of the attributes with a number, in less than twice their bytes, and the flows
+    where these begin a span; returns the position after them."""
     begin, end, key = offsets[source], offsets[source + 1], first_keys[source]
     while 0 <= begin < end:
         after = entry_end(data, begin, end)
@@ -225,6 +267,8 @@ def _put_annotations(out, position, source, offsets, data, first_keys, key_iids)
             for byte in range(value + 2, after):
                 out[position] = data[byte]
                 position += _ONE
+            if begins_span:
+                position = _put_flow(out, position, data, begin, after)
         begin = after
     return position
 
@@ -251,7 +295,7 @@ def _put_annotated(  # type: ignore[no-untyped-def]
         word = bodies[row, byte // 8]
         out[event + np.uint64(byte - 4)] = np.uint8(word >> np.uint64(8 * (byte % 8)))
     position = event + np.uint64(lengths[row] - 4)
-    position = _put_annotations(out, position, source, offsets, data, first_keys, key_iids)
+    position = _put_annotations(out, position, source, offsets, data, first_keys, key_iids, row != END_ROW)
     if track != DEFAULT_TRACK:
         position = _put_track_field(out, position, tracks, track)
     _put_size(out, event - np.uint64(3), position - event)
@@ -543,7 +587,7 @@ def encode_logs(  # type: ignore[no-untyped-def]
         else:
             position = _put_source(out, position, iid)
         if annotated:
-            position = _put_annotations(out, position, sources[line], offsets, data, first_keys, key_iids)
+            position = _put_annotations(out, position, sources[line], offsets, data, first_keys, key_iids, False)
         _finish_event(out, packet, event, position, size_bytes)
     return len(times_ns), np.int64(position), last_ns
 
@@ -591,15 +635,11 @@ def encode_links(  # type: ignore[no-untyped-def]
         last_ns = times_ns[link]
         event, position = _start_instant(out, packet, delta_ns, iid, category_iids[iid], size_bytes)
         position = _put_source(out, position, iid)
-        # flow_ids: (47 << 3 | 1) is 0x179; terminating_flow_ids: (48 << 3 | 1) is 0x181
-        out[position] = 0x81 if is_end else 0xF9
-        out[position + _ONE] = 0x03 if is_end else 0x02
-        _put_word(out, position + np.uint64(2), np.uint64(flows[link]))
-        position += np.uint64(10)
+        position = _put_flow_id(out, position, flows[link], is_end)
         if lanes[link] != DEFAULT_TRACK:
             position = _put_track_field(out, position, tracks, lanes[link])
         if annotated:
-            position = _put_annotations(out, position, sources[link], offsets, data, first_keys, key_iids)
+            position = _put_annotations(out, position, sources[link], offsets, data, first_keys, key_iids, False)
         _finish_event(out, packet, event, position, size_bytes)
     return len(times_ns), np.int64(position), last_ns
 

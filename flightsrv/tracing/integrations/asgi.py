@@ -5,6 +5,7 @@ from typing import Any
 
 from flightsrv.tracing.async_spans import async_span
 from flightsrv.tracing.integrations.names import Names, without_numbers
+from flightsrv.tracing.trace_context import TRACEPARENT, TRACESTATE, TraceContext, entered, received
 
 Scope = MutableMapping[str, Any]
 Application = Callable[[Scope, Callable[..., Any], Callable[..., Any]], Awaitable[None]]
@@ -14,7 +15,7 @@ class TracingMiddleware:
     """ASGI middleware: `app.add_middleware(TracingMiddleware)`, or `TracingMiddleware(app)`.
 
     A request or websocket is an async span from its first byte to its last, such as `GET /users/*`, with the attributes
-    `path` and `status`.
+    `path` and `status`, and those of its trace context.
     """
 
     def __init__(self, app: Application) -> None:
@@ -27,11 +28,23 @@ class TracingMiddleware:
             return
         method = str(scope.get("method", "WEBSOCKET"))
         path = scope["path"]
-        async with async_span(self._names.bounded(f"{method} {without_numbers(path)}", method), path=path) as opened:
+        name = self._names.bounded(f"{method} {without_numbers(path)}", method)
+        context = _context_of(scope)
+        attributes = {} if context is None else context.attributes
+        async with async_span(name, path=path, **attributes) as opened:
 
             async def send_noted(message: Scope) -> None:
                 if message["type"] == "http.response.start":
                     opened.set(status=message["status"])
                 await send(message)
 
-            await self._app(scope, receive, send_noted)
+            with entered(context):
+                await self._app(scope, receive, send_noted)
+
+
+def _context_of(scope: Scope) -> TraceContext | None:
+    parents, states = (
+        [value.decode("latin-1") for key, value in scope.get("headers", ()) if key == name]
+        for name in (TRACEPARENT.encode(), TRACESTATE.encode())
+    )
+    return received(parents, states)

@@ -1,11 +1,12 @@
 """A span for each request that `httpx` sends, until the headers of its answer have come: `GET example.com`, with the
-attributes `path` and `status`."""
+attributes `path` and `status`, and those of its trace context, which goes out with it."""
 
 import httpx
 
 from flightsrv.tracing.async_spans import async_span
 from flightsrv.tracing.integrations.names import Names
 from flightsrv.tracing.recorder import span
+from flightsrv.tracing.trace_context import sent_with
 
 _names = Names()
 
@@ -17,7 +18,10 @@ class TracingTransport(httpx.BaseTransport):
         self._transport = transport or httpx.HTTPTransport()
 
     def handle_request(self, request: httpx.Request) -> httpx.Response:
-        with span(_name(request), path=request.url.path) as opened:
+        with (
+            sent_with(request.headers) as attributes,
+            span(_name(request), path=request.url.path, **attributes) as opened,
+        ):
             response = self._transport.handle_request(request)
             opened.set(status=response.status_code)
             return response
@@ -33,10 +37,11 @@ class AsyncTracingTransport(httpx.AsyncBaseTransport):
         self._transport = transport or httpx.AsyncHTTPTransport()
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
-        async with async_span(_name(request), path=request.url.path) as opened:
-            response = await self._transport.handle_async_request(request)
-            opened.set(status=response.status_code)
-            return response
+        with sent_with(request.headers) as attributes:
+            async with async_span(_name(request), path=request.url.path, **attributes) as opened:
+                response = await self._transport.handle_async_request(request)
+                opened.set(status=response.status_code)
+                return response
 
     async def aclose(self) -> None:
         await self._transport.aclose()
