@@ -26,6 +26,8 @@ _KINDS: Mapping[int, str] = {
 }
 """Those that say more than that it is within a program."""
 
+_CALLING, _CALLED = (Span.SPAN_KIND_CLIENT, Span.SPAN_KIND_PRODUCER), (Span.SPAN_KIND_SERVER, Span.SPAN_KIND_CONSUMER)
+
 
 class SpanSink(Protocol):
     """Where spans and instants go, by the attributes that say which thread they are of."""
@@ -72,6 +74,11 @@ def _noted(span: Span, attributes: Mapping[str, AnyValue]) -> dict[str, Json]:
     values["trace_id"] = span.trace_id.hex()
     if span.kind in _KINDS:
         values["span.kind"] = _KINDS[span.kind]
+    # The attributes by which spans of different processes are linked, whatever has traced them.
+    if span.kind in _CALLING:
+        values["span_id"] = span.span_id.hex()
+    if span.kind in _CALLED and any(span.parent_span_id):
+        values["parent_span_id"] = span.parent_span_id.hex()
     if span.status.code == Status.STATUS_CODE_ERROR:
         values["error"] = True
         if span.status.message:

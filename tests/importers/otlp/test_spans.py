@@ -164,6 +164,28 @@ def test_odd_spans(receiver: Receiver, client: QueryClient) -> None:
     assert (set(noted["text"]) - {"x"}, noted["dropped_attributes"]) == ({"…"}, "1")
 
 
+def test_a_call_of_another_process(receiver: Receiver, client: QueryClient, trace_processor: TraceProcessor) -> None:
+    """Its two spans are linked in a trace of both; those within a process are shown by where they lie."""
+    services = [new_service(), new_service()]
+    kinds = (Span.SPAN_KIND_CLIENT, Span.SPAN_KIND_SERVER, Span.SPAN_KIND_PRODUCER, Span.SPAN_KIND_CONSUMER)
+    ask, answer, put, take = (
+        span(name, at, 100 - at, number, kind=kind, parent_span_id=parent.to_bytes(8, "big"))
+        for (name, at, number, parent), kind in zip(
+            [("ask", 1, 2, 1), ("answer", 2, 3, 2), ("put", 3, 4, 3), ("take", 4, 5, 4)], kinds, strict=True
+        )
+    )
+    for service, spans in zip(services, [(span("work", 0, 100, 1), ask, take), (answer, put)], strict=True):
+        call(receiver.grpc_ports[0], TRACES, spans_of(service, *spans))
+    ids = ",".join(process_id_of(client, service) for service in services)
+    chunks = client.query(
+        "SELECT chunk_data FROM perfetto_trace_chunks($1, 'all', TIMESTAMP '1970-01-01', TIMESTAMP '2200-01-01')", [ids]
+    )
+    loaded = trace_processor.load(b"".join(chunks["chunk_data"].to_pylist()))
+    assert loaded.errors() == []
+    flows = "SELECT o.name AS o, i.name AS i FROM flow JOIN slice o ON o.id = slice_out JOIN slice i ON i.id = slice_in"
+    assert sorted((row["o"], row["i"]) for row in loaded.query(flows)) == [("ask", "answer"), ("put", "take")]
+
+
 def test_a_span_that_comes_late(receiver: Receiver, client: QueryClient) -> None:
     """Is in its time, and so is its process."""
     service = new_service()
