@@ -600,7 +600,7 @@ def test_threads_are_filtered_and_sorted(gateway: RunningGateway, conductor: str
         field.fill("WORK 10")
         expect(names).to_have_text(["worker-10"])
         expect(page.locator(".gutter")).to_have_text("1 of 4")
-        expect(page.locator(".estimate")).to_contain_text("in 3 threads and 1 event loop")
+        expect(page.locator(".estimate")).to_contain_text("in 3 threads and 1 async stream")
         page.wait_for_function("() => document.querySelector('.rows canvas').width > 0")
         field.fill("nothing of the kind")
         expect(names).to_have_count(0)
