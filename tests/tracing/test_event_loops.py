@@ -137,8 +137,9 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[TracingServer]:
 
 def test_loops_of_several_threads_are_told_apart(server: TracingServer, trace_processor: TraceProcessor) -> None:
     """In SQL and in the trace, by their threads, also without a span; those that ran before as well."""
-    # That of the server, which runs in this process, is one more.
+    # That of the server, which runs in this process, is one more; so may be those of other tests.
     names = {"http", *(f"loop {number}" for number in range(3))}
+    expected = {(name, LAG_UNIT) for name in names}
     found: set[tuple[str, str]] = set()
     with (
         running_loop("loop 0"),
@@ -147,13 +148,12 @@ def test_loops_of_several_threads_are_told_apart(server: TracingServer, trace_pr
         running_loop("loop 2"),
         connect(server.url) as client,
     ):
-        while len(found) < len(names):
+        while not expected <= found:
             rows = client.query(
                 "SELECT DISTINCT thread_name, unit FROM view_instance('measures', $1) WHERE name = $2",
                 [session.process_id, LAG],
             ).to_pylist()
             found = {(row["thread_name"], row["unit"]) for row in rows}
-    assert found == {(name, LAG_UNIT) for name in names}
     with connect(server.url) as client:
         loaded = trace_processor.load(client.trace(session.process_id, strict=True))
     assert loaded.errors() == []
@@ -161,7 +161,7 @@ def test_loops_of_several_threads_are_told_apart(server: TracingServer, trace_pr
         "SELECT DISTINCT thread.name AS thread FROM counter JOIN thread_counter_track AS track ON track_id = track.id "
         f"JOIN thread USING (utid) WHERE track.name = '{LAG}'"
     )
-    assert {row["thread"] for row in shown} == names
+    assert {row["thread"] for row in shown} >= names
 
 
 def test_a_program_may_import_asyncio_late_or_never(server: TracingServer, tmp_path: Path) -> None:
