@@ -67,12 +67,15 @@ class Upkeep:
         self._attempt("packing", lambda: self._pack(lake.packing.pack_all()))
         has_retention = retention != Retention()
         due_s = time.monotonic()
+        garbage_due_s = due_s + lake.packing.kept_s
         while not self._closed.is_set():
             if has_retention and time.monotonic() >= due_s:
                 self._attempt("retention", self._retain)
                 due_s = time.monotonic() + retention.pause_s
             self._attempt("packing", lambda: self._pack(lake.packing.pack()))
-            self._attempt("packing", lake.removal.collect_garbage)
+            if time.monotonic() >= garbage_due_s:
+                self._attempt("packing", lake.removal.collect_garbage)
+                garbage_due_s = time.monotonic() + lake.packing.kept_s
             self._closed.wait(min(_PACKING_PAUSE_S, retention.pause_s))
 
     def _attempt(self, what: str, work: Callable[[], object]) -> None:
