@@ -148,6 +148,7 @@ def test_loops_of_several_threads_are_told_apart(server: TracingServer, trace_pr
         running_loop("loop 2"),
         connect(server.url) as client,
     ):
+        wait_for(lambda: session.statistics().sent_events > 0)  # the server knows the process then
         while not expected <= found:
             rows = client.query(
                 "SELECT DISTINCT thread_name, unit FROM view_instance('measures', $1) WHERE name = $2",
