@@ -7,10 +7,9 @@ from pyarrow import flight
 
 from flightsrv.wire.codec import decode
 from flightsrv.wire.flight_sql_pb2 import CommandStatementIngest, CommandStatementQuery, DoPutUpdateResult
+from tests.flightsql.ingest_options import CREATE, REPLACE, TableDefinitionOptions
 from tests.server.clients import Client, Refused, put
 from tests.server.telemetry import Recording
-
-TableDefinitionOptions = CommandStatementIngest.TableDefinitionOptions
 
 
 def test_telemetry_is_ingested_and_found_again(client: Client) -> None:
@@ -86,16 +85,6 @@ def test_appending_modes_append(connection: flight.FlightClient, if_not_exist: i
         table_definition_options=TableDefinitionOptions(if_not_exist=if_not_exist, if_exists=if_exists),
     )
     assert decode(DoPutUpdateResult, put(connection, command, Recording().processes)).record_count == 1
-
-
-CREATE = TableDefinitionOptions(
-    if_not_exist=TableDefinitionOptions.TABLE_NOT_EXIST_OPTION_CREATE,
-    if_exists=TableDefinitionOptions.TABLE_EXISTS_OPTION_FAIL,
-)
-REPLACE = TableDefinitionOptions(
-    if_not_exist=TableDefinitionOptions.TABLE_NOT_EXIST_OPTION_CREATE,
-    if_exists=TableDefinitionOptions.TABLE_EXISTS_OPTION_REPLACE,
-)
 
 
 @pytest.mark.parametrize(

@@ -21,10 +21,9 @@ from flightsrv.wire.flight_sql_pb2 import (
     TicketStatementQuery,
 )
 from flightsrv.wire.ticket_pb2 import QueryTicket
+from tests.flightsql.ingest_options import CREATE, REPLACE
 from tests.server.clients import descriptor, put
 from tests.server.telemetry import Recording
-
-TableDefinitionOptions = CommandStatementIngest.TableDefinitionOptions
 
 CHANGES = [
     "CREATE TABLE stolen (a INT)",
@@ -133,14 +132,6 @@ def state(connection: flight.FlightClient) -> list[pa.Table]:
     return [get(connection, TicketStatementQuery(statement_handle=sql.encode())) for sql in statements]
 
 
-CREATE = TableDefinitionOptions(
-    if_not_exist=TableDefinitionOptions.TABLE_NOT_EXIST_OPTION_CREATE,
-    if_exists=TableDefinitionOptions.TABLE_EXISTS_OPTION_FAIL,
-)
-REPLACE = TableDefinitionOptions(
-    if_not_exist=TableDefinitionOptions.TABLE_NOT_EXIST_OPTION_CREATE,
-    if_exists=TableDefinitionOptions.TABLE_EXISTS_OPTION_REPLACE,
-)
 DOORS = [info, schema, ticket_of_sql, forged_ticket, prepare, forged_handle]
 Door = Callable[[flight.FlightClient, str], object]
 
