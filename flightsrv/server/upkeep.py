@@ -48,35 +48,32 @@ class Retention:
 
 
 class Upkeep:
-    """What a server does for its lake, on a thread of its own, until it is closed: removes what is too old or too much,
-    and packs small objects. Begins with what a server which died has left undone."""
+    """What a server does for its lake, on threads of its own, until it is closed: one removes what is too old or too
+    much, the other packs small objects, which may take long. Both begin with what an earlier server left undone."""
 
     def __init__(self, lake: Lake, retention: Retention) -> None:
         self._lake = lake
         self._retention = retention
         self._closed = threading.Event()
-        threading.Thread(target=self._run, name="upkeep", daemon=True).start()
+        for work in (self._remove_often, self._pack_often):
+            threading.Thread(target=work, name="upkeep", daemon=True).start()
 
     def close(self) -> None:
         """Start no more work."""
         self._closed.set()
 
-    def _run(self) -> None:
-        lake, retention = self._lake, self._retention
-        lake.removal.tidy()
-        self._attempt("packing", lambda: self._pack(lake.packing.pack_all()))
-        has_retention = retention != Retention()
-        due_s = time.monotonic()
-        garbage_due_s = due_s + lake.packing.kept_s
+    def _remove_often(self) -> None:
+        self._lake.removal.tidy()
+        pause_s = self._lake.packing.kept_s if self._retention == Retention() else self._retention.pause_s
         while not self._closed.is_set():
-            if has_retention and time.monotonic() >= due_s:
-                self._attempt("retention", self._retain)
-                due_s = time.monotonic() + retention.pause_s
-            self._attempt("packing", lambda: self._pack(lake.packing.pack()))
-            if time.monotonic() >= garbage_due_s:
-                self._attempt("packing", lake.removal.collect_garbage)
-                garbage_due_s = time.monotonic() + lake.packing.kept_s
-            self._closed.wait(min(_PACKING_PAUSE_S, retention.pause_s))
+            self._attempt("retention", self._remove)
+            self._closed.wait(pause_s)
+
+    def _pack_often(self) -> None:
+        packing = self._lake.packing
+        self._attempt("packing", lambda: self._pack(packing.pack_all()))
+        while not self._closed.wait(_PACKING_PAUSE_S):
+            self._attempt("packing", lambda: self._pack(packing.pack()))
 
     def _attempt(self, what: str, work: Callable[[], object]) -> None:
         try:
@@ -85,7 +82,8 @@ class Upkeep:
             if not self._closed.is_set():
                 log.warning("%s: nothing more was done this time: %s", what, error)
 
-    def _retain(self) -> None:
+    def _remove(self) -> None:
+        self._lake.removal.collect_garbage()
         for removed in self._retention.apply(self._lake):
             if removed.processes or removed.parts:
                 log.info(
