@@ -17,7 +17,7 @@ from flightsrv.tracing.async_spans import current_span, is_of_this_thread
 from flightsrv.tracing.buffers import ThreadBuffer, code_of
 from flightsrv.tracing.recorder import Recorder, Span, active
 from flightsrv.tracing.scopes import MAX_SCOPES, Scope, calling_scope, sendable
-from flightsrv.tracing.trace_context import TraceContext, current, run_within
+from flightsrv.tracing.trace_context import TraceContext, current, entered
 
 _POOLS = {"concurrent.futures.thread", "multiprocessing.pool", "anyio._backends._asyncio"}
 """Modules of threads that serve many callers, and are started by the first of them."""
@@ -101,7 +101,8 @@ class _Work:
             _add(recorder, span.code, self._origin)
             if self._context is None:
                 return self._function(*args, **kwargs)
-            return run_within(self._context, self._function, *args, **kwargs)
+            with entered(self._context):
+                return self._function(*args, **kwargs)
 
 
 class _Run:

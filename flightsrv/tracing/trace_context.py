@@ -9,7 +9,7 @@ other one, nor whether that is traced.
 
 import os
 import re
-from collections.abc import Callable, Iterator, MutableMapping, Sequence
+from collections.abc import Iterator, MutableMapping, Sequence
 from contextlib import contextmanager, suppress
 from contextvars import ContextVar
 from typing import Any, NamedTuple
@@ -98,12 +98,6 @@ def sent_with(headers: MutableMapping[str, Any]) -> Iterator[dict[str, str]]:
 def current() -> TraceContext | None:
     """The context of the calling task or thread."""
     return _current.get()
-
-
-def run_within(context: TraceContext | None, function: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
-    """Call a function within a context."""
-    with entered(context):
-        return function(*args, **kwargs)
 
 
 def _parsed(traceparent: str) -> TraceContext | None:

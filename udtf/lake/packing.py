@@ -16,8 +16,8 @@ from typing import TypeAlias
 
 from udtf.errors import CorruptData
 from udtf.lake.clock import NS_PER_SECOND
-from udtf.lake.history import MAX_PARTITION_SEGMENTS, StretchKey
-from udtf.lake.metadata import MetadataStore, SegmentRow
+from udtf.lake.history import MAX_PARTITION_SEGMENTS
+from udtf.lake.metadata import MetadataStore, SegmentRow, StretchRow
 from udtf.lake.objects import ObjectStore
 from udtf.lake.segment_file import check_content
 
@@ -46,9 +46,13 @@ class Packing:
         self._lock = threading.Lock()
         self._complete: list[_ToPack] = []
 
-    def note_complete(self, process_id: str, stretches: Iterable[StretchKey]) -> None:
-        """Stretches of a process have become complete; `pack` looks at them the next time."""
-        noted = [(process_id, key.first_segment) for key in stretches if key.nb_segments == MAX_PARTITION_SEGMENTS]
+    def note_complete(self, stretches: Iterable[StretchRow]) -> None:
+        """Stretches have become complete; `pack` looks at them the next time."""
+        noted = [
+            (stretch.process_id, stretch.first_segment)
+            for stretch in stretches
+            if stretch.nb_segments == MAX_PARTITION_SEGMENTS
+        ]
         if noted:
             with self._lock:
                 self._complete += noted

@@ -47,7 +47,7 @@ def gather_spans(resource_spans: ResourceSpans, sink: SpanSink, rejected: Reject
                 continue
             attributes = attributes_of(span.attributes)
             scope = source_of(attributes, target)._replace(name=event_text(span.name))
-            parent = _id(span.parent_span_id) if len(span.parent_span_id) == ID_BYTES else 0
+            parent = _id(span.parent_span_id) if _has_parent(span) else 0
             sink.spans(attributes).add(
                 *(span.start_time_unix_nano, span.end_time_unix_nano, scope, _id(span.span_id), parent),
                 _noted(span, attributes),
@@ -77,13 +77,17 @@ def _noted(span: Span, attributes: Mapping[str, AnyValue]) -> dict[str, Json]:
     # The attributes by which spans of different processes are linked, whatever has traced them.
     if span.kind in _CALLING:
         values["span_id"] = span.span_id.hex()
-    if span.kind in _CALLED and any(span.parent_span_id):
+    if span.kind in _CALLED and _has_parent(span):
         values["parent_span_id"] = span.parent_span_id.hex()
     if span.status.code == Status.STATUS_CODE_ERROR:
         values["error"] = True
         if span.status.message:
             values["error.message"] = span.status.message
     return values
+
+
+def _has_parent(span: Span) -> bool:
+    return len(span.parent_span_id) == ID_BYTES and any(span.parent_span_id)
 
 
 def _what_is_wrong(span: Span) -> str | None:

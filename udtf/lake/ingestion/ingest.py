@@ -18,7 +18,7 @@ import pyarrow as pa
 from udtf.errors import InvalidTelemetry, NotFound, Removed, StoreUnavailable
 from udtf.lake.cache import ByteBoundedCache
 from udtf.lake.group_commit import GroupCommit
-from udtf.lake.history import Histories, StretchKey
+from udtf.lake.history import Histories
 from udtf.lake.ingestion.blocks import Blocks, check_streams, check_times, join_blocks, read_blocks
 from udtf.lake.ingestion.descriptions import ingest_processes, ingest_streams
 from udtf.lake.ingestion.open_history import NewSegment, OpenHistory, begin_time_of, index_of_blocks
@@ -230,8 +230,7 @@ class _Committer:
                     self._open.drop(process_id)
                 continue
             for growth in growths:
-                keys = [StretchKey(stretch.nb_segments, stretch.first_segment) for stretch in growth.stretches]
-                self._packing.note_complete(growth.history.process_id, keys)
+                self._packing.note_complete(growth.stretches)
             for process_id, history in growing.items():
                 history.stored()
                 self._open.put(process_id, history)
