@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from tests.model import examples
 from tests.model.examples import at, calls
 from tests.model.lake import Reader, deliver, ingest_blocks, ingest_process, partitioned_like, text_literal, timestamp
+from tests.model.places import StatementCounter
 from tests.model.rows import Row
 from tests.model.spans import TimeRange, stream_spans
 from tests.model.strategies import Delivery, deliveries, effort, time_ranges
@@ -121,6 +122,15 @@ def test_nothing_is_built_for_processes_of_other_times(reader: Reader, processes
     assert late in {row["process_id"] for row in found}
     assert not early & {row["process_id"] for row in found}
     assert _partitions(reader, processes) == {late}
+
+
+def test_the_history_of_a_process_that_is_not_wanted_is_not_read(reader: Reader, processes: list[Process]) -> None:
+    """Where it began after the range, and its telemetry might have begun before it."""
+    before = f"{timestamp(at(-2_000))}, {timestamp(at(-900))}"
+    late = processes[3].process_id
+    with StatementCounter() as counter:
+        assert reader.rows(f"SELECT name FROM spans('thread', {before}) WHERE process_id = '{late}'") == []
+    assert sum("FROM segments" in statement for statement in counter.statements) <= 1
 
 
 def test_only_visible_processes_are_there(lake: Lake, reader: Reader, processes: list[Process]) -> None:

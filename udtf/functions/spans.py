@@ -17,7 +17,7 @@ from udtf.errors import NotFound
 from udtf.functions.parameter import Parameter
 from udtf.functions.process_spans import batches_of
 from udtf.functions.table_function import OfProcesses, Query, Rows, TableFunction, choose, range_given
-from udtf.lake.metadata import ProcessRow
+from udtf.lake.metadata import HistoryRow, ProcessRow
 from udtf.lake.time_range import MAX_TIME_NS, MIN_TIME_NS, TimeRange
 from udtf.views.catalog import SPAN_TYPES
 from udtf.views.spans import PROCESS_SPAN_COLUMNS
@@ -52,9 +52,11 @@ class Spans(TableFunction):
         schema = self.schema(arguments)
         time_range = TimeRange(arguments["begin"], arguments["end"]).within(query.context.range)
         span_types: str = arguments["span_types"]
+        if time_range is None:
+            return Rows(schema, lambda: iter(()))
 
         def known() -> pa.Table:
-            processes = list(_processes(query, time_range))
+            processes = [process for process, _ in _processes(query, time_range)]
             columns = [[each.process_id for each in processes], [each.exe for each in processes]]
             return pa.table([pa.array(column, pa.utf8()) for column in columns], ["process_id", "exe"])
 
@@ -67,28 +69,26 @@ class Spans(TableFunction):
         return replace(rows(), of_processes=OfProcesses(known, rows))
 
 
-def _processes(query: Query, time_range: TimeRange | None) -> Iterator[ProcessRow]:
-    """Those with telemetry in the range, as their histories tell."""
-    if time_range is None:
-        return
+def _processes(query: Query, time_range: TimeRange) -> Iterator[tuple[ProcessRow, HistoryRow]]:
+    """Those with telemetry since the range began."""
     for process, history in chain.from_iterable(query.lake.metadata.scan_processes()):
-        if history.last_end_time is None or history.last_end_time < time_range.begin_ns:
-            continue
-        # What other senders tell of may have begun before their process, as far as that is known.
-        if process.start_time <= time_range.end_ns or query.lake.histories.nb_touching(history, time_range):
-            yield process
+        if history.last_end_time is not None and history.last_end_time >= time_range.begin_ns:
+            yield process, history
 
 
 def _all(
     query: Query,
     span_types: str,
-    time_range: TimeRange | None,
+    time_range: TimeRange,
     wanted: Collection[str] | None,
     columns: Collection[str],
 ) -> _Batches:
     begun: deque[_Batches] = deque()
-    for process in _processes(query, time_range):
+    for process, history in _processes(query, time_range):
         if wanted is not None and process.process_id not in wanted:
+            continue
+        # What other senders tell of may have begun before their process, as far as that is known.
+        if process.start_time > time_range.end_ns and not query.lake.histories.nb_touching(history, time_range):
             continue
         batches = _of_process(query, process, span_types, time_range, columns)
         # To take the first one begins the process; it is empty unless its rows are there already.
@@ -100,7 +100,7 @@ def _all(
 
 
 def _of_process(
-    query: Query, process: ProcessRow, span_types: str, time_range: TimeRange | None, columns: Collection[str]
+    query: Query, process: ProcessRow, span_types: str, time_range: TimeRange, columns: Collection[str]
 ) -> _Batches:
     try:
         telemetry = query.lake.telemetry_of(process.process_id)
