@@ -2,24 +2,27 @@
 
 While something is recorded, the work that a span gives to a `ThreadPoolExecutor`, or to a thread that it starts, runs
 in a span of its own, named after the function, and linked to the one that it comes from. So does what
-`asyncio.to_thread` and `run_in_executor` are given. Tasks need none of this: async spans know their parents.
+`asyncio.to_thread`, `run_in_executor` and `anyio.to_thread.run_sync` are given. Tasks need none of this: async spans
+know their parents.
 """
 
 import threading
 from collections.abc import Callable
-from contextlib import suppress
+from contextlib import AbstractContextManager, suppress
 from contextvars import Context
 from functools import partial, wraps
-from types import BuiltinMethodType, CodeType, FunctionType, MethodType
+from types import BuiltinMethodType, CodeType, FunctionType, MethodType, ModuleType
 from typing import Any
 
 from flightsrv.tracing.async_spans import current_span, is_of_this_thread
 from flightsrv.tracing.buffers import ThreadBuffer, code_of
+from flightsrv.tracing.late_imports import AfterImport
 from flightsrv.tracing.recorder import Recorder, Span, active
 from flightsrv.tracing.scopes import MAX_SCOPES, Scope, calling_scope, sendable
 from flightsrv.tracing.trace_context import TraceContext, current, entered
 
-_POOLS = {"concurrent.futures.thread", "multiprocessing.pool", "anyio._backends._asyncio"}
+_ANYIO = "anyio._backends._asyncio"
+_POOLS = {"concurrent.futures.thread", "multiprocessing.pool", _ANYIO}
 """Modules of threads that serve many callers, and are started by the first of them."""
 
 
@@ -30,7 +33,7 @@ _MAX_LAYERS = 10
 class Origin:
     """A moment in a span, to which something can be linked that happens elsewhere, later."""
 
-    __slots__ = ("_first_span_id", "_recorder", "span_id", "stream_id", "ticks")
+    __slots__ = ("_first_span_id", "_recorder", "context", "span_id", "stream_id", "ticks")
 
     def __init__(self, recorder: Recorder, stream_id: str, span_id: int) -> None:
         self._recorder = recorder
@@ -38,6 +41,8 @@ class Origin:
         self.stream_id = stream_id
         self.span_id = span_id
         """Of the async span, or 0."""
+        self.context: TraceContext | None = current()
+        """Of the request that it is part of."""
         self.ticks = recorder.now()
 
     def is_of(self, recorder: Recorder | None) -> bool:
@@ -57,23 +62,31 @@ def origin() -> Origin | None:
     return Origin(recorder, thread.stream_id, 0 if task is None else task.span_id)
 
 
-def link(origin: Origin | None) -> None:
+def link(origin: Origin | None) -> AbstractContextManager[None]:
     """The innermost span that is open here was caused by what called `origin()` somewhere else:
 
         queue.put((origin(), job))              # there
         origin, job = queue.get()               # here
-        with span("work"):
-            link(origin)
+        with span("work"), link(origin):
+            ...
 
-    In a task that is its async span. Without an origin, or without an open span, nothing is recorded.
+    In a task that is its async span. It is part of the request that the origin is part of, if that is one of several
+    processes: it gets the attribute `trace_id`, and in a `with` statement, as here, requests that go out meanwhile get
+    the header `traceparent`. Without an origin, or without an open span, nothing is recorded.
     """
     recorder = active()
-    if origin is None or recorder is None or not origin.is_of(recorder):
-        return
-    task = current_span(recorder)
-    span_id = task.span_id if task is not None and is_of_this_thread(task) else 0
-    if span_id or code_of(recorder.threads.spans.open_codes[-1]) > 0:
-        _add(recorder, recorder.scopes.code_of(calling_scope(2)), origin, span_id)
+    context = None if origin is None else origin.context
+    if origin is not None and recorder is not None and origin.is_of(recorder):
+        task, thread = current_span(recorder), recorder.threads.spans
+        attributes = {} if context is None else {"trace_id": context.trace_id}
+        if task is not None and is_of_this_thread(task):
+            _add(recorder, recorder.scopes.code_of(calling_scope(2)), origin, task.span_id)
+            task.set(**attributes)
+        elif code_of(thread.open_codes[-1]) > 0:
+            _add(recorder, recorder.scopes.code_of(calling_scope(2)), origin)
+            if attributes:
+                thread.set_attributes(None, attributes)
+    return entered(context)
 
 
 def _add(recorder: Recorder, code: int, origin: Origin, span_id: int = 0) -> None:
@@ -83,14 +96,13 @@ def _add(recorder: Recorder, code: int, origin: Origin, span_id: int = 0) -> Non
 class _Work:
     """A function that runs in a span of its own, linked to an origin."""
 
-    __slots__ = ("_context", "_function", "_origin", "_place")
+    __slots__ = ("_function", "_origin", "_place")
 
     def __init__(self, function: Callable[..., Any], origin: Origin, place: object) -> None:
         self._function = function
         self._origin = origin
         self._place = place
         """What the span is named after."""
-        self._context: TraceContext | None = current()
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         recorder = active()
@@ -99,9 +111,11 @@ class _Work:
         span = _span_of(recorder, self._place)
         with span:
             _add(recorder, span.code, self._origin)
-            if self._context is None:
+            context = self._origin.context
+            if context is None:
                 return self._function(*args, **kwargs)
-            with entered(self._context):
+            span.set(trace_id=context.trace_id)
+            with entered(context):
                 return self._function(*args, **kwargs)
 
 
@@ -195,8 +209,12 @@ class _Hook:
 
     def __init__(self, owner: type, name: str, make: Callable[[Callable[..., Any]], Callable[..., Any]]) -> None:
         self._owner, self._name = owner, name
-        self._original = getattr(owner, name)
-        self._own = wraps(self._original)(make(self._original))
+        self._original = found = vars(owner)[name]
+        self._own: Any = (
+            classmethod(wraps(found.__func__)(make(found.__func__)))
+            if isinstance(found, classmethod)
+            else wraps(found)(make(found))
+        )
         setattr(owner, name, self._own)
 
     def remove(self) -> None:
@@ -229,7 +247,21 @@ def _starting(original: Callable[..., Any]) -> Callable[..., Any]:
     return start
 
 
+def _calling_in_thread(original: Callable[..., Any]) -> Callable[..., Any]:
+    def run_sync_in_worker_thread(cls: type, func: Any, args: tuple[Any, ...], *more: Any, **options: Any) -> Any:
+        with suppress(Exception):
+            func = _linked(func, args)
+        return original(cls, func, args, *more, **options)
+
+    return run_sync_in_worker_thread
+
+
+def _hook_anyio(module: ModuleType) -> None:
+    _hooks.append(_Hook(module.AsyncIOBackend, "run_sync_in_worker_thread", _calling_in_thread))
+
+
 _hooks: list[_Hook] = []
+_awaited: list[AfterImport] = []
 
 
 def install() -> None:
@@ -237,6 +269,7 @@ def install() -> None:
     if _hooks:
         return
     _hooks.append(_Hook(threading.Thread, "start", _starting))
+    _awaited.append(AfterImport(_ANYIO, _hook_anyio))
     # After the end of the main thread it cannot be loaded.
     try:
         from concurrent.futures.thread import ThreadPoolExecutor
@@ -247,5 +280,7 @@ def install() -> None:
 
 def remove() -> None:
     """Link no more."""
+    while _awaited:
+        _awaited.pop().forget()
     while _hooks:
         _hooks.pop().remove()

@@ -51,8 +51,8 @@ class Settings(NamedTuple):
     stop_timeout_s: longest that `stop`, and with it the end of the program, waits for the last sending.
     vitals_every_s: how often the vital signs of the process are recorded, as counters; None: not at all.
     flush_on_sigterm: send what was recorded when SIGTERM ends the program, unless the program has a handler of its own.
-    links: what a span hands over to a `ThreadPoolExecutor`, or to a thread that it starts, runs in a span of its own,
-        linked to it.
+    links: what a span hands over to a `ThreadPoolExecutor`, to `anyio`, or to a thread that it starts, runs in a span
+        of its own, linked to it.
     now: nanoseconds, never decreasing.
     """
 

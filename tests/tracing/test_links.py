@@ -11,12 +11,14 @@ from pathlib import Path
 from typing import Any
 from unittest.mock import MagicMock
 
+import anyio.to_thread
 import pytest
 
 from flightsrv import tracing
 from flightsrv.client import connect
+from flightsrv.tracing.trace_context import entered, received, sent_with
 from tests.support.trace_processor import TraceProcessor
-from tests.tracing.recorded import MemorySink, settings, tree
+from tests.tracing.recorded import MemorySink, noted_at_ends, settings, tree
 from tests.tracing.servers import TracingServer, tracing_server
 from tests.tracing.test_children import children_of, run_file
 
@@ -39,6 +41,14 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[TracingServer]:
         yield running
 
 
+@pytest.fixture
+def sink() -> Iterator[MemorySink]:
+    """A sink that a recording sends to."""
+    sink = MemorySink()
+    with tracing.start(sink=lambda: sink, settings=settings()):
+        yield sink
+
+
 def _job() -> None:
     with tracing.span("in a job"):
         pass
@@ -52,8 +62,8 @@ def _in_thread(name: str, function: Callable[[], object]) -> None:
 
 
 def test_what_is_handed_over_is_linked(server: TracingServer, trace_processor: TraceProcessor) -> None:
-    """A pool, a thread, `to_thread` and `run_in_executor` out of tasks, and a queue of the program's own; in SQL and as
-    the trace processor sees them."""
+    """A pool, a thread, `to_thread`, `run_in_executor` and anyio out of tasks, and a queue of the program's own; in SQL
+    and as the trace processor sees them."""
     jobs: queue.Queue[tuple[tracing.Origin | None, str]] = queue.Queue()
 
     def consume() -> None:
@@ -65,6 +75,7 @@ def test_what_is_handed_over_is_linked(server: TracingServer, trace_processor: T
         async with tracing.async_span("request"):
             await asyncio.to_thread(_job)
             await asyncio.get_running_loop().run_in_executor(pool, _job)
+            await anyio.to_thread.run_sync(_job)
 
     with ThreadPoolExecutor(1, "pool") as pool, tracing.start(server.http_url, settings=QUIET) as session:
         consumer = threading.Thread(target=consume, name="consumer")
@@ -90,12 +101,13 @@ def test_what_is_handed_over_is_linked(server: TracingServer, trace_processor: T
         ).to_pylist()
         trace = client.trace(session.process_id, strict=True)
     asyncio_thread = next(row["thread_name"] for row in rows if row["thread_name"].startswith("asyncio"))
+    tasks_threads = (asyncio_thread, "pool_0", "AnyIO worker thread")
     assert Counter(tuple(row.values()) for row in rows) == Counter(
         [
             *[("_job", thread, __file__, 0, 0) for thread in ("pool_0", "started")],
             *[("str", "pool_0", "", 0, 0)] * 2,
             ("consume", "consumer", __file__, 0, 0),
-            *[("_job", thread, __file__, 0, request["id"]) for thread in (asyncio_thread, "pool_0")],
+            *[("_job", thread, __file__, 0, request["id"]) for thread in tasks_threads],
         ]
     )
     loaded = trace_processor.load(trace)
@@ -107,7 +119,7 @@ def test_what_is_handed_over_is_linked(server: TracingServer, trace_processor: T
             *[("submitting", "str", "pool_0")] * 2,
             ("starting", "_job", "started"),
             ("producing", "consuming", "consumer"),
-            *[(None, "_job", thread) for thread in (asyncio_thread, "pool_0")],
+            *[(None, "_job", thread) for thread in tasks_threads],
         ]
     )
     assert len({row["from_thread"] for row in loaded.query(_FLOWS)}) == 1, main
@@ -230,6 +242,88 @@ def test_whatever_is_handed_over_does_what_it_does_otherwise() -> None:
     names = [link["scope"]["name"] for link in _links(sink)]
     assert Counter(names) == Counter(["_Odd", "MagicMock", "max", "str.upper", "divmod", "_Subclass.run", "Thread.run"])
     assert tree(sink.of_thread("subclass")) == "_Subclass.run\n  in a job"
+
+
+_ANYIO_LATER = """
+import importlib.util, sys
+from flightsrv import tracing
+
+class Nowhere:
+    def send(self, uploads): pass
+    def close(self): pass
+
+finders = list(sys.meta_path)
+session = tracing.start(sink=Nowhere)
+assert "anyio" not in sys.modules
+
+import anyio, anyio.to_thread
+
+def job():
+    pass
+
+async def main():
+    async with tracing.async_span("request"):
+        await anyio.to_thread.run_sync(job)
+        assert await anyio.to_thread.run_sync(max, 1, 2, abandon_on_cancel=True) == 2
+
+anyio.run(main)
+backend = sys.modules["anyio._backends._asyncio"]
+hooked = vars(backend.AsyncIOBackend)["run_sync_in_worker_thread"]
+assert hooked.__wrapped__.__name__ == "run_sync_in_worker_thread"
+assert "exec_module" not in vars(backend.__loader__)
+assert sys.meta_path == finders
+codes = session.recorder.scopes
+assert {codes[code].name for code in range(1, len(codes) + 1)} >= {"request", "job", "max"}
+tracing.stop()
+assert vars(backend.AsyncIOBackend)["run_sync_in_worker_thread"] is not hooked
+tracing.start(sink=Nowhere)
+assert vars(backend.AsyncIOBackend)["run_sync_in_worker_thread"] is not hooked.__wrapped__
+assert sys.meta_path == finders
+tracing.stop()
+
+with tracing.start(sink=Nowhere):
+    pass
+assert sys.meta_path == finders
+"""
+
+
+def test_what_is_imported_later_is_linked_as_well(tmp_path: Path) -> None:
+    """The library is not imported for that, nor is it any other than without tracing."""
+    run_file(tmp_path, _ANYIO_LATER)
+
+
+def test_a_link_made_by_hand_goes_on_with_a_request(sink: MemorySink) -> None:
+    """Its trace id is that of the span which is linked, and goes out with what is asked for within."""
+    trace_id, caller = "5b8efff798038103d269b633813fc60c", "eee19b7ec3c1b174"
+
+    def headers() -> dict[str, str]:
+        made: dict[str, str] = {}
+        with sent_with(made):
+            return dict(made)
+
+    with entered(received([f"00-{trace_id}-{caller}-01"], ["a=1"])), tracing.span("producing"):
+        origin = tracing.origin()
+    found: list[dict[str, str]] = []
+
+    def consume() -> None:
+        with tracing.span("consuming"):
+            with tracing.link(origin):
+                found.append(headers())
+            found.append(headers())
+
+    async def serve() -> None:
+        async with tracing.async_span("serving"):
+            tracing.link(origin)
+
+    _in_thread("consumer", consume)
+    asyncio.run(serve())
+    assert found[0]["traceparent"].startswith(f"00-{trace_id}-")
+    assert found[0]["tracestate"] == "a=1"
+    assert trace_id not in found[1]["traceparent"]
+    tracing.flush()
+    assert len(_links(sink)) == 2
+    for stream, kind in (("consumer", "thread"), (threading.current_thread().name, "async")):
+        assert noted_at_ends(sink.of_thread(stream, kind)) == [{"trace_id": trace_id}]
 
 
 def test_threads_of_pools_are_not_those_of_their_first_caller() -> None:
