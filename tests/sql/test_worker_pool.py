@@ -127,9 +127,10 @@ def test_a_system_without_processes_is_busy(
 
 @pytest.mark.parametrize("nesting", ["+".join(["1"] * 50_000), "(" * 50_000, "[" * 50_000, "-" * 50_000 + "1"])
 def test_a_statement_that_nests_too_deeply_is_refused(engine: QueryEngine, nesting: str) -> None:
-    """Whatever it does to the process that plans it."""
+    """Whatever it does to the process that plans it. A machine that is slow refuses it for the time that it takes, so it
+    is not compared with the same statement prepared."""
     with pytest.raises(InvalidArgument):
-        engine.plan(f"SELECT {nesting}")
+        QueryEngine.plan(engine, f"SELECT {nesting}")
     assert works(engine)
 
 
