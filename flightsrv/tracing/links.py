@@ -25,6 +25,8 @@ _ANYIO = "anyio._backends._asyncio"
 _POOLS = {"concurrent.futures.thread", "multiprocessing.pool", _ANYIO}
 """Modules of threads that serve many callers, and are started by the first of them."""
 
+_ASGIREF = "asgiref.sync"
+"""Module of the objects that run functions in threads for Django."""
 
 _MAX_LAYERS = 10
 """Of partial applications that are looked into."""
@@ -166,12 +168,14 @@ def _linked_run(thread: threading.Thread) -> _Run | None:
 
 def _function_in(function: Any, args: tuple[Any, ...]) -> Any:
     """The function that a partial application runs in the end, or a copied context with it, as `asyncio.to_thread` has
-    it; else the function itself."""
+    it, or `sync_to_async` of Django; else the function itself."""
     for _ in range(_MAX_LAYERS):
         if type(function) is partial:
             function, args = function.func, (*function.args, *args)
         elif type(function) is BuiltinMethodType and type(function.__self__) is Context and args:
             function, args = args[0], args[1:]
+        elif type(function) is MethodType and type(function.__self__).__module__ == _ASGIREF:
+            function = function.__self__.func  # type: ignore[attr-defined]
         else:
             break
     return function

@@ -13,7 +13,7 @@ from functools import partial
 from types import FrameType, TracebackType
 from typing import NamedTuple, Self
 
-from flightsrv.tracing import links
+from flightsrv.tracing import links, uwsgi
 from flightsrv.tracing.async_spans import next_span_id
 from flightsrv.tracing.buffers import BufferSettings
 from flightsrv.tracing.outbox import Outbox
@@ -124,6 +124,9 @@ class Session:
 
     def begin(self, is_told_at_once: bool) -> None:
         """Record and send from now on; `is_told_at_once` says whether the server hears of a process without spans."""
+        if not uwsgi.lets_threads_run():
+            _log.warning("tracing is off: uWSGI lets no thread run that sends, but with its option enable-threads")
+            return
         if not is_told_at_once:
             self.recorder.await_sender()
         # In this order, because the sender switches recording off where it cannot send.
@@ -153,6 +156,7 @@ class Session:
 
     def flush(self, timeout_s: float = 30.0) -> bool:
         """Wait until all that was recorded so far is sent, at most so long; returns whether it is."""
+        _notice_fork()
         return self._sender.flush(timeout_s)
 
     def stop(self, timeout_s: float | None = None) -> bool:
@@ -161,6 +165,7 @@ class Session:
         Returns whether everything was sent. What was not is on disk for the next process that sends to the same server,
         or gone; the log says which. Harmless when repeated.
         """
+        _notice_fork()
         if not _end(self):
             return True
         is_sent = self._sender.flush(self._settings.stop_timeout_s if timeout_s is None else timeout_s, is_last=True)
@@ -219,6 +224,7 @@ class Session:
         )
 
     def _wake_sender(self) -> None:
+        _notice_fork()
         self._sender.wake()
 
     def _tell_losses(self) -> None:
@@ -243,9 +249,10 @@ class Session:
 
 
 class _State:
-    """The session that records, the one before it, and the environment that it found."""
+    """The session that records, the one before it, the environment that it found, and the process it is in."""
 
     def __init__(self) -> None:
+        self.pid = os.getpid()
         self.running: Session | None = None
         self.latest: Session | None = None
         self.inherited: dict[str, str | None] = {}
@@ -314,6 +321,7 @@ def _start(
         if url is not None:
             os.environ[RECEIVER_VARIABLE] = url
         session.begin(is_told_at_once)
+        uwsgi.follow_forks(_follow_fork_of_uwsgi)
         return session
 
 
@@ -406,6 +414,7 @@ def _stop_with_multiprocessing(session: Session) -> None:
 
 def _follow_fork() -> None:
     """In a forked child: the buffers are the parent's, and the thread that sends is not here."""
+    _state.pid = os.getpid()
     _state.lock = threading.RLock()
     session = _state.running
     if session is None:
@@ -418,6 +427,20 @@ def _follow_fork() -> None:
     except Exception:
         activate(None)
         _log.warning("tracing is off in this child process", exc_info=True)
+
+
+def _notice_fork() -> None:
+    """Follow a fork that Python was not told of, as a library in C makes it."""
+    if _state.pid != os.getpid():
+        _log.warning(
+            "this process was forked by other means than Python's; tracing begins now, what it recorded before is lost"
+        )
+        _follow_fork()
+
+
+def _follow_fork_of_uwsgi() -> None:
+    if _state.pid != os.getpid():
+        _follow_fork()
 
 
 atexit.register(stop)

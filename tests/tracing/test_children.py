@@ -97,6 +97,63 @@ def test_forked_children_record_by_themselves(server: TracingServer, tmp_path: P
     assert spans_of(server, grandchild) == ["work 2", "part"]
 
 
+def test_a_fork_that_python_is_not_told_of_is_noticed(server: TracingServer, tmp_path: Path) -> None:
+    """Before it is, what the child records is lost, and the log says so; it does not wait for a thread that is not
+    there. Servers in C have hooks of their own for their forks."""
+    parent = run_file(
+        tmp_path,
+        """
+        import ctypes, logging, types
+        class Told(logging.Handler):
+            messages = []
+            def emit(self, record): self.messages.append(record.getMessage())
+        logging.getLogger("flightsrv.tracing").addHandler(Told())
+        called = []
+        uwsgi = sys.modules["uwsgi"] = types.ModuleType("uwsgi")
+        uwsgi.post_fork_hook = lambda: called.append("theirs")
+        session = tracing.start(sys.argv[1])
+        work(0)
+        assert tracing.flush()
+        for number in (1, 2):
+            child = ctypes.PyDLL(None).fork()
+            if child == 0:
+                if number == 2:
+                    uwsgi.post_fork_hook()
+                else:
+                    work(3)
+                    tracing.flush()
+                work(number)
+                assert tracing.flush()
+                assert len(Told.messages) == (number == 1), Told.messages
+                assert called == ["theirs"][:number - 1]
+                sys.exit(0)
+            wait_for(child)
+        print(session.process_id)
+        """,
+        server.http_url,
+    ).strip()
+    assert spans_of(server, parent) == ["work 0", "part"]
+    recorded = sorted(spans_of(server, child) for child in children_of(server, parent))
+    assert recorded == [["work 1", "part"], ["work 2", "part"]]
+
+
+def test_where_no_thread_may_run_nothing_is_recorded(tmp_path: Path) -> None:
+    """As in uWSGI, if its options do not say otherwise; the log says so."""
+    run_file(
+        tmp_path,
+        """
+        import io, logging, types
+        told = io.StringIO()
+        logging.getLogger("flightsrv.tracing").addHandler(logging.StreamHandler(told))
+        uwsgi = sys.modules["uwsgi"] = types.ModuleType("uwsgi")
+        for uwsgi.opt, expected in (({"master": True}, False), ({"enable-threads": True}, True)):
+            with tracing.start("http://127.0.0.1:1", settings=tracing.Settings(stop_timeout_s=0.0)):
+                assert tracing.statistics().is_recording == expected
+            assert told.getvalue().startswith("tracing is off: uWSGI")
+        """,
+    )
+
+
 def test_tasks_of_a_forked_child_have_no_parent_in_another_process(server: TracingServer, tmp_path: Path) -> None:
     """Their ids are unique in their own process."""
     parent = run_file(

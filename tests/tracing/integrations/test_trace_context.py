@@ -205,7 +205,7 @@ def statement_of(document: str, first_words: str) -> str:
 def test_requests_between_processes_are_linked(server: TracingServer, trace_processor: TraceProcessor) -> None:
     """Two servers, asked by both clients in another process: an arrow for each request from span to span, and in SQL
     the two by their ids, and all that one request did."""
-    with running_site("web_asgi.py", server) as asgi, running_site("web_wsgi.py", server) as wsgi:
+    with running_site(server, "web_asgi.py") as asgi, running_site(server, "web_wsgi.py") as wsgi:
         run(server, str(EXAMPLES / "http_clients.py"), f"{asgi}/hello/you", f"{wsgi}/hello/you")
     hosts = [site.removeprefix("http://") for site in (asgi, wsgi)]
     expected = sorted((f"{kind} {host}", f"{kind} /hello/you") for host in hosts for kind in ("GET", "GET", "HEAD"))
