@@ -201,15 +201,19 @@ def listening(
     Raises:
         ServerDied: it does not listen.
     """
-    variables = {**os.environ, **(environment or {})}
-    with log.open("ab") as sink:
-        process = subprocess.Popen(
-            [sys.executable, "-m", *module], stdout=subprocess.PIPE, stderr=sink, text=True, env=variables
-        )
+    process = _started(module, log, environment or {})
     try:
         yield _url(process, log), process.pid
     finally:
         _stop(process)
+
+
+def _started(module: Sequence[str], log: Path, environment: Mapping[str, str]) -> "subprocess.Popen[str]":
+    command = [sys.executable, "-m", *module]
+    with log.open("ab") as sink:
+        return subprocess.Popen(
+            command, stdout=subprocess.PIPE, stderr=sink, text=True, env={**os.environ, **environment}
+        )
 
 
 def check_equal(traces: Sequence[TimedTrace]) -> None:

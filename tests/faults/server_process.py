@@ -1,10 +1,7 @@
 """A real server in a process of its own, that can be killed."""
 
-import os
-import signal
 import socket
 import subprocess
-import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -13,6 +10,8 @@ from types import MappingProxyType
 
 import adbc_driver_flightsql.dbapi as flight_sql
 import pyarrow as pa
+
+from tests.support.forked import ForkedProgram
 
 START_TIMEOUT_SECONDS = 60
 
@@ -29,14 +28,11 @@ class ServerProcess:
         environment: Mapping[str, str] = MappingProxyType({}),
     ) -> None:
         self.port = _free_port()
-        command = [str(Path(sys.executable).with_name("flightsrv")), "serve", "--lake", lake_uri]
-        command += ["--host", "127.0.0.1", "--port", str(self.port)]
+        arguments = ["serve", "--lake", lake_uri, "--host", "127.0.0.1", "--port", str(self.port)]
         if db_url is not None:
-            command += ["--db", db_url]
-        command += options
+            arguments += ["--db", db_url]
         self._log = log
-        with log.open("ab") as sink:
-            self.process = subprocess.Popen(command, stdout=sink, stderr=sink, env={**os.environ, **environment})
+        self.process = ForkedProgram("flightsrv", [*arguments, *options], log, environment=environment)
         self._wait_until_it_listens()
 
     def _wait_until_it_listens(self) -> None:
@@ -57,7 +53,7 @@ class ServerProcess:
 
     def kill(self) -> None:
         """The power goes: no handler, no flush, no goodbye."""
-        os.kill(self.process.pid, signal.SIGKILL)
+        self.process.kill()
         self.process.wait()
 
     def stop(self) -> None:

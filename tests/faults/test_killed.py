@@ -4,7 +4,6 @@ acknowledged is there, once, and what is removed is gone whole.
 TEST_EFFORT=100 kills at every step.
 """
 
-import multiprocessing
 import os
 import signal
 import time
@@ -24,13 +23,11 @@ from tests.model.places import Place, local_place
 from tests.model.strategies import ALL_TIME
 from tests.model.telemetry import Block, Process, cut
 from tests.model.trace_reader import read_trace
+from tests.support.forked import FORKSERVER
 from udtf.lake.lake import Lake
 from udtf.views.catalog import kind_named
 
 pytestmark = pytest.mark.slow
-
-PROCESSES = multiprocessing.get_context("forkserver")
-PROCESSES.set_forkserver_preload(["tests.faults.killed"])
 
 EFFORT = int(os.environ.get("TEST_EFFORT", "1"))
 
@@ -79,9 +76,9 @@ def _run(
     older_than_ns: int = 0,
 ) -> list[int] | None:
     """The items that were acknowledged before the power went; None if all was done before."""
-    reading, writing = PROCESSES.Pipe(duplex=False)
+    reading, writing = FORKSERVER.Pipe(duplex=False)
     arguments = (kill_at, place.uri, place.db_url, task, uploads, ids, older_than_ns, writing)
-    process = PROCESSES.Process(target=work, args=arguments)
+    process = FORKSERVER.Process(target=work, args=arguments)
     process.start()
     writing.close()
     acknowledged: list[int] = []

@@ -26,4 +26,5 @@ def main(clients: int, seconds: float, seed: int) -> None:
     sys.exit(bool(report.failures))
 
 
-main()
+if __name__ == "__main__":
+    main()

@@ -127,8 +127,8 @@ def test_a_system_without_processes_is_busy(
 
 @pytest.mark.parametrize("nesting", ["+".join(["1"] * 50_000), "(" * 50_000, "[" * 50_000, "-" * 50_000 + "1"])
 def test_a_statement_that_nests_too_deeply_is_refused(engine: QueryEngine, nesting: str) -> None:
-    """Whatever it does to the process that plans it. A machine that is slow refuses it for the time that it takes, so it
-    is not compared with the same statement prepared."""
+    """Whatever it does to the process that plans it. It is not compared with the same statement prepared: a slow
+    machine refuses it for the time that it takes."""
     with pytest.raises(InvalidArgument):
         QueryEngine.plan(engine, f"SELECT {nesting}")
     assert works(engine)
