@@ -207,7 +207,7 @@ CODED = pa.record_batch({"n": [1, 2, 3], "c": pa.array(["a", "b", "a"]).dictiona
 
 
 @given(data=st.data(), compression=st.sampled_from([None, *CODECS]))
-@settings(max_examples=500)
+@settings(max_examples=200)
 def test_changed_bytes_never_take_more_than_they_may(data: st.DataObject, compression: str | None) -> None:
     """They are refused, by us or by Arrow, or read within the limit."""
     changed = bytearray(stream(CODED, CODED.slice(1), compression=compression))

@@ -45,7 +45,7 @@ def _is_near(process: Process) -> bool:
     return all(abs(event.ticks - process.start_ticks) < 10**9 for stream in process.streams for event in stream.events)
 
 
-@effort(15)
+@effort(6)
 @given(delivery=deliveries(SLOW_CLOCK.filter(_is_near)), data=st.data())
 def test_duckdb_reads_what_the_lake_has(
     lake: Lake, reader: Reader, tmp_path_factory: pytest.TempPathFactory, delivery: Delivery, data: st.DataObject

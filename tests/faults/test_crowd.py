@@ -18,8 +18,8 @@ from udtf.lake.lake import Lake
 
 pytestmark = [pytest.mark.slow, pytest.mark.postgresql]
 
-NB_SMALL_TRACES = 200
-NB_LARGE_TRACES = 20
+NB_SMALL_TRACES = 100
+NB_LARGE_TRACES = 10
 MAX_CONNECTIONS = 4
 MAX_EXTRA_BYTES = 500 << 20
 """What all these traces at once may add to a server that has made one small trace. Those of the large processes have
@@ -65,7 +65,7 @@ def _peak_bytes(server: ServerProcess) -> int:
     return 1024 * next(int(line.split()[1]) for line in status.splitlines() if line.startswith("VmHWM:"))
 
 
-def test_two_hundred_small_traces_and_twenty_large_ones(server: ServerProcess, postgresql_url: str) -> None:
+def test_a_hundred_small_traces_and_ten_large_ones(server: ServerProcess, postgresql_url: str) -> None:
     """The first of each process builds what the others wait for; nothing is cached as yet."""
     wanted = [f"small-{number % 40}" for number in range(NB_SMALL_TRACES)]
     wanted += [f"large-{number % 4}" for number in range(NB_LARGE_TRACES)]

@@ -110,7 +110,7 @@ def test_uploads_of_a_sender_that_is_killed_are_whole_or_not_there(task: str, pl
     """Each acknowledged one is there; sending all again stores each once. At every step of some uploads."""
     lake = place.open()
     survived = 0
-    for kill_at in _kills((1, 2, 4, 5, 6, 8, 90, 97)):
+    for kill_at in _kills((2, 5, 6, 97)):
         processes = [_process(), _process()]
         for process in processes:
             ingest_process(lake, process)
@@ -145,10 +145,10 @@ def test_a_reader_that_is_killed_leaves_nothing_that_is_believed(place: Place) -
     for upload in uploads:
         ingest_blocks(lake, upload)
     killed = 0
-    for kill_at in _kills((3, 7, 12, 15, 18)):
+    for kill_at in _kills((7, 12, 18)):
         ids = [process.process_id for process in processes]
         killed += _run(place, kill_at, "trace", ids=ids) is not None
-    assert killed > 2
+    assert killed > 1
     for process in processes:
         blocks = [block for stream in process.streams for block in cut(stream, [])]
         data = _assert_whole(lake, process, blocks)
@@ -170,7 +170,7 @@ def test_a_removal_that_is_killed_removes_all_or_nothing(place: Place) -> None:
     outcomes = set()
     before: list[dict[str, object]] = []
     after: list[dict[str, object]] = []
-    for kill_at in (1 << 30, *_kills((2, 4, 7, 16))):
+    for kill_at in (1 << 30, *_kills((4, 7, 16))):
         process = examples.process(examples.thread(*_OPEN_CALL))
         ingest_process(lake, process)
         for block in cut(process.streams[0], _OPEN_CUTS):
@@ -196,7 +196,7 @@ def test_packing_that_is_killed_loses_nothing(place: Place) -> None:
     lake = place.open()
     places = set()
     killed = 0
-    for kill_at in _kills((10, 20, 25, 30, 40)):
+    for kill_at in _kills((20, 25, 40)):
         process = examples.process(examples.thread(*calls(20 * PACKED_SEGMENTS)))
         ingest_process(lake, process)
         blocks = cut(process.streams[0], [40 * number for number in range(1, PACKED_SEGMENTS)])
@@ -211,7 +211,7 @@ def test_packing_that_is_killed_loses_nothing(place: Place) -> None:
         lake.removal.delete_orphans(time.time() + 7200)
         assert len([path for path in place.segments() if process.process_id in path]) == 1
         _assert_whole(lake, process, blocks)
-    assert killed > 2
+    assert killed > 1
     assert places == {1, PACKED_SEGMENTS}
     lake.close()
 

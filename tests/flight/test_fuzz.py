@@ -109,7 +109,7 @@ def raw(server: RunningServer) -> Iterator[RawClient]:
 
 
 @given(asked=requests())
-@settings(max_examples=1500)
+@settings(max_examples=400)
 @example(asked=("DoGet", [Ticket(ticket=b"\x12\x07SELECT ?").SerializeToString()]))
 def test_any_bytes_get_an_answer_or_a_clean_refusal(raw: RawClient, asked: tuple[str, list[bytes]]) -> None:
     """From every RPC: no traceback, no internal error; and the server goes on."""
@@ -127,7 +127,7 @@ def test_any_bytes_get_an_answer_or_a_clean_refusal(raw: RawClient, asked: tuple
 
 
 @given(sql=st.text(st.characters(exclude_categories=["Cs"]), max_size=100) | st.from_regex(r"SELECT [ -~]{0,40}"))
-@settings(max_examples=200, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=80, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_any_text_gets_an_answer_or_a_clean_refusal(connection: flight.FlightClient, sql: str) -> None:
     """As a statement, while it is planned."""
     command = flight.FlightDescriptor.for_command(pack(CommandStatementQuery(query=sql)))

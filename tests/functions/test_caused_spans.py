@@ -65,7 +65,7 @@ def _caused(delivery: Delivery, start: Span, chosen: TimeRange | None) -> Counte
         caused |= found
 
 
-@effort(25)
+@effort(10)
 @given(delivery=DELIVERIES, data=st.data())
 def test_what_is_caused_is_that_of_the_model(
     lake: Lake, reader: Reader, delivery: Delivery, data: st.DataObject

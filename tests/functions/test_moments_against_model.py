@@ -218,7 +218,7 @@ def _assert_trace_is_model(trace: Trace, delivery: Delivery, time_range: TimeRan
     assert len({(track.thread_id, track.name, track.unit) for track in counters}) == len(counters)
 
 
-@effort(15)
+@effort(6)
 @given(delivery=DELIVERIES, data=st.data())
 def test_views_and_traces_show_what_was_recorded(
     lake: Lake, reader: Reader, delivery: Delivery, data: st.DataObject
@@ -240,7 +240,7 @@ def test_views_and_traces_show_what_was_recorded(
             assert not _counter_values(spans_only)
 
 
-@effort(10)
+@effort(5)
 @given(delivery=DELIVERIES)
 def test_what_is_lost_is_told(lake: Lake, reader: Reader, delivery: Delivery) -> None:
     """Of logs and counters as of spans: on the track of the thread, and beside the rows."""
@@ -339,7 +339,7 @@ def _assert_loaded_is_model(loaded: LoadedTrace, delivery: Delivery) -> None:
     )
 
 
-@effort(10)
+@effort(5)
 @given(delivery=DELIVERIES)
 def test_the_trace_processor_sees_logs_counters_and_links(
     lake: Lake, reader: Reader, trace_processor: TraceProcessor, delivery: Delivery
@@ -358,7 +358,7 @@ def test_the_trace_processor_sees_logs_counters_and_links(
     _assert_loaded_is_model(trace_processor.load(trace), delivery)
 
 
-@effort(10)
+@effort(5)
 @given(delivery=deliveries())
 def test_where_there_are_none_everything_is_all_spans(lake: Lake, reader: Reader, delivery: Delivery) -> None:
     """Not a byte more."""

@@ -64,7 +64,7 @@ def _function(span: Span) -> tuple[str, str, str, int]:
     return scope.name, scope.target, scope.filename, scope.line
 
 
-@effort(25)
+@effort(10)
 @given(delivery=deliveries(), data=st.data())
 def test_times_are_those_of_the_model(lake: Lake, reader: Reader, delivery: Delivery, data: st.DataObject) -> None:
     """However telemetry came, and whatever was lost of it."""

@@ -28,7 +28,7 @@ def _by_process(trace: Trace) -> list[Trace]:
     return [Trace({t.uuid: t for t in trace.tracks.values() if root(t) == uuid}) for uuid in roots]
 
 
-@effort(20)
+@effort(8)
 @given(several=st.lists(deliveries(), min_size=1, max_size=3), data=st.data())
 def test_each_process_is_shown_as_alone(
     lake: Lake, reader: Reader, several: list[Delivery], data: st.DataObject

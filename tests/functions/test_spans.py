@@ -23,7 +23,7 @@ def _listed(ids: list[str]) -> str:
     return ", ".join(map(text_literal, ids))
 
 
-@effort(20)
+@effort(8)
 @given(several=st.lists(deliveries(), min_size=1, max_size=4), data=st.data())
 def test_they_are_those_of_each_process(
     lake: Lake, reader: Reader, several: list[Delivery], data: st.DataObject

@@ -27,7 +27,7 @@ def _all_spans(delivery: Delivery) -> list[Span]:
     ]
 
 
-@effort(45)
+@effort(18)
 @given(delivery=deliveries(), span_types=SPAN_TYPES, data=st.data())
 def test_a_trace_shows_the_slices_of_the_model(
     lake: Lake, reader: Reader, delivery: Delivery, span_types: str, data: st.DataObject
@@ -56,7 +56,7 @@ def test_the_end_of_a_task_is_found_in_a_later_partition(block_events: int, lake
         assert_trace_is_model(trace, process, blocks, "async", time_range)
 
 
-@effort(40)
+@effort(16)
 @given(delivery=deliveries(processes(max_threads=0, max_async_streams=2, min_streams=1)))
 def test_lanes_are_true_to_begin_end_and_parent(lake: Lake, reader: Reader, delivery: Delivery) -> None:
     """Tasks that overlap are on lanes of their own; only a parent has slices below it."""
@@ -66,7 +66,7 @@ def test_lanes_are_true_to_begin_end_and_parent(lake: Lake, reader: Reader, deli
         assert_trace_is_model(trace, delivery.process, delivery.blocks, "async", ALL_TIME)
 
 
-@effort(25)
+@effort(10)
 @given(delivery=deliveries(), data=st.data())
 def test_the_same_lake_gives_the_same_bytes_whatever_is_materialized(
     lake: Lake, reader: Reader, delivery: Delivery, data: st.DataObject
@@ -100,7 +100,7 @@ def _stir(reader: Reader, delivery: Delivery, spans: list[Span], data: st.DataOb
             )
 
 
-@effort(25)
+@effort(10)
 @given(delivery=deliveries(), data=st.data())
 def test_the_next_query_sees_blocks_that_came_meanwhile(
     lake: Lake, reader: Reader, delivery: Delivery, data: st.DataObject
@@ -121,7 +121,7 @@ def test_the_next_query_sees_blocks_that_came_meanwhile(
             assert_trace_is_model(trace, process, stored, "both", time_range)
 
 
-@effort(20)
+@effort(8)
 @given(delivery=deliveries(processes()))
 def test_losses_are_counted_as_the_model_counts_them(lake: Lake, reader: Reader, delivery: Delivery) -> None:
     """Events in holes, and ends that close nothing, stream by stream."""
@@ -140,7 +140,7 @@ def test_losses_are_counted_as_the_model_counts_them(lake: Lake, reader: Reader,
     assert told == expected
 
 
-@effort(15)
+@effort(6)
 @given(delivery=deliveries())
 def test_every_prefix_of_the_chunks_is_a_trace(lake: Lake, reader: Reader, delivery: Delivery) -> None:
     """Chunks hold whole packets, so a viewer can open what has arrived so far."""

@@ -67,7 +67,7 @@ def _assert_all_agree(trace_processor: TraceProcessor, reader: Reader, process: 
     assert_trace_is_model(trace, process, delivery.blocks, "both", ALL_TIME)
 
 
-@effort(10)
+@effort(5)
 @given(delivery=deliveries(processes(min_streams=2)))
 def test_the_trace_processor_agrees_about_random_traces(
     lake: Lake, reader: Reader, trace_processor: TraceProcessor, delivery: Delivery

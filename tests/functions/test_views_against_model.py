@@ -37,7 +37,7 @@ def _check_hashes(rows: Sequence[Row]) -> None:
         assert hashes.setdefault(scope, row["hash"]) == row["hash"]
 
 
-@effort(45)
+@effort(18)
 @given(delivery=deliveries(processes(max_threads=2, max_async_streams=0, min_streams=1)), data=st.data())
 def test_thread_spans_are_those_of_the_model(
     lake: Lake, reader: Reader, delivery: Delivery, data: st.DataObject
@@ -55,7 +55,7 @@ def test_thread_spans_are_those_of_the_model(
                 assert not rows or set(rows[0]) == {*THREAD_SPAN_COLUMNS, "hash"}
 
 
-@effort(40)
+@effort(16)
 @given(delivery=deliveries(processes(max_threads=0, min_streams=1)), data=st.data())
 def test_async_events_are_those_of_the_model(
     lake: Lake, reader: Reader, delivery: Delivery, data: st.DataObject
@@ -72,7 +72,7 @@ def test_async_events_are_those_of_the_model(
             assert in_any_order(without(rows, "hash")) == in_any_order(expected)
 
 
-@effort(40)
+@effort(16)
 @given(delivery=deliveries(), data=st.data())
 def test_process_spans_are_those_of_the_model(
     lake: Lake, reader: Reader, delivery: Delivery, data: st.DataObject

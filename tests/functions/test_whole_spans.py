@@ -236,7 +236,7 @@ def nested(spans: Sequence[Span], process: Process) -> Iterator[tuple[int, int]]
             yield begin_ns, end_ns - begin_ns
 
 
-@effort(25)
+@effort(10)
 @given(sent=sendings(), data=st.data())
 def test_whole_spans_are_what_was_sent(sent: Sent, data: st.DataObject, lake: Lake, reader: Reader) -> None:
     """In SQL and in traces, at all times and in ranges, built and read again."""

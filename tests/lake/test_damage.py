@@ -30,8 +30,8 @@ from udtf.functions.telemetry_tables import telemetry_tables
 from udtf.functions.view_instance import ViewInstance
 from udtf.lake.lake import Lake
 
-NB_FLIPS = 25 * int(os.environ.get("TEST_EFFORT", "1"))
-"""Each in a lake of its own, opened anew; TEST_EFFORT=16 flips 400 of each kind."""
+NB_FLIPS = 10 * int(os.environ.get("TEST_EFFORT", "1"))
+"""Each in a lake of its own, opened anew; TEST_EFFORT=40 flips 400 of each kind."""
 SEED = 7
 TABLES = {"segments": ("index", "blocks"), "rollups": ("index",)}
 

@@ -31,7 +31,7 @@ def _segments_of(stretches: list[StretchKey]) -> list[int]:
     return [number for key in stretches for number in range(key.first_segment, key.end_segment)]
 
 
-@effort(200)
+@effort(80)
 @given(fan_out_of=FAN_OUTS, nb_segments=st.integers(0, 3000))
 def test_the_largest_stretches_are_all_segments_in_few_pieces(
     fan_out: Callable[[int], None], fan_out_of: int, nb_segments: int
@@ -46,7 +46,7 @@ def test_the_largest_stretches_are_all_segments_in_few_pieces(
     assert all(sizes.count(size) < fan_out_of for size in sizes)
 
 
-@effort(50)
+@effort(20)
 @given(fan_out_of=FAN_OUTS, nb_segments=st.integers(0, 600))
 def test_stretches_are_complete_with_their_last_segment(
     fan_out: Callable[[int], None], fan_out_of: int, nb_segments: int
@@ -112,7 +112,7 @@ SEGMENTS = st.lists(
 )
 
 
-@effort(150)
+@effort(60)
 @given(
     fan_out_of=FAN_OUTS,
     segments=SEGMENTS,

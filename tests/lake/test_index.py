@@ -69,7 +69,7 @@ def _grouped(kind: Kind, parts: list[Index], dice: random.Random) -> Index:
 
 
 @pytest.mark.parametrize("kind", KINDS, ids=[kind.name for kind in KINDS])
-@effort(60)
+@effort(24)
 @given(delivery=deliveries(), seed=st.integers(0, 2**32 - 1))
 def test_any_grouping_of_parts_says_the_same(kind: Kind, delivery: Delivery, seed: int) -> None:
     """Gaps included, whatever order the parts come in; and the same after a way through bytes."""
@@ -84,7 +84,7 @@ def test_any_grouping_of_parts_says_the_same(kind: Kind, delivery: Delivery, see
 
 
 @pytest.mark.parametrize("kind", KINDS, ids=[kind.name for kind in KINDS])
-@effort(60)
+@effort(24)
 @given(delivery=deliveries(), seed=st.integers(0, 2**32 - 1))
 def test_what_is_loose_in_all_is_open_or_an_orphan(kind: Kind, delivery: Delivery, seed: int) -> None:
     """As many begins as the model has spans without an end, and as many ends as it has orphans."""

@@ -1,5 +1,6 @@
 """No statement walks a large table to find a few of its rows."""
 
+import os
 import re
 from collections.abc import Callable, Iterator
 from contextlib import closing
@@ -27,8 +28,8 @@ from udtf.lake.sealed import join_parts, seal
 from udtf.lake.time_range import TimeRange
 
 NB_PROCESSES = 100
-NB_SEGMENTS = 1000
-"""Of each process, each with a partition: 100,000 in all."""
+NB_SEGMENTS = 250 * int(os.environ.get("TEST_EFFORT", "1"))
+"""Of each process, each with a partition; with TEST_EFFORT=4 there are 100,000 in all."""
 LARGE = ("segments", "rollups", "partitions", "streams", "garbage")
 
 Call = Callable[[MetadataStore], object]
@@ -120,8 +121,8 @@ CALLS: dict[str, Call] = {
     "history": lambda store: store.history(PROCESS),
     "stream": lambda store: store.stream(f"{PROCESS}-1"),
     "streams_of": lambda store: [store.streams_of(PROCESS), store.streams_of(PROCESS, f"{PROCESS}-1")],
-    "stretches": lambda store: store.stretches(PROCESS, [(8, 0), (8, 8), (8, 80), (64, 0), (1, 5), (1, 900)]),
-    "segments": lambda store: store.segments(PROCESS, [*range(10, 20), 500]),
+    "stretches": lambda store: store.stretches(PROCESS, [(8, 0), (8, 8), (8, 80), (64, 0), (1, 5), (1, 200)]),
+    "segments": lambda store: store.segments(PROCESS, [*range(10, 20), 200]),
     "check_history": lambda store: store.check_history(HISTORY),
     "partitions_of": lambda store: store.partitions_of(PROCESS, "thread_spans", [10, 11, 90]),
     "commit_partitions": lambda store: store.commit_partitions([_partition(PROCESS, 7, "new")], 1),

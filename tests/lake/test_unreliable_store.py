@@ -21,7 +21,7 @@ from udtf.lake.settings import CacheSettings, LakeSettings, StoreSettings
 from udtf.lake.time_range import ALL_TIME as ALWAYS
 from udtf.views.catalog import KINDS
 
-NB_TRACES = 100
+NB_TRACES = 40
 TROUBLE = Trouble(failed_share=0.05, throttled_share=0.10, seed=20)
 NOTHING_KEPT = CacheSettings(file_bytes=0, row_bytes=0, index_bytes=0)
 SHORT_PAUSES = StoreSettings(first_pause_s=0.001, max_pause_s=0.05)
@@ -83,7 +83,7 @@ def unreliable(network: UnreliableNetwork, tmp_path: Path) -> Iterator[Lake]:
     lake.close()
 
 
-def test_a_hundred_traces_of_a_hundred_are_exact(
+def test_all_of_many_traces_are_exact(
     unreliable: Lake, processes: list[Process], expected: dict[str, bytes]
 ) -> None:
     """With one request of twenty failing and two throttled, ingestion's too; nothing made, nothing cached, or all."""

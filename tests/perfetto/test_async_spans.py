@@ -166,7 +166,7 @@ def test_every_span_is_shown_once_on_its_lane(
     assert_all_on_their_lanes(read_trace(encode(data.draw(cut(spans)), piece_bytes, rows_at_once)), spans)
 
 
-@effort(15)
+@effort(6)
 @given(deep_spans().map(nested), st.data(), piece_sizes, st.sampled_from([100, 8192]))
 def test_a_span_too_deep_for_its_lane_begins_another(
     spans: list[AsyncSpan], data: st.DataObject, piece_bytes: int, rows_at_once: int

@@ -86,7 +86,7 @@ def test_a_stack_of_any_depth_is_unwound() -> None:
     )
 
 
-@effort(25)
+@effort(10)
 @given(deep_spans(), st.data(), piece_sizes)
 def test_spans_that_are_too_deep_for_a_track_are_on_tracks_below_it(
     recording: list[Placed], data: st.DataObject, piece_bytes: int
@@ -96,7 +96,7 @@ def test_spans_that_are_too_deep_for_a_track_are_on_tracks_below_it(
     assert shown_of_thread(trace, THREAD) == expected_on_tracks(recording)
 
 
-@effort(10)
+@effort(5)
 @given(deep_spans(), st.data(), piece_sizes)
 def test_a_cut_leaves_no_mark_where_tracks_are_added(
     recording: list[Placed], data: st.DataObject, piece_bytes: int

@@ -128,7 +128,7 @@ def test_lanes_of_two_streams_stay_apart(trace_processor: TraceProcessor) -> Non
     assert len({s.track_id for s in trace.slices()}) == 2
 
 
-@effort(10)
+@effort(5)
 @given(recording=deep_spans(), data=st.data())
 def test_slices_are_exact_however_deep(
     trace_processor: TraceProcessor, recording: list[Placed], data: st.DataObject

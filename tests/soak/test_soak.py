@@ -14,7 +14,7 @@ MIB = 1 << 20
 def test_many_clients_leave_nothing_behind(tmp_path: Path) -> None:
     """All their work is right, and afterwards the server has what it had before."""
     with running_server(str(tmp_path / "lake"), None, tmp_path / "log") as server:
-        report = soak(server.url, server.process.pid, clients=64, seconds=20)
+        report = soak(server.url, server.process.pid, clients=64, seconds=8)
     print(report)
     assert not report.failures
     assert report.done.total() > 64

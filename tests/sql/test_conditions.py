@@ -80,7 +80,7 @@ conditions = st.recursive(
 )
 
 
-@settings(max_examples=400)
+@settings(max_examples=150)
 @given(conditions)
 def test_where_is_what_the_engine_computes(known: QueryEngine, condition: str) -> None:
     """Beyond a LIMIT, it does so itself."""
