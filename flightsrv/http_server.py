@@ -32,14 +32,24 @@ class HttpServer:
         url: where, with the port as the system gave it.
     """
 
-    def __init__(self, app: ASGIApp, host: str, port: int, limits: ConnectionLimits, drain_s: float) -> None:
+    def __init__(
+        self,
+        app: ASGIApp,
+        host: str,
+        port: int,
+        limits: ConnectionLimits,
+        drain_s: float,
+        *,
+        is_shared: bool = False,
+    ) -> None:
         """`drain_s` is how long requests in flight may go on after the server was told to stop. Port 0 is a free one.
+        With `is_shared`, other processes of this user may listen on the same port.
 
         Raises:
             OSError: the address cannot be listened on.
         """
         family = socket.AF_INET6 if ":" in host else socket.AF_INET
-        self._socket = socket.create_server((host, port), family=family, backlog=SLACK)
+        self._socket = socket.create_server((host, port), family=family, backlog=SLACK, reuse_port=is_shared)
         self._drain_s = drain_s
         config = uvicorn.Config(
             app,

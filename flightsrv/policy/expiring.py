@@ -4,10 +4,19 @@ import time
 from collections import OrderedDict
 from collections.abc import Callable
 from threading import Lock
-from typing import Generic, TypeVar
+from typing import Generic, Protocol, TypeVar
 
 K = TypeVar("K")
+K_contra = TypeVar("K_contra", contravariant=True)
 V = TypeVar("V")
+
+
+class ForgettingMap(Protocol[K_contra, V]):
+    """A map that may forget what it was given."""
+
+    def put(self, key: K_contra, value: V) -> None: ...
+    def get(self, key: K_contra) -> V | None: ...
+    def forget(self, key: K_contra) -> None: ...
 
 
 class ExpiringMap(Generic[K, V]):

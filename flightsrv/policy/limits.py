@@ -14,6 +14,9 @@ MAX_BOUND_ROWS = 10_000
 MAX_PARAMETERS = 99_999
 """Numbers of parameters have at most five digits."""
 
+SESSION_LIFETIME_S = 12 * 3600.0
+"""How long a session is remembered after its last use."""
+
 _FRAME_BYTES = 64 << 10
 """What is around a statement in a request."""
 

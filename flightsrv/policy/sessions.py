@@ -14,11 +14,9 @@ from typing import TypeAlias
 
 from flightsrv.policy.expiring import ExpiringMap
 from flightsrv.policy.headers import NAMES, CallOptions, Headers, read_options
+from flightsrv.policy.limits import SESSION_LIFETIME_S
 
 COOKIE = "arrow_flight_session_id"
-LIFETIME_S = 12 * 3600.0
-"""How long a session is remembered after its last use."""
-
 CATALOG, SCHEMA = "catalog", "schema"
 """Names of the options that are no call headers."""
 
@@ -31,7 +29,7 @@ class Sessions(ExpiringMap[str, SessionOptions]):
     """Options by the id of a session."""
 
     def __init__(self, *, clock_s: Callable[[], float] = time.monotonic) -> None:
-        super().__init__(lifetime_s=LIFETIME_S, clock_s=clock_s)
+        super().__init__(lifetime_s=SESSION_LIFETIME_S, clock_s=clock_s)
 
 
 def new_session_id() -> str:

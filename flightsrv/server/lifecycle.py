@@ -26,6 +26,7 @@ from flightsrv.policy.limits import CallLimits
 from flightsrv.server.exporter import LakeExporter
 from flightsrv.server.heap import keep_freed_memory
 from flightsrv.server.metrics_endpoint import MetricsEndpoint
+from flightsrv.server.processes.member import Member
 from flightsrv.server.upkeep import Retention, Upkeep
 from flightsrv.stop_signals import StopSignals
 from udtf.errors import InvalidArgument
@@ -54,7 +55,7 @@ class ServerSettings:
             at all.
         otlp_port: where OTLP/gRPC is taken, beside the port of the service and on the same address; 0 is a free port,
             None is nowhere.
-        retention: what the lake keeps.
+        retention: what the lake keeps. None leaves that, and all other upkeep of the lake, to another server.
     """
 
     transport: TransportName = "grpc"
@@ -67,14 +68,22 @@ class ServerSettings:
     lake: LakeSettings = field(default_factory=LakeSettings)
     metrics_port: int | None = None
     otlp_port: int | None = None
-    retention: Retention = field(default_factory=Retention)
+    retention: Retention | None = field(default_factory=Retention)
 
 
 class RunningServer:
-    """A server that listens, from the moment it is made until `stop`."""
+    """A server that listens, from the moment it is made until `stop`.
 
-    def __init__(self, services: Services, host: str, port: int, settings: ServerSettings) -> None:
+    Attributes:
+        url: its address.
+        own_url: an address at which nothing but this process answers.
+    """
+
+    def __init__(
+        self, services: Services, host: str, port: int, settings: ServerSettings, member: Member | None = None
+    ) -> None:
         """Raises InvalidArgument where the address cannot be listened on."""
+        is_shared = member is not None
         security, limits = settings.security, services.limits
         self._services = services
         self._settings = settings
@@ -82,29 +91,32 @@ class RunningServer:
         self.gate = Gate(limits.max_calls)
         self._metrics = None
         if settings.metrics_port is not None:
-            self._metrics = MetricsEndpoint(services.lake.metrics, host, settings.metrics_port)
+            self._metrics = MetricsEndpoint(services.lake.metrics, host, settings.metrics_port, is_shared=is_shared)
         keep_freed_memory()
-        self._upkeep = Upkeep(services.lake, settings.retention)
+        self._upkeep = None if settings.retention is None else Upkeep(services.lake, settings.retention)
         address = Address(host, port)
         calls = Calls(services, self.gate, Authentication(security.tokens))
-        listening = TransportSettings(address, security.tls, limits, settings.connections)
+        private = None if member is None else member.private_socket
+        listening = TransportSettings(address, security.tls, limits, settings.connections, is_shared, private)
         exporter = LakeExporter()
         self._transports: list[Transport] = []
         try:
             self._transports.append(TRANSPORTS[settings.transport](FlightService(handlers), calls, listening, exporter))
             if settings.otlp_port is not None:
-                of_otlp = replace(listening, address=Address(host, settings.otlp_port))
+                of_otlp = replace(listening, address=Address(host, settings.otlp_port), private_socket=None)
                 self._transports.append(exports_only(calls, of_otlp, exporter))
         except InvalidArgument:
             for transport in self._transports:
                 transport.stop(0.0)
-            self._upkeep.close()
+            if self._upkeep is not None:
+                self._upkeep.close()
             if self._metrics is not None:
                 self._metrics.close()
             raise
         self.port = self._transports[0].port
         self.otlp_port = self._transports[1].port if settings.otlp_port is not None else None
         self.url = f"{'grpc' if security.tls is None else 'grpc+tls'}://{address.host_in_url}:{self.port}"
+        self.own_url = self.url if private is None else f"grpc+unix://{private}"
         self.metrics_url = None if self._metrics is None else self._metrics.url
 
     def stop(self) -> bool:
@@ -121,7 +133,8 @@ class RunningServer:
                 return False
         for transport in self._transports:
             transport.stop(self._settings.grace_s)
-        self._upkeep.close()
+        if self._upkeep is not None:
+            self._upkeep.close()
         if self._metrics is not None:
             self._metrics.close()
         self._services.engine.close()
@@ -136,6 +149,7 @@ def start(
     host: str = "127.0.0.1",
     port: int = 0,
     settings: ServerSettings | None = None,
+    member: Member | None = None,
 ) -> RunningServer:
     """Open a lake and serve it.
 
@@ -143,6 +157,7 @@ def start(
         lake_uri: a folder, or a URL that fsspec knows.
         db_url: an SQLAlchemy URL of the metadata database; by default an SQLite file in the folder.
         port: 0 is a free one.
+        member: this process among those that are one server.
 
     Raises:
         InvalidArgument: the address cannot be listened on, or would be open to other machines.
@@ -153,7 +168,8 @@ def start(
     engine = QueryEngine(lake, settings.queries)
     engine.warm_up()
     try:
-        return RunningServer(Services(engine, lake, limits=settings.calls), host, port, settings)
+        services = Services(engine, lake, limits=settings.calls)
+        return RunningServer(services if member is None else member.sharing(services), host, port, settings, member)
     except InvalidArgument:
         engine.close()
         lake.close()
@@ -183,26 +199,32 @@ def serve(
     port: int = 50051,
     settings: ServerSettings | None = None,
     beside: Callable[[str], AbstractContextManager[object]] = nullcontext,
+    member: Member | None = None,
 ) -> None:
     """Serve a lake until SIGTERM or SIGINT. Call it from the main thread.
 
-    Prints one line, `listening on grpc://host:port`, when clients may come.
+    Prints one line, `listening on grpc://host:port`, when clients may come. One of several processes that are one
+    server tells the process that started it instead.
 
     Args:
-        beside: what else runs as long as the server does, given its url.
+        beside: what else runs as long as the server does, given a url at which to reach this process.
+        member: this process among those that are one server.
 
     Raises:
         InvalidArgument: the address cannot be listened on.
     """
     signals = StopSignals()
-    server = start(lake_uri, db_url, host, port, settings)
+    server = start(lake_uri, db_url, host, port, settings, member)
     if server.metrics_url is not None:
         log.info("metrics on %s", server.metrics_url)
     if server.otlp_port is not None:
         log.info("OTLP/gRPC on port %d", server.otlp_port)
     try:
-        with beside(server.url):
-            print(f"listening on {server.url}", flush=True)
+        with beside(server.own_url):
+            if member is None:
+                print(f"listening on {server.url}", flush=True)
+            else:
+                member.listens(server.url)
             signals.wait()
             log.info("stopping: new calls are refused, those in flight may finish")
             is_stopped = server.stop()

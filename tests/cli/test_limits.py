@@ -4,6 +4,7 @@ import pytest
 from click.testing import CliRunner
 
 from flightsrv.cli import main
+from flightsrv.cli.limits import Limits
 from flightsrv.policy.connections import ConnectionLimits
 from flightsrv.policy.limits import CallLimits
 from flightsrv.server import lifecycle
@@ -16,7 +17,7 @@ from udtf.lake.settings import MIB, CacheSettings, DatabaseSettings, LakeSetting
 def served(monkeypatch: pytest.MonkeyPatch) -> list[ServerSettings]:
     """The settings of servers that were asked for; none is started."""
     asked: list[ServerSettings] = []
-    monkeypatch.setattr(lifecycle, "serve", lambda *arguments: asked.append(arguments[-1]))
+    monkeypatch.setattr(lifecycle, "serve", lambda *arguments, member: asked.append(arguments[-1]))
     return asked
 
 
@@ -94,3 +95,31 @@ def test_a_preset_gives_what_is_not_said_otherwise(served: list[ServerSettings])
     first, second = (settings.lake.caches for settings in served)
     assert (first.file_bytes, first.max_file_bytes) == (1024 * MIB, 50 * MIB)
     assert (second.file_bytes, second.max_file_bytes) == (100 * MIB, 50 * MIB)
+
+
+def test_several_processes_have_limits_together() -> None:
+    """Each has its share, one at least; what is of a single query or file stays as it is."""
+    whole = Limits(
+        ConnectionLimits(max_connections=10, max_per_peer=5, max_idle_s=7.0),
+        CallLimits(max_calls=9, max_queries=2, max_result_bytes=11),
+        QuerySettings(max_scans=5, memory_bytes=900 * MIB, query_memory_bytes=100 * MIB),
+        LakeSettings(
+            max_builds=7,
+            store=StoreSettings(max_requests=1),
+            database=DatabaseSettings(max_connections=8),
+            caches=CacheSettings(file_bytes=30, max_file_bytes=4, row_bytes=20, index_bytes=10),
+        ),
+    )
+    assert whole.divided(1) == whole
+    assert whole.divided(3) == Limits(
+        ConnectionLimits(max_connections=4, max_per_peer=2, max_idle_s=7.0),
+        CallLimits(max_calls=3, max_queries=1, max_result_bytes=11),
+        QuerySettings(max_scans=5, memory_bytes=300 * MIB, query_memory_bytes=100 * MIB),
+        LakeSettings(
+            max_builds=3,
+            nb_processes=3,
+            store=StoreSettings(max_requests=1),
+            database=DatabaseSettings(max_connections=3),
+            caches=CacheSettings(file_bytes=10, max_file_bytes=4, row_bytes=7, index_bytes=4),
+        ),
+    )

@@ -35,7 +35,7 @@ class ServerMetrics(TableFunction):
 def _batches(metrics: Metrics) -> Iterator[pa.RecordBatch]:
     rows = [
         (sample.name, list(sample.labels.items()), family.type, sample.value, family.documentation)
-        for family in metrics.registry.collect()
+        for family in metrics.shown.collect()
         for sample in family.samples
         if not sample.name.endswith("_created")
     ]

@@ -62,7 +62,8 @@ class Lake:
         self.metrics.watch_cache("file", partitions.files.statistics)
         self.metrics.watch_cache("index", histories.statistics)
         # A local store needs the processor; a remote one mostly makes its readers wait.
-        self.concurrency = max(2, os.cpu_count() or 1) if objects.is_local else 32
+        at_once = (os.cpu_count() or 1) if objects.is_local else 32
+        self.concurrency = max(2, at_once // settings.nb_processes)
         max_builds = settings.max_builds or self.concurrency
         self.elsewhere = None
         if address is not None:

@@ -75,15 +75,18 @@ class LakeSettings:
         max_builds: most partitions built at once; by default as suits the store.
         builders: what builds partitions: `threads` of this process, as many other `processes` of this machine, or the
             workers of a Dask scheduler, `dask://host:port`, `dask+tls://host:port`.
+        nb_processes: how many processes of this machine do the work together, of which this is one.
     """
 
     max_builds: int | None = None
     builders: str = "threads"
+    nb_processes: int = 1
     store: StoreSettings = field(default_factory=StoreSettings)
     caches: CacheSettings = field(default_factory=CacheSettings)
     database: DatabaseSettings = field(default_factory=DatabaseSettings)
 
     def __post_init__(self) -> None:
+        _check_positive("nb_processes", self.nb_processes)
         if self.max_builds is not None:
             _check_positive("max_builds", self.max_builds)
         if not BUILDERS.fullmatch(self.builders):

@@ -35,11 +35,15 @@ class Metrics:
 
     Args:
         clock: seconds that only rise.
+
+    Attributes:
+        registry: what this process counts.
+        shown: what there is to read. Where several processes are one server, it has what they count together.
     """
 
     def __init__(self, clock: Callable[[], float] = time.perf_counter) -> None:
         self.clock = clock
-        self.registry = registry = CollectorRegistry()
+        self.registry = self.shown = registry = CollectorRegistry()
         self._watched = _Watched()
         registry.register(self._watched)
         self.trace_seconds = Histogram(

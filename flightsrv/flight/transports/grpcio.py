@@ -46,8 +46,6 @@ MAX_CALLS_OF_CONNECTION = 128
 OPTIONS: Sequence[tuple[str, int]] = (
     # Batches are sliced, but for a row that is larger than a slice.
     ("grpc.max_send_message_length", -1),
-    # Or else the system lets a second server listen on the same port, and each gets a part of the calls.
-    ("grpc.so_reuseport", 0),
     # Clients may ask in a long silence whether the server is there. By default, gRPC breaks the connection of one that
     # does so more often than every five minutes.
     ("grpc.http2.min_ping_interval_without_data_ms", 500),
@@ -93,6 +91,9 @@ class GrpcTransport:
             handlers=handlers if service is None else [_Flight(rpcs, service).handler(), *handlers],
             options=[
                 *OPTIONS,
+                # Where it is not wanted, the system would let a second server listen on the same port, and each would
+                # get a part of the calls.
+                ("grpc.so_reuseport", int(settings.is_shared)),
                 ("grpc.max_receive_message_length", exporter.max_bytes if service is None else MAX_MESSAGE_BYTES),
                 ("grpc.max_connection_idle_ms", round(connections.max_idle_s * 1e3)),
                 # Those beyond the limit, there is a choice which of them to close (`connections`).
@@ -106,6 +107,8 @@ class GrpcTransport:
                 self.port = self._server.add_insecure_port(name)
             else:
                 self.port = self._server.add_secure_port(name, _credentials(settings.tls))
+            if settings.private_socket is not None:
+                self._server.add_insecure_port(f"unix:{settings.private_socket}")
         except RuntimeError as e:
             self._stalls.close()
             raise InvalidArgument(f"cannot listen on {name}; the port may be taken") from e

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Literal, Protocol
 
 from flightsrv.flight.call import Call
@@ -29,12 +30,19 @@ class Address:
 
 @dataclass(frozen=True)
 class TransportSettings:
-    """How to listen; a transport follows the limits as far as its library lets it."""
+    """How to listen; a transport follows the limits as far as its library lets it.
+
+    Attributes:
+        is_shared: whether other processes listen at the same address.
+        private_socket: a Unix socket to listen at as well, without encryption.
+    """
 
     address: Address
     tls: Tls | None
     calls: CallLimits
     connections: ConnectionLimits
+    is_shared: bool = False
+    private_socket: Path | None = None
 
 
 class Exporter(Protocol):
