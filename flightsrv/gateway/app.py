@@ -32,6 +32,7 @@ from flightsrv.gateway.perfetto_ui import BUNDLED, BUNDLED_PATH, BUNDLED_URL, Bu
 from flightsrv.gateway.processes import processes_router
 from flightsrv.gateway.ranges import ranges_router
 from flightsrv.gateway.reading import TraceReader
+from flightsrv.gateway.spans import spans_router
 from flightsrv.gateway.threads import threads_router
 from flightsrv.gateway.traces import traces_router
 from flightsrv.gateway.uploads import MAX_UPLOADS_BYTES, uploads_router
@@ -108,6 +109,7 @@ def create_app(
     app.include_router(processes_router(callers))
     app.include_router(threads_router(callers))
     app.include_router(open_spans_router(callers))
+    app.include_router(spans_router(callers))
     app.include_router(ranges_router())
     app.include_router(traces_router(callers, TraceReader(max_traces), metrics))
     app.include_router(uploads_router(callers))

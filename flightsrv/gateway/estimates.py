@@ -1,5 +1,6 @@
-"""`GET /api/perfetto/{process_id}/info`: what to expect of a trace before it is made."""
+"""`GET /api/perfetto/{process_ids}/info`: what to expect of a trace before it is made."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -29,10 +30,10 @@ _EVENTS = """
             stream_id, nb_objects,
             arrow_cast(begin_time, 'Int64') AS begin_ns,
             arrow_cast(end_time, 'Int64') AS end_ns,
-            arrow_cast(greatest(begin_time, $2), 'Int64') AS from_ns,
-            arrow_cast(least(end_time, $3), 'Int64') AS to_ns
+            arrow_cast(greatest(begin_time, $1), 'Int64') AS from_ns,
+            arrow_cast(least(end_time, $2), 'Int64') AS to_ns
         FROM blocks
-        WHERE process_id = $1 AND begin_time <= $3 AND end_time >= $2
+        WHERE process_id IN ({ids}) AND begin_time <= $2 AND end_time >= $1
     )
     SELECT
         CASE
@@ -47,7 +48,7 @@ _EVENTS = """
         min(from_ns) AS begin_ns,
         max(to_ns) AS end_ns
     FROM streams JOIN overlapping USING (stream_id)
-    WHERE streams.process_id = $1
+    WHERE streams.process_id IN ({ids})
     GROUP BY kind
 """
 
@@ -60,7 +61,7 @@ _MATERIALIZED = """
         END AS kind,
         sum(CASE WHEN view_set = 'thread_spans' THEN 2 * nb_rows ELSE nb_rows END) AS events
     FROM list_partitions()
-    WHERE process_id = $1 AND begin_time <= $3 AND end_time >= $2
+    WHERE process_id IN ({ids}) AND begin_time <= $2 AND end_time >= $1
     GROUP BY kind
 """
 
@@ -80,7 +81,7 @@ class TraceInfo(BaseModel):
     its events that need not be made ready first.
     """
 
-    process_id: str
+    process_ids: list[str]
     begin: TimeText | None
     end: TimeText | None
     threads: int
@@ -110,12 +111,13 @@ class _Kind:
 
 
 def trace_info(
-    client: QueryClient, process_id: str, begin_ns: int | None, end_ns: int | None, span_types: SpanTypes
+    client: QueryClient, process_ids: Sequence[str], begin_ns: int | None, end_ns: int | None, span_types: SpanTypes
 ) -> TraceInfo:
     """What there is, by metadata alone: no span is read. A process that is unknown has nothing."""
-    parameters = [process_id, *range_parameters(begin_ns, end_ns)]
-    kinds = {row.pop("kind"): _Kind(**row) for row in query_rows(client, _EVENTS, parameters)}
-    made = {row["kind"]: row["events"] for row in query_rows(client, _MATERIALIZED, parameters)}
+    parameters = [*range_parameters(begin_ns, end_ns), *process_ids]
+    ids = ", ".join(f"${number}" for number in range(3, 3 + len(process_ids)))
+    kinds = {row.pop("kind"): _Kind(**row) for row in query_rows(client, _EVENTS.format(ids=ids), parameters)}
+    made = {row["kind"]: row["events"] for row in query_rows(client, _MATERIALIZED.format(ids=ids), parameters)}
     threads, async_streams, logs, measures, links = (kinds.get(name, _Kind()) for name in _BYTES_PER_EVENT)
     chosen = {
         name: kind
@@ -126,7 +128,7 @@ def trace_info(
     cold_shares = {name: kind.cold_share(made.get(name, 0)) for name, kind in chosen.items()}
     cold = sum(kind.events * cold_shares[name] for name, kind in chosen.items())
     return TraceInfo(
-        process_id=process_id,
+        process_ids=list(process_ids),
         begin=text_or_none(min((kind.begin_ns for kind in chosen.values() if kind.begin_ns is not None), default=None)),
         end=text_or_none(max((kind.end_ns for kind in chosen.values() if kind.end_ns is not None), default=None)),
         threads=threads.streams,

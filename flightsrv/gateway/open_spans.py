@@ -10,7 +10,7 @@ from flightsrv.client.times import rfc3339
 from flightsrv.gateway.callers import Callers
 from flightsrv.gateway.errors import problems
 from flightsrv.gateway.parameters import known_parameters_only
-from flightsrv.gateway.processes import ProcessId, find_process
+from flightsrv.gateway.processes import ProcessId, check_known
 from flightsrv.gateway.rows import TIMEOUT_SECONDS, query_rows
 from flightsrv.gateway.times import TimeText
 
@@ -47,7 +47,7 @@ def open_spans_router(callers: Callers) -> APIRouter:
     @router.get("/{process_id}/open_spans", responses=problems(404, 422))
     def list_open_spans(client: Annotated[QueryClient, Depends(callers)], process_id: ProcessId) -> OpenSpansList:
         """The spans that are open where the telemetry of a process ends."""
-        find_process(client, process_id)
+        check_known(client, [process_id])
         [last] = query_rows(client, _END, [process_id])
         end_ns = last["end_ns"]
         if end_ns is None:

@@ -7,7 +7,7 @@ at most ahead of the handler, which therefore sets the pace: a slow browser slow
 import asyncio
 import logging
 import threading
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
 
 from flightsrv.client import Cancelled, QueryClient, TraceProgress, TraceStream
@@ -27,11 +27,17 @@ class TraceRequest:
     """The caller and the trace that is wanted, as `QueryClient.trace_chunks` takes it."""
 
     client: QueryClient
-    process_id: str
+    process_ids: Sequence[str]
     begin_ns: int | None
     end_ns: int | None
     span_types: str
     strict: bool
+
+    @property
+    def label(self) -> str:
+        """The processes in a few words that may stand in the name of a file."""
+        first, *others = self.process_ids
+        return f"{first}_and_{len(others)}_more" if others else first
 
 
 class TraceReader:
@@ -79,7 +85,7 @@ class TraceReading(AsyncIterator[TraceProgress | bytes]):
         self._stream: TraceStream | None = None
         self._cancelled = False
         # A daemon: a server that never answers must not keep this program from ending.
-        threading.Thread(target=self._run, name=f"trace {request.process_id}", daemon=True).start()
+        threading.Thread(target=self._run, name=f"trace {request.label}", daemon=True).start()
 
     async def __anext__(self) -> TraceProgress | bytes:
         item = await self._arrived.get()
@@ -112,7 +118,7 @@ class TraceReading(AsyncIterator[TraceProgress | bytes]):
     def _read(self) -> None:
         request = self._request
         with request.client.trace_chunks(
-            request.process_id,
+            request.process_ids,
             begin=request.begin_ns,
             end=request.end_ns,
             span_types=request.span_types,

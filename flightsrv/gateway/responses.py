@@ -61,16 +61,16 @@ class TraceResponse(Response):
                 measured.outcome = "complete"
             except TimeoutError:
                 measured.outcome = "cancelled"
-                log.info("the trace of %s ends early: its client takes nothing any more", self._request.process_id)
+                log.info("the trace of %s ends early: its client takes nothing any more", self._request.label)
             except ReaderLeft as error:
                 measured.outcome = "cancelled"
-                log.info("the trace of %s ends early: %s", self._request.process_id, error)
+                log.info("the trace of %s ends early: %s", self._request.label, error)
                 if not started:
                     raise
             except FlightsrvError as error:
                 if not started:
                     raise
-                log.warning("the trace of %s ends early: %s", self._request.process_id, error)
+                log.warning("the trace of %s ends early: %s", self._request.label, error)
                 last_words = self.last_words(error)
                 # Without a last piece of the body, the HTTP server closes the connection.
                 if last_words:
@@ -94,7 +94,7 @@ class PlainTraceResponse(TraceResponse):
     def __init__(self, reader: TraceReader, request: TraceRequest, metrics: GatewayMetrics, coding: str | None) -> None:
         headers = {
             "Content-Type": "application/octet-stream",
-            "Content-Disposition": f'attachment; filename="{request.process_id}.pftrace"',
+            "Content-Disposition": f'attachment; filename="{request.label}.pftrace"',
             "Vary": "Accept-Encoding",
         }
         if coding is not None:

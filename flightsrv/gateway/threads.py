@@ -12,7 +12,7 @@ from flightsrv.client.times import rfc3339
 from flightsrv.gateway.callers import Callers
 from flightsrv.gateway.errors import problems
 from flightsrv.gateway.parameters import known_parameters_only
-from flightsrv.gateway.processes import ProcessId, find_process
+from flightsrv.gateway.processes import ProcessId, check_known
 from flightsrv.gateway.rows import query_rows, query_table
 from flightsrv.gateway.times import BeginQuery, EndQuery, TimeText, range_parameters, text_or_none
 
@@ -85,7 +85,7 @@ def threads_router(callers: Callers) -> APIRouter:
     ) -> ThreadList:
         """The threads of a process, and which times have data; with a range, in more detail."""
         limits = range_parameters(begin, end)
-        find_process(client, process_id)
+        check_known(client, [process_id])
         streams = query_rows(client, _STREAMS, [process_id])
         blocks = query_table(client, _BLOCKS, [process_id, *limits])
         begins, ends, counts = (blocks[name].to_numpy() for name in ("begin_ns", "end_ns", "nb_objects"))

@@ -24,6 +24,7 @@ GivenTime = Annotated[
 
 BeginQuery = Annotated[str | None, Query(description=f"{_FORMS}. Default: no limit.", examples=[_EXAMPLE])]
 EndQuery = Annotated[str | None, Query(description=f"{_FORMS}, included. Default: no limit.", examples=[_EXAMPLE])]
+AtQuery = Annotated[str, Query(description=f"{_FORMS}.", examples=[_EXAMPLE])]
 """Times in a URL."""
 
 

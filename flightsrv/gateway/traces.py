@@ -1,4 +1,4 @@
-"""`/api/perfetto/{process_id}/...`: traces, and what to expect of them."""
+"""`/api/perfetto/{process_ids}/...`: traces, and what to expect of them."""
 
 from typing import Annotated, Any
 
@@ -13,7 +13,7 @@ from flightsrv.gateway.errors import problems
 from flightsrv.gateway.estimates import SpanTypes, TraceInfo, trace_info
 from flightsrv.gateway.metrics import GatewayMetrics
 from flightsrv.gateway.parameters import known_parameters_only
-from flightsrv.gateway.processes import ProcessId, find_process
+from flightsrv.gateway.processes import ProcessIds, check_known
 from flightsrv.gateway.reading import TraceReader, TraceRequest
 from flightsrv.gateway.responses import FramedResponse, GenerateResponse, PlainTraceResponse
 from flightsrv.gateway.times import BeginQuery, EndQuery, TimeRange, utc_range
@@ -23,7 +23,7 @@ _FRAMED = "Put a line before each piece of the trace, so that there can be more 
 
 
 class GenerateRequest(BaseModel):
-    """Which trace to make; without a time range, of the process's whole life."""
+    """Which trace to make; without a time range, of all that there is of the processes."""
 
     model_config = ConfigDict(extra="forbid")
 
@@ -43,13 +43,13 @@ def traces_router(callers: Callers, reader: TraceReader, metrics: GatewayMetrics
     router = APIRouter(prefix="/api/perfetto", tags=["traces"], dependencies=[Depends(known_parameters_only)])
 
     @router.post(
-        "/{process_id}/generate",
+        "/{process_ids}/generate",
         response_class=Response,
         responses=problems(400, 404, 413, 422)
         | _binary('Lines of JSON that tell progress, the line `{"type":"binary_start"}`, and the trace\'s bytes'),
     )
-    async def generate(client: Caller, process_id: ProcessId, wanted: GenerateRequest = _EVERYTHING) -> Response:
-        """Make a trace and tell how it goes.
+    async def generate(client: Caller, process_ids: ProcessIds, wanted: GenerateRequest = _EVERYTHING) -> Response:
+        """Make a trace of one process, or of several on one timeline, and tell how it goes.
 
         Each line is an object: `{"type": "progress", "message": ...}`, or `{"type": "error", "message": ...}` as the
         last one, or `{"type": "binary_start"}`, which the trace's bytes follow. A failure after that closes the
@@ -60,39 +60,42 @@ def traces_router(callers: Callers, reader: TraceReader, metrics: GatewayMetrics
         error.
         """
         begin, end = (None, None) if wanted.time_range is None else (wanted.time_range.begin, wanted.time_range.end)
-        request = TraceRequest(client, process_id, *utc_range(begin, end), _span_types(wanted), wanted.strict)
+        request = TraceRequest(client, process_ids, *utc_range(begin, end), _span_types(wanted), wanted.strict)
         return (FramedResponse if wanted.framed else GenerateResponse)(reader, request, metrics)
 
     @router.get(
-        "/{process_id}/trace",
+        "/{process_ids}/trace",
         response_class=Response,
         responses=problems(400, 404, 422) | _binary("A file that the Perfetto UI opens"),
     )
     async def trace(
         client: Caller,
-        process_id: ProcessId,
+        process_ids: ProcessIds,
         begin: BeginQuery = None,
         end: EndQuery = None,
         span_types: SpanTypes = "all",
         strict: Annotated[bool, Query(description=_STRICT)] = False,
         accept_encoding: Annotated[str, Header(include_in_schema=False)] = "",
     ) -> Response:
-        """A trace as a file. A failure half way closes the connection before the answer is complete."""
-        request = TraceRequest(client, process_id, *utc_range(begin, end), span_types, strict)
+        """A trace of one process, or of several on one timeline, as a file.
+
+        A failure half way closes the connection before the answer is complete.
+        """
+        request = TraceRequest(client, process_ids, *utc_range(begin, end), span_types, strict)
         return PlainTraceResponse(reader, request, metrics, accepted_coding(accept_encoding))
 
-    @router.get("/{process_id}/info", responses=problems(400, 404, 422))
+    @router.get("/{process_ids}/info", responses=problems(400, 404, 422))
     def info(
         client: Caller,
-        process_id: ProcessId,
+        process_ids: ProcessIds,
         begin: BeginQuery = None,
         end: EndQuery = None,
         span_types: SpanTypes = "all",
     ) -> TraceInfo:
         """What is in a time range, and about how large its trace is and how long it takes to make."""
         begin_ns, end_ns = utc_range(begin, end)
-        find_process(client, process_id)
-        return trace_info(client, process_id, begin_ns, end_ns, span_types)
+        check_known(client, process_ids)
+        return trace_info(client, process_ids, begin_ns, end_ns, span_types)
 
     return router
 

@@ -3,11 +3,14 @@
 import uuid
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
+import pyarrow as pa
 
 from flightsrv import telemetry
 from flightsrv.client import QueryClient
+from flightsrv.tracing.attributes import encode
 from udtf.lake.block_format import BEGIN, END, AsyncColumns, Events, Scope, scope_array
 
 MS = 1_000_000
@@ -28,6 +31,8 @@ class Job:
     begin_ms: float
     end_ms: float
     steps: int = 1
+    attributes: Mapping[str, Any] = field(default_factory=dict)
+    """Noted when it begins."""
 
 
 @dataclass(frozen=True)
@@ -42,6 +47,7 @@ class Program:
     computer: str = "host-1"
     properties: Mapping[str, str] = field(default_factory=dict)
     unfinished: Mapping[str, float] = field(default_factory=dict)
+    parent: str | None = None
 
 
 def record(client: QueryClient, program: Program, process_id: str | None = None) -> str:
@@ -55,6 +61,7 @@ def record(client: QueryClient, program: Program, process_id: str | None = None)
         username="ada",
         computer=program.computer,
         properties=program.properties,
+        parent_process_id=program.parent,
     )
     client.ingest("processes", telemetry.processes_batch([process]))
     blocks: list[telemetry.Block] = []
@@ -85,7 +92,8 @@ def job_events(job: Job) -> Events:
     edges = np.linspace(job.begin_ms * MS, job.end_ms * MS, 2 * job.steps + 2).astype(np.int64)
     kinds = np.array([BEGIN, *[BEGIN, END] * job.steps, END], np.uint8)
     scopes = np.array([JOB, *[STEP, STEP] * job.steps, JOB], np.int32)
-    return Events(edges, kinds, scopes, SCOPES)
+    noted = [encode(dict(job.attributes)), *[b""] * (len(edges) - 1)] if job.attributes else None
+    return Events(edges, kinds, scopes, SCOPES, attributes=noted and pa.array(noted, pa.binary()))
 
 
 def unfinished_events(begin_ms: float) -> Events:

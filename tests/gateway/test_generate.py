@@ -177,6 +177,17 @@ def test_the_pieces_of_a_framed_answer_are_the_trace(gateway: RunningGateway, cl
     assert (lines[-1]["type"], lines[-1]["failed_threads"], lines[-1]["lost_events"]) == ("complete", [], 0)
 
 
+def test_progress_is_that_of_all_processes(
+    gateway: RunningGateway, client: QueryClient, small: str, conductor: str
+) -> None:
+    """In one trace, whose last news are of all their threads."""
+    url = f"{gateway.url}/api/perfetto/{small},{conductor}/generate"
+    lines, pieces = framed(ask(url, "POST", {"framed": True}).body)
+    assert b"".join(pieces) == client.trace([small, conductor])
+    [last] = [line for line in lines if line["type"] == "progress"][-1:]
+    assert (last["threads_done"], last["threads_total"]) == (5, 5)
+
+
 def test_a_failure_among_the_pieces_is_the_last_line(scripted: Scripted) -> None:
     """In words, in place of the one that says that the trace is whole."""
     _, gateway = scripted(Chunk(0, b"names"), Chunk(1, b"half"), Failure(pa.ArrowInvalid("a corrupt block")))

@@ -51,7 +51,7 @@ def test_metrics_count_requests_by_route(gateway: RunningGateway, small: str) ->
     requests = {
         (sample.labels["route"], sample.labels["status"]) for sample in families["flightsrv_http_requests"].samples
     }
-    assert ("/api/perfetto/{process_id}/trace", "200") in requests
+    assert ("/api/perfetto/{process_ids}/trace", "200") in requests
     assert not [route for route, _ in requests if small in route]
     traces = {sample.labels["outcome"]: sample.value for sample in families["flightsrv_http_traces"].samples}
     assert traces["complete"] >= 1

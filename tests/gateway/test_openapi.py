@@ -23,13 +23,13 @@ UNDESCRIBED = [
 
 
 def document() -> dict[str, Any]:
-    """The document of a gateway that is asked nothing, in which a process id is mostly that of a process."""
+    """The document of a gateway that is asked nothing, in which ids of processes are mostly those of one."""
     with QueryClient("grpc://127.0.0.1:1") as nobody:
         described = create_app(nobody, PUBLIC_UI, max_traces=1).openapi()
     for methods in described["paths"].values():
         for operation in methods.values():
             for parameter in operation.get("parameters", []):
-                if parameter["name"] == "process_id":
+                if parameter["name"] in ("process_id", "process_ids"):
                     parameter["schema"] = {"anyOf": [{"enum": [PROCESS_ID]}, parameter["schema"]]}
     return described
 

@@ -515,7 +515,7 @@ def test_the_api_is_described(gateway: RunningGateway, browse: Browse) -> None:
         page.goto(gateway.url)
         page.get_by_role("link", name="API").click()
         expect(page.locator("article")).to_have_count(sum(map(len, paths.values())))
-        generate = page.locator("article", has_text="/api/perfetto/{process_id}/generate")
+        generate = page.locator("article", has_text="/api/perfetto/{process_ids}/generate")
         expect(generate).to_contain_text("include_async_spans")
         expect(generate).to_contain_text("There is no such process")
         listed = page.locator("article", has_text="/api/processes/{process_id}/threads")

@@ -89,6 +89,23 @@ def test_bad_arguments_are_refused(gateway: RunningGateway, query: str) -> None:
     assert answer.json["message"].startswith(f"query.{query.partition('=')[0]}: ")
 
 
+def test_what_a_process_started(gateway: RunningGateway, client: QueryClient) -> None:
+    """And what that started, once each, in the order of their start, however ids of parents go round."""
+    ids = {name: f"family-{name}" for name in ("grandmother", "mother", "aunt", "child")}
+    parents = {"grandmother": "child", "mother": "grandmother", "aunt": "grandmother", "child": "mother"}
+    for number, (name, process_id) in enumerate(ids.items()):
+        program = Program({}, exe=f"/bin/{name}", start_ns=START_NS + number, parent=ids[parents[name]])
+        record(client, program, process_id)
+    url = f"{gateway.url}/api/processes/{ids['grandmother']}"
+    assert ask(url).json["nb_children"] == 2
+    below = ask(f"{url}/descendants").json
+    assert [process["program"] for process in below["processes"]] == ["mother", "aunt", "child"]
+    some = ask(f"{url}/descendants?limit=1").json
+    assert (some["processes"], some["total"]) == (below["processes"][:1], 3)
+    assert ask(f"{gateway.url}/api/processes/{ids['aunt']}/descendants").json == {"processes": [], "total": 0}
+    assert ask(f"{gateway.url}/api/processes/nobody/descendants").status == 404
+
+
 def test_one_process(gateway: RunningGateway, quartet: dict[str, str]) -> None:
     """By its id; one that is unknown is not found."""
     process_id = quartet["/bin/viola"]

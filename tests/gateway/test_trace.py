@@ -23,6 +23,18 @@ def test_the_file_is_that_of_the_flight_sql_client(gateway: RunningGateway, clie
     assert "content-encoding" not in answer.headers
 
 
+def test_several_processes_are_in_one_file(
+    gateway: RunningGateway, client: QueryClient, small: str, conductor: str
+) -> None:
+    """That of the Flight SQL client, each process once; and no more than are shown together."""
+    answer = ask(f"{gateway.url}/api/perfetto/{small},{conductor},{small}/trace?span_types=thread")
+    assert answer.body == client.trace([small, conductor], span_types="thread")
+    assert answer.headers["content-disposition"] == f'attachment; filename="{small}_and_1_more.pftrace"'
+    crowd = ask(f"{gateway.url}/api/perfetto/{','.join(map(str, range(101)))}/trace")
+    assert (crowd.status, crowd.json["message"]) == (400, "process_ids must be at most 100, given: 101")
+    assert ask(f"{gateway.url}/api/perfetto/{small},/trace").status == 422
+
+
 def test_range_and_span_types_are_parameters(gateway: RunningGateway, client: QueryClient, small: str) -> None:
     """As the Flight SQL client takes them."""
     answer = ask(f"{gateway.url}/api/perfetto/{small}/trace?begin=2026-01-01T10:00:00.5Z&span_types=thread")

@@ -137,6 +137,7 @@ _VALUES = {
     Json: ("json", pa.utf8()),
 }
 """Fields of attributes that hold values of these types."""
+TYPE_NAMES = {kind: name for kind, (name, _) in _VALUES.items()}
 _ATTRIBUTE = pa.struct([("key", pa.utf8()), *_VALUES.values()])
 
 

@@ -14,6 +14,7 @@ from udtf.functions.process_spans import ProcessSpans
 from udtf.functions.profile import Flamegraph, SelfTime
 from udtf.functions.query_log import QueryLogFunction
 from udtf.functions.server_metrics import ServerMetrics
+from udtf.functions.span_attributes import SpanAttributes
 from udtf.functions.spans import Spans
 from udtf.functions.table_function import TableFunction
 from udtf.functions.telemetry_tables import telemetry_tables
@@ -27,6 +28,7 @@ TABLE_FUNCTIONS: tuple[TableFunction, ...] = (
     Flamegraph(),
     LatencyHistogram(),
     CausedSpans(),
+    SpanAttributes(),
     PerfettoTraceChunks(),
     ListViewSets(),
     ListPartitions(),

@@ -116,6 +116,18 @@ def replaced(attributes: pa.BinaryArray, rows: Int64s, values: pa.BinaryArray) -
 def as_properties(attributes: pa.BinaryArray) -> pa.MapArray:
     """As SQL shows them, a map of text to text: numbers in decimal, `true` and `false`, JSON as it is."""
     bounds, keys, types, texts, numbers = _entries(attributes)
+    items = _value_texts(types, texts, numbers)
+    return pa.MapArray.from_arrays(pa.array(bounds.astype(np.int32)), keys, items, type=PROPERTIES)
+
+
+def as_entries(attributes: pa.BinaryArray) -> tuple[pa.StringArray, pa.StringArray, pa.StringArray]:
+    """Of all entries the keys, the names of their types, and the values as `as_properties` has them."""
+    _, keys, types, texts, numbers = _entries(attributes)
+    return keys, _TYPE_NAMES.take(pa.array(types)), _value_texts(types, texts, numbers)
+
+
+def _value_texts(types: npt.NDArray[np.uint8], texts: pa.StringArray, numbers: Int64s) -> pa.StringArray:
+    """The values of entries as texts."""
     is_text = (types == TEXT) | (types == JSON)
     values = [
         texts.filter(pa.array(is_text)),
@@ -126,10 +138,10 @@ def as_properties(attributes: pa.BinaryArray) -> pa.MapArray:
     order = np.concatenate([np.flatnonzero(chosen) for chosen in (is_text, *(types == t for t in _NOT_TEXT))])
     places = np.empty(len(order), np.int64)
     places[order] = np.arange(len(order))
-    items = pa.concat_arrays(values).take(pa.array(places))
-    return pa.MapArray.from_arrays(pa.array(bounds.astype(np.int32)), keys, items, type=PROPERTIES)
+    return pa.concat_arrays(values).take(pa.array(places))
 
 
+_TYPE_NAMES = pa.array(["text", "integer", "float", "boolean", "json"])
 _NOT_TEXT = (INTEGER, FLOAT, BOOLEAN)
 
 

@@ -29,11 +29,11 @@ export async function readRange(begin, end, signal) {
 }
 
 /**
- * Makes a trace. `onProgress` gets what the server says, and `sizeBytes` as they come.
+ * Makes a trace of some processes. `onProgress` gets what the server says, and `sizeBytes` as they come.
  * Returns { trace, failedThreads, lostEvents, droppedSpans } once it is whole. Throws Problem, or an AbortError.
  */
-export async function generate(processId, wanted, signal, onProgress) {
-  const response = await ask(`api/perfetto/${encodeURIComponent(processId)}/generate`, {
+export async function generate(processIds, wanted, signal, onProgress) {
+  const response = await ask(`${tracePath(processIds)}/generate`, {
     method: "POST",
     headers: { "Content-Type": "application/json" },
     body: JSON.stringify({ ...wanted, framed: true }),
@@ -54,6 +54,11 @@ export async function generate(processId, wanted, signal, onProgress) {
     if (error instanceof Problem || signal.aborted) throw error;
   }
   throw new Problem("The connection broke before the trace was whole. The gateway may have stopped.");
+}
+
+/** Where traces of some processes are. */
+export function tracePath(processIds) {
+  return `api/perfetto/${processIds.map(encodeURIComponent).join(",")}`;
 }
 
 function made(pieces, line) {

@@ -1,4 +1,4 @@
-// A running process: what has come since it was looked at last.
+// Processes that may be running: what is known of them, and what has come since they were looked at last.
 
 import { getJson } from "./api.js";
 import { withRanges } from "./timeline.js";
@@ -13,11 +13,22 @@ export async function threadsAndLife(path, signal) {
   return { threads: withRanges(threads), life };
 }
 
+/** The range from the first event of some processes, of which threads and life are known, to the last; null if none. */
+export function lifeOfAll(known) {
+  const lives = known.map(({ life }) => life).filter((life) => life !== null);
+  if (lives.length === 0) return null;
+  return lives.reduce((all, { begin, end }) => ({
+    begin: begin < all.begin ? begin : all.begin,
+    end: end > all.end ? end : all.end,
+  }));
+}
+
 /**
  * The threads of a process and the range of its life, with what came after its end as it was known. Throws Problem.
  * Nothing else is asked for: a long history costs no more than a short one.
  */
 export async function withNews(path, { threads, life }, signal) {
+  if (life === null) return threadsAndLife(path, signal);
   const news = await getJson(`${path}/threads`, { begin: rfc3339(life.end + 1n) }, signal);
   const known = new Map(threads.map((thread) => [thread.stream_id, thread]));
   const gap = (life.end - life.begin) / MOST_RANGES;

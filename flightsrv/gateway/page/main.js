@@ -1,8 +1,9 @@
-// Which view is shown: the list of processes at #/, one process at #/process/ID.
+// Which view is shown: the list of processes at #/, one process at #/process/ID, several at #/process/ID,ID.
 
 import { follow } from "./address.js";
 import { element, isolated } from "./dom.js";
-import { showProcess } from "./process_view.js";
+import { processesOf } from "./process.js";
+import { showProcesses } from "./process_view.js";
 import { showProcessList } from "./process_list.js";
 
 const view = document.getElementById("view");
@@ -17,18 +18,9 @@ function route() {
   leave = () => controller.abort();
   const [path, query] = location.hash.replace(/^#/, "").split("?");
   const parameters = new URLSearchParams(query);
-  const processId = processOf(path);
-  if (processId) showProcess(view, processId, parameters, setCrumb, controller.signal);
+  const processIds = processesOf(path);
+  if (processIds.length > 0) showProcesses(view, processIds, parameters, setCrumb, controller.signal);
   else showProcessList(view, parameters, setCrumb, controller.signal);
-}
-
-/** The id in an address; null where it is that of something else, or broken. */
-function processOf(path) {
-  try {
-    return decodeURIComponent(/^\/process\/([^/]+)$/.exec(path)?.[1] ?? "");
-  } catch {
-    return null;
-  }
 }
 
 function setCrumb(title) {

@@ -14,7 +14,7 @@ export class PopupBlocked extends Problem {}
 export class NoAnswer extends Problem {}
 
 /**
- * Opens the Perfetto UI at `address` and gives it the trace once it answers; `shown` is { title, range, program }. The
+ * Opens the Perfetto UI at `address` and gives it the trace once it answers; `shown` is { title, range, programs }. The
  * range in nanoseconds is what it shows at first, null is all. `onSlow` is called where it does not answer for seconds.
  * Throws PopupBlocked, NoAnswer, or Problem where the window is closed.
  */
@@ -37,8 +37,8 @@ async function bytesOf(trace) {
 }
 
 /** The UI reads what to show from the arguments of its page, which stand in the fragment. */
-function withView(url, { range, program }) {
-  const expand = { id: "dev.perfetto.ExpandTracksByRegex", args: [`^${escaped(program)}`] };
+function withView(url, { range, programs }) {
+  const expand = { id: "dev.perfetto.ExpandTracksByRegex", args: [`^(${programs.map(escaped).join("|")})`] };
   const view = new URLSearchParams({ startupCommands: JSON.stringify([expand]) });
   if (range !== null) {
     view.set("visStart", range.begin);

@@ -1,9 +1,9 @@
-// The list of processes: search, sort, page through, choose.
+// The list of processes: search, sort, page through, choose one, or several to see together.
 
 import { rewrite } from "./address.js";
 import { getJson, Problem } from "./api.js";
 import { debounced, element, focusBySlash, isolated } from "./dom.js";
-import { ownProperties, processAddress } from "./process.js";
+import { MOST_PROCESSES, ownProperties, processAddress, withDescendants } from "./process.js";
 import { duration, localTime, parseTime, toSeconds } from "./times.js";
 
 const PAGE_SIZE = 50;
@@ -26,7 +26,9 @@ export function showProcessList(view, parameters, setCrumb, signal) {
     sort: parameters.get("sort") ?? "start_time",
     order: parameters.get("order") ?? "desc",
     offset: Number.parseInt(parameters.get("offset"), 10) || 0,
+    chosen: parameters.get("chosen") ?? "",
   };
+  const chosen = new Set(state.chosen.split(",").filter(Boolean));
   const search = element("input", {
     type: "search",
     id: "search",
@@ -40,7 +42,7 @@ export function showProcessList(view, parameters, setCrumb, signal) {
   });
   const status = element("p", { class: "status", role: "status" });
   const titles = COLUMNS.map(buildTitle);
-  const head = element("tr", {}, titles);
+  const head = element("tr", {}, element("th", { class: "choice" }, element("span", { class: "spoken" }, "Choose")), titles);
   const body = element("tbody", { onpointerdown: () => (pressed = untilReleased()) });
   const turn = {
     back: buildTurn("‹", "Previous page", () => Math.max(0, Math.min(state.offset, total) - PAGE_SIZE)),
@@ -48,26 +50,68 @@ export function showProcessList(view, parameters, setCrumb, signal) {
   };
   const pager = element("div", { class: "pager" }, turn.back, turn.on);
   let pressed = null;
+  const chosenBar = buildChosenBar();
   const table = element("table", { class: "processes", onkeydown: moveBetweenRows }, element("thead", {}, head), body);
   const empty = element("p", { class: "empty", hidden: true });
   view.replaceChildren(
     element("div", { class: "toolbar" }, element("h1", {}, "Processes"), search, status, pager),
     element("div", { class: "scroll" }, table),
     empty,
+    chosenBar.element,
   );
   addEventListener("keydown", focusSearch, { signal });
   let asked = new AbortController();
   let total = 0;
+  showChosen();
   status.textContent = "Loading …";
   load();
   // Where there is no keyboard, one would slide over the list.
   if (matchMedia("(hover: hover)").matches) search.focus({ preventScroll: true });
 
   function change(changes) {
-    if (signal.aborted) return;
+    if (keep(changes)) load();
+  }
+
+  /** Keeps it in the address, and tells whether it could. */
+  function keep(changes) {
+    if (signal.aborted) return false;
     Object.assign(state, changes);
     const query = new URLSearchParams(Object.entries(state).filter(([, value]) => value !== "" && value !== 0));
-    if (rewrite(`#/?${query}`)) load();
+    return rewrite(`#/?${query}`);
+  }
+
+  function buildChosenBar() {
+    const act = (title, kind, work) => element("button", { type: "button", class: kind, onclick: work }, title);
+    const words = element("span", { role: "status" });
+    const show = act("Show together", "primary", () => (location.hash = processAddress(...chosen)));
+    const clear = act("Choose none", "", () => choose([...chosen], false));
+    return { words, show, element: element("div", { class: "chosen", hidden: true }, words, show, clear) };
+  }
+
+  function showChosen() {
+    const isTooMany = chosen.size > MOST_PROCESSES;
+    chosenBar.element.hidden = chosen.size === 0;
+    chosenBar.show.disabled = isTooMany;
+    const most = isTooMany ? `, and at most ${MOST_PROCESSES} are shown together` : "";
+    chosenBar.words.textContent = `${chosen.size.toLocaleString("en")} chosen${most}`;
+    for (const box of body.querySelectorAll(".choice input")) box.checked = chosen.has(box.value);
+  }
+
+  /** Processes join those that are chosen, or leave them. */
+  function choose(processIds, isChosen) {
+    for (const processId of processIds) isChosen ? chosen.add(processId) : chosen.delete(processId);
+    showChosen();
+    keep({ chosen: [...chosen].join(",") });
+  }
+
+  async function chooseWithChildren(processId) {
+    try {
+      choose(await withDescendants(processId, signal), true);
+    } catch (error) {
+      if (error.name === "AbortError") return;
+      if (!(error instanceof Problem)) throw error;
+      status.replaceChildren(element("span", { class: "error", role: "alert" }, error.message));
+    }
   }
 
   async function load() {
@@ -76,7 +120,8 @@ export function showProcessList(view, parameters, setCrumb, signal) {
     showHead();
     table.setAttribute("aria-busy", "true");
     try {
-      const wanted = { ...state, limit: PAGE_SIZE };
+      const { search: words, sort, order, offset } = state;
+      const wanted = { search: words, sort, order, offset, limit: PAGE_SIZE };
       const found = await getJson("api/processes", wanted, AbortSignal.any([signal, asking.signal]));
       // A row must not go away between the two halves of a click.
       await pressed;
@@ -121,7 +166,8 @@ export function showProcessList(view, parameters, setCrumb, signal) {
   /** The same process keeps the focus. */
   function showRows(processes) {
     const focused = body.contains(document.activeElement) ? document.activeElement.getAttribute("href") : null;
-    body.replaceChildren(...processes.map(row));
+    body.replaceChildren(...processes.map((process) => row(process, { choose, chooseWithChildren })));
+    showChosen();
     if (focused !== null) body.querySelector(`a[href="${CSS.escape(focused)}"]`)?.focus();
   }
 
@@ -159,17 +205,27 @@ function untilReleased() {
   });
 }
 
-function row(process) {
-  const address = processAddress(process.process_id);
+function row(process, { choose, chooseWithChildren }) {
+  const { process_id: processId, nb_children: nbChildren } = process;
+  const address = processAddress(processId);
   const open = (event) => {
-    // Text of a row can still be selected, and its links do what links do.
-    if (!event.target.closest("a") && getSelection().isCollapsed) location.hash = address;
+    // Text of a row can still be selected, and its links and fields do what they do.
+    if (!event.target.closest("a, .choice, button") && getSelection().isCollapsed) location.hash = address;
   };
-  return element(
-    "tr",
-    { onclick: open },
-    ...COLUMNS.map(({ cell, class: kind = "" }) => element("td", { class: kind }, cell(process, address))),
+  const box = element("input", {
+    type: "checkbox",
+    value: processId,
+    "aria-label": `Choose ${process.program}`,
+    onchange: () => choose([processId], box.checked),
+  });
+  const children = nbChildren > 0 && element(
+    "button",
+    { type: "button", class: "children", title: "Choose it and all below it", onclick: () => chooseWithChildren(processId) },
+    `+ ${nbChildren === 1 ? "1 child" : `${nbChildren.toLocaleString("en")} children`}`,
   );
+  const cells = COLUMNS.map(({ cell, class: kind = "" }) => element("td", { class: kind }, cell(process, address)));
+  if (children) cells[0].prepend(children);
+  return element("tr", { onclick: open }, element("td", { class: "choice" }, element("label", {}, box)), ...cells);
 }
 
 function programCell(process, address) {

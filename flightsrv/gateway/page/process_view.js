@@ -1,10 +1,11 @@
-// One process: what it is, its threads over time, and the trace of a range of it.
+// A process, or several on one timeline: what they are, their threads over time, and the trace of a range of them.
 
 import { rewrite } from "./address.js";
-import { getJson, Problem, rangeParameters, readRange } from "./api.js";
+import { getJson, Problem, rangeParameters, readRange, tracePath } from "./api.js";
 import { debounced, element, focusBySlash, isolated, isTyping } from "./dom.js";
-import { threadsAndLife, withNews } from "./following.js";
-import { processAddress } from "./process.js";
+import { lifeOfAll, threadsAndLife, withNews } from "./following.js";
+import { Moment } from "./moment.js";
+import { processAddress, withDescendants } from "./process.js";
 import { ThreadFilter } from "./thread_filter.js";
 import { endingAt, Timeline, withRanges } from "./timeline.js";
 import { count, duration, parseTime, rangeText, readable, rfc3339, size, toSeconds } from "./times.js";
@@ -16,24 +17,24 @@ const FOLLOW_EVERY_MS = 2000;
 const ALL_EVERY_LOOKS = 15;
 const LAST = { "Last 10 s": 10_000_000_000n, "Last minute": 60_000_000_000n };
 const NARROW_SHARE = 1 / 20;
+const MOST_NAMES = 3;
 
-export async function showProcess(view, processId, parameters, setCrumb, signal) {
-  const path = `api/processes/${encodeURIComponent(processId)}`;
-  setCrumb(processId);
+export async function showProcesses(view, processIds, parameters, setCrumb, signal) {
+  setCrumb(processIds.join(", "));
   view.replaceChildren(element("p", { class: "status", role: "status" }, "Loading …"));
   try {
-    const [process, threads, settings] = await Promise.all([
-      getJson(path, {}, signal),
-      threadsAndLife(path, signal),
+    const [settings, ...known] = await Promise.all([
       getJson("api/settings", {}, signal),
+      ...processIds.map((processId) => knownOf(processId, signal)),
     ]);
-    setCrumb(process.program);
-    await new ProcessView(view, process, threads, settings, signal).start(parameters);
+    const shown = new ProcessView(view, known, settings, signal);
+    setCrumb(shown.name);
+    await shown.start(parameters);
     view.querySelector("h1").focus({ preventScroll: true });
   } catch (error) {
     if (error.name === "AbortError") return;
     if (!(error instanceof Problem)) throw error;
-    const again = () => showProcess(view, processId, parameters, setCrumb, signal);
+    const again = () => showProcesses(view, processIds, parameters, setCrumb, signal);
     view.replaceChildren(
       element("p", { class: "status" }, element("span", { class: "error", role: "alert" }, error.message), " ",
         element("button", { type: "button", onclick: again }, "Try again")),
@@ -41,14 +42,18 @@ export async function showProcess(view, processId, parameters, setCrumb, signal)
   }
 }
 
+async function knownOf(processId, signal) {
+  const path = `api/processes/${encodeURIComponent(processId)}`;
+  const [process, known] = await Promise.all([getJson(path, {}, signal), threadsAndLife(path, signal)]);
+  return { process, path, ...known };
+}
+
 class ProcessView {
-  constructor(view, process, { threads, life }, settings, signal) {
+  /** `known` is of each process { process, path, threads, life }. */
+  constructor(view, known, settings, signal) {
     this.view = view;
-    this.process = process;
-    this.path = `api/processes/${encodeURIComponent(process.process_id)}`;
-    this.threads = threads;
+    this.setKnown(known);
     this.signal = signal;
-    this.life = life;
     this.range = null;
     this.isUnreadable = false;
     this.info = null;
@@ -58,6 +63,7 @@ class ProcessView {
     };
     this.panel = new TracePanel(() => this.choice(), settings, signal);
     this.filter = new ThreadFilter(() => this.arrange());
+    this.moment = new Moment(signal);
     this.estimate = element("p", { class: "estimate", role: "status" });
     this.settled = debounced(() => this.settle(), SETTLED_MS);
     this.zoomed = debounced(() => this.loadThreads(), SETTLED_MS);
@@ -66,16 +72,18 @@ class ProcessView {
   async start(parameters) {
     const heading = this.buildHeading();
     if (this.life === null) {
-      this.view.replaceChildren(heading, element("p", { class: "empty" }, "This process has sent no events yet."));
+      const words = this.isOne ? "This process has sent no events yet." : "These processes have sent no events yet.";
+      this.view.replaceChildren(heading, element("p", { class: "empty" }, words));
       return;
     }
-    const handlers = { onselect: (range) => this.setRange(range), onzoom: () => this.showZoom() };
-    this.timeline = new Timeline(this.life, this.filter.of(this.threads), handlers, this.signal);
+    const handlers = { onselect: (range) => this.setRange(range), onzoom: () => this.showZoom(), onlook: (...at) => this.look(...at) };
+    this.timeline = new Timeline(this.life, this.groups(), handlers, this.signal);
     this.view.replaceChildren(
       heading,
       this.buildRange(),
       element("div", { class: "toolbar" }, this.filter.element, element("span", { class: "zoom" }, this.buildZoom())),
       this.timeline.element,
+      this.moment.element,
       element(
         "div",
         { class: "dock" },
@@ -95,32 +103,65 @@ class ProcessView {
     if (this.range === null && (begin || end)) await this.readTexts(begin, end);
   }
 
+  setKnown(known) {
+    this.known = known;
+    this.threads = known.flatMap(({ threads }) => threads);
+    this.life = lifeOfAll(known);
+  }
+
+  get processes() {
+    return this.known.map(({ process }) => process);
+  }
+
+  get isOne() {
+    return this.known.length === 1;
+  }
+
+  get processIds() {
+    return this.processes.map((process) => process.process_id);
+  }
+
+  /** The names of the programs, or of some of them and the number of others. */
+  get name() {
+    const names = this.processes.map((process) => process.program);
+    if (names.length === 1) return names[0];
+    const others = names.length > MOST_NAMES ? names.splice(MOST_NAMES - 1).length : 0;
+    return `${names.join(", ")}${others ? ` and ${count(others, "other")}` : ""}`;
+  }
+
+  /** The threads that are to be shown of each process. */
+  groups() {
+    return this.known.map(({ process, threads }) => ({ process, threads: this.filter.of(threads) }));
+  }
+
   buildHeading() {
-    const { process } = this;
-    const facts = [
-      ["Process id", element("code", {}, process.process_id)],
-      ["Started", `${toSeconds(parseTime(process.start_time))} UTC`],
-      ["Host", process.computer],
-      ["User", process.username],
-      ["System", process.distro],
-      ["CPU", process.cpu_brand],
-      ["Program", process.exe],
-      ["Parent", process.parent_process_id && processLink(process.parent_process_id)],
-      ...Object.entries(process.properties),
-    ].filter(([, value]) => value);
+    const facts = (this.isOne ? factsOf(this.processes[0]) : factsOfAll(this.processes)).filter(([, value]) => value);
     const [first, rest] = [facts.slice(0, 4), facts.slice(4)];
     const text = (value) => (typeof value === "string" ? isolated(value) : value);
     const list = (entries) =>
       element("dl", {}, entries.map(([name, value]) =>
         element("div", {}, element("dt", {}, isolated(name)), element("dd", {}, text(value)))));
-    const title = element("h1", { tabIndex: -1, title: process.program }, isolated(process.program));
+    const title = element("h1", { tabIndex: -1, title: this.name }, isolated(this.name));
+    const hasChildren = this.isOne && this.processes[0].nb_children > 0;
+    const children = button("Show with its children", "And with theirs, on one timeline", () => this.showWithChildren());
     return element(
       "div",
       { class: "heading" },
       title,
       list(first),
       rest.length > 0 && element("details", {}, element("summary", {}, "More"), list(rest)),
+      hasChildren && children,
     );
+  }
+
+  async showWithChildren() {
+    try {
+      location.hash = processAddress(...(await withDescendants(this.processIds[0], this.signal)));
+    } catch (error) {
+      if (error.name === "AbortError") return;
+      if (!(error instanceof Problem)) throw error;
+      this.showProblem(error.message);
+    }
   }
 
   buildRange() {
@@ -137,7 +178,7 @@ class ProcessView {
     this.fields = { begin: field("begin", "Begin, UTC"), end: field("end", "End, UTC") };
     this.length = element("output", { class: "length" });
     const mark = (kind, text) => element("span", { class: kind, "aria-hidden": "true" }, text);
-    const last = Object.entries(LAST).map(([title, length]) => button(title, "Of the process", () => this.chooseLast(length)));
+    const last = Object.entries(LAST).map(([title, length]) => button(title, "Before the end of what is known", () => this.chooseLast(length)));
     this.followButton = button("Follow", "Show new data as it comes: key f", () => this.follow());
     this.followButton.setAttribute("aria-pressed", "false");
     return element(
@@ -220,7 +261,7 @@ class ProcessView {
     }
   }
 
-  /** The end of what is known of the process, which moves on while it is followed. */
+  /** The end of what is known, which moves on while it is followed. */
   chooseLast(length) {
     const { begin, end } = endingAt({ begin: 0n, end: length }, this.life.end);
     this.timeline.choose({ begin: begin < this.life.begin ? this.life.begin : begin, end });
@@ -242,16 +283,19 @@ class ProcessView {
 
   async showNews(isAll) {
     try {
-      const known = this.life;
-      const { threads, life } = await (isAll ? threadsAndLife(this.path, this.signal) : withNews(this.path, this, this.signal));
-      const hasNone = !isAll && life.end === known.end && threads.length === this.threads.length;
+      const before = { life: this.life, nbThreads: this.threads.length };
+      const look = (one) => (isAll ? threadsAndLife(one.path, this.signal) : withNews(one.path, one, this.signal));
+      const known = await Promise.all(this.known.map(async (one) => ({ ...one, ...(await look(one)) })));
+      const life = lifeOfAll(known);
+      const nbThreads = known.reduce((sum, { threads }) => sum + threads.length, 0);
+      const hasNone = !isAll && known.every((one, i) => one.life?.end === this.known[i].life?.end) && nbThreads === before.nbThreads;
       if (this.panel.isBusy || life === null || hasNone) return;
-      [this.threads, this.life] = [threads, life];
+      this.setKnown(known);
       this.timeline.extend(life);
       this.arrange();
       this.loadOpenSpans();
       if (this.range === null) this.setRange(null);
-      else if (this.range.end === known.end) this.setRange(endingAt(this.range, life.end));
+      else if (this.range.end === before.life.end) this.setRange(endingAt(this.range, life.end));
       this.showZoom();
     } catch (error) {
       if (error.name === "AbortError") return;
@@ -261,16 +305,30 @@ class ProcessView {
     }
   }
 
+  /** Shows what a thread was doing then. */
+  look(streamId, time) {
+    for (const { process, path, threads } of this.known) {
+      const thread = threads.find(({ stream_id: id }) => id === streamId);
+      if (thread) this.moment.show(path, thread, this.labelOf(process, thread), time);
+    }
+  }
+
+  labelOf(process, { name }) {
+    return this.isOne ? name || "unnamed" : `${process.program}, ${name || "unnamed"}`;
+  }
+
   arrange() {
-    this.timeline.arrange(this.filter.of(this.threads), this.threads.length);
+    this.timeline.arrange(this.groups(), this.threads.length);
   }
 
   /** Drawn once it is known; without it the page is of use as well. */
   async loadOpenSpans() {
     try {
-      const { open_spans: found } = await getJson(`${this.path}/open_spans`, {}, this.signal);
-      const open = found.map((spans) => [spans.stream_id, { ...spans, begin: parseTime(spans.begin) }]);
-      this.timeline.showOpen(new Map(open), this.threads);
+      const { known } = this;
+      const ask = ({ path }) => getJson(`${path}/open_spans`, {}, this.signal);
+      const found = await Promise.all(known.filter(({ life }) => life !== null).map(async (one) =>
+        (await ask(one)).open_spans.map((spans) => ({ ...spans, begin: parseTime(spans.begin), end: one.life.end }))));
+      this.timeline.showOpen(new Map(found.flat().map((spans) => [spans.stream_id, spans])), this.threads);
     } catch (error) {
       if (error.name !== "AbortError" && !(error instanceof Problem)) throw error;
     }
@@ -310,7 +368,7 @@ class ProcessView {
   settle() {
     if (this.signal.aborted || this.isUnreadable) return;
     const query = this.range === null ? "" : `?begin=${rfc3339(this.range.begin)}&end=${rfc3339(this.range.end)}`;
-    if (!rewrite(`${processAddress(this.process.process_id)}${query}`)) return;
+    if (!rewrite(`${processAddress(...this.processIds)}${query}`)) return;
     if (this.spanTypes !== null) this.loadInfo();
   }
 
@@ -323,8 +381,7 @@ class ProcessView {
     const asked = this.range;
     try {
       const parameters = { ...rangeParameters(asked), span_types: this.spanTypes };
-      const path = `api/perfetto/${encodeURIComponent(this.process.process_id)}/info`;
-      const info = await getJson(path, parameters, this.signal);
+      const info = await getJson(`${tracePath(this.processIds)}/info`, parameters, this.signal);
       if (asked !== this.range || parameters.span_types !== this.spanTypes || this.isUnreadable) return;
       this.info = info;
       this.showEstimate();
@@ -380,9 +437,9 @@ class ProcessView {
   async loadThreads() {
     const { window } = this.timeline;
     try {
-      const path = `${this.path}/threads`;
-      const ask = async () => withRanges((await getJson(path, rangeParameters(window), this.signal)).threads);
-      const threads = this.timeline.isWhole ? this.threads : await ask();
+      const ask = async ({ path }) =>
+        withRanges((await getJson(`${path}/threads`, rangeParameters(window), this.signal)).threads);
+      const threads = this.timeline.isWhole ? this.threads : (await Promise.all(this.known.map(ask))).flat();
       if (window !== this.timeline.window) return;
       this.timeline.show(threads);
       this.timeline.draw();
@@ -400,17 +457,18 @@ class ProcessView {
   choice() {
     const range = this.range ?? this.life;
     return {
-      processId: this.process.process_id,
+      processIds: this.processIds,
       wanted: {
         time_range: this.range === null ? null : { begin: rfc3339(range.begin), end: rfc3339(range.end) },
         include_thread_spans: this.includes("thread"),
         include_async_spans: this.includes("async"),
       },
-      title: `${this.process.program} ${rangeText(range)}`,
-      program: this.process.program,
+      title: `${this.name} ${rangeText(range)}`,
+      programs: [...new Set(this.processes.map((process) => process.program))],
       range: this.range && this.visibleRange(),
       estimateBytes: () => this.info?.estimate.size_bytes ?? 0,
-      threadNames: new Map(this.threads.map((thread) => [thread.stream_id, thread.name])),
+      threadNames: new Map(this.known.flatMap(({ process, threads }) =>
+        threads.filter(({ name }) => name).map((thread) => [thread.stream_id, this.labelOf(process, thread)]))),
     };
   }
 
@@ -427,6 +485,30 @@ class ProcessView {
       end: part.end > all.end ? part.end : all.end,
     }));
   }
+}
+
+function factsOf(process) {
+  return [
+    ["Process id", element("code", {}, process.process_id)],
+    ["Started", `${toSeconds(parseTime(process.start_time))} UTC`],
+    ["Host", process.computer],
+    ["User", process.username],
+    ["System", process.distro],
+    ["CPU", process.cpu_brand],
+    ["Program", process.exe],
+    ["Parent", process.parent_process_id && processLink(process.parent_process_id)],
+    ...Object.entries(process.properties),
+  ];
+}
+
+function factsOfAll(processes) {
+  const started = processes.map((process) => parseTime(process.start_time));
+  const first = started.reduce((least, time) => (time < least ? time : least));
+  return [
+    ["Processes", processes.length.toLocaleString("en")],
+    ["First started", `${toSeconds(first)} UTC`],
+    ["Hosts", [...new Set(processes.map((process) => process.computer).filter(Boolean))].join(", ")],
+  ];
 }
 
 function processLink(processId) {

@@ -1,6 +1,7 @@
-// Threads drawn over time: a row for each, with the times that have data; a range of time to drag, or to move by keys.
+// Threads of processes drawn over time: a row for each, with the times that have data; a range of time to drag, or to move by keys.
 
 import { element, isolated } from "./dom.js";
+import { processAddress } from "./process.js";
 import { clock, count, date, duration, parseTime, readable } from "./times.js";
 
 const ROW_HEIGHT = 20;
@@ -28,12 +29,12 @@ export function withRanges(threads) {
 }
 
 /**
- * `life` is the range of the whole process, and `threads` are those of `withRanges`; ranges are { begin, end } in
- * nanoseconds. `onselect` gets the range that was chosen, null for all of it; `onzoom` is called when another range is on
- * the screen.
+ * `life` is the range of all that is known, and `groups` are { process, threads } with threads of `withRanges`; ranges
+ * are { begin, end } in nanoseconds. `onselect` gets the range that was chosen, null for all of it; `onzoom` is called when another range is on
+ * the screen; `onlook` gets the thread and the time at which a row was clicked.
  */
 export class Timeline {
-  constructor(life, threads, { onselect, onzoom }, signal) {
+  constructor(life, groups, { onselect, onzoom, onlook }, signal) {
     this.setLife(life);
     this.window = this.whole;
     this.selection = null;
@@ -41,12 +42,14 @@ export class Timeline {
     this.rowOf = new Map();
     this.onselect = onselect;
     this.onzoom = onzoom;
+    this.onlook = onlook;
     this.build();
+    const threads = groups.flatMap((group) => group.threads);
     this.show(threads);
     // Of a thousand rows, those are drawn that can be seen.
     this.seen = new Set();
     this.watch = new IntersectionObserver((changes) => this.see(changes), { root: this.rows, rootMargin: "200px 0px" });
-    this.arrange(threads, threads.length);
+    this.arrange(groups, threads.length);
     new ResizeObserver(() => this.draw()).observe(this.plot);
     matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => this.draw(), { signal });
   }
@@ -81,7 +84,7 @@ export class Timeline {
       "section",
       {
         class: "timeline",
-        "aria-label": "Threads over time. Drag to choose a range, or move its ends with the arrow keys.",
+        "aria-label": "Threads over time. Drag to choose a range, or move its ends with the arrow keys. Click on a thread to see its spans then.",
         onpointerdown: (event) => this.drag(event),
         onpointermove: (event) => this.point(event),
         onpointerleave: () => (this.pointer.hidden = true),
@@ -104,15 +107,20 @@ export class Timeline {
     });
   }
 
-  /** Shows these threads, of so many, in this order. */
-  arrange(threads, total) {
+  /** Shows the threads of these groups, of so many, in this order; of several processes each has a title. */
+  arrange(groups, total) {
+    const threads = groups.flatMap((group) => group.threads);
     for (const thread of threads) {
       if (this.rowOf.has(thread.stream_id)) continue;
       const row = buildRow(thread);
       this.rowOf.set(thread.stream_id, row);
       this.watch.observe(row);
     }
-    this.rows.replaceChildren(...threads.map((thread) => this.describe(thread)));
+    const rows = groups.flatMap(({ process, threads: ofProcess }) => [
+      ...(groups.length > 1 ? [buildTitle(process, ofProcess)] : []),
+      ...ofProcess.map((thread) => this.describe(thread)),
+    ]);
+    this.rows.replaceChildren(...rows);
     const number = (kind) => threads.filter((thread) => thread.kind === kind).length;
     const [ofThreads, ofAsync] = [number("thread"), number("async")];
     const isPart = threads.length < total;
@@ -135,7 +143,7 @@ export class Timeline {
     return row;
   }
 
-  /** More of the process is known. A view of its end moves along. */
+  /** More is known. A view of its end moves along. */
   extend(life) {
     const { whole, window } = this;
     this.setLife(life);
@@ -143,7 +151,10 @@ export class Timeline {
     else if (window.end === whole.end) this.window = endingAt(window, this.whole.end);
   }
 
-  /** Spans that have not ended, by stream: { begin, name, nb_spans }; `threads` are all there are. */
+  /**
+   * Spans that have not ended, by stream: { begin, end, name, nb_spans }, where the end is that of what is known of the
+   * process; `threads` are all there are.
+   */
   showOpen(open, threads) {
     this.open = open;
     for (const thread of threads) if (this.rowOf.has(thread.stream_id)) this.describe(thread);
@@ -174,7 +185,7 @@ export class Timeline {
     this.place();
   }
 
-  /** What is on the screen; never wider than the process's life. */
+  /** What is on the screen; never wider than all that is known. */
   zoom(range) {
     const { begin, end } = atLeast(range, MIN_WINDOW_NS);
     const limited = { begin: larger(begin, this.whole.begin), end: smaller(end, this.whole.end) };
@@ -226,11 +237,11 @@ export class Timeline {
     if (open) this.drawOpen(context, open, width);
   }
 
-  drawOpen(context, { begin }, width) {
-    const [left, right] = [begin, this.life.end].map((time) => Math.min(width, Math.max(0, this.position(time) * width)));
+  drawOpen(context, { begin, end }, width) {
+    const [left, right] = [begin, end].map((time) => Math.min(width, Math.max(0, this.position(time) * width)));
     context.globalAlpha = 1;
     context.fillRect(left, (ROW_HEIGHT - OPEN_LINE) / 2, right - left, OPEN_LINE);
-    if (this.position(this.life.end) > 1) return;
+    if (this.position(end) < 0 || this.position(end) > 1) return;
     // An arrow rather than an edge: it goes on.
     const [tail, middle, half] = [Math.max(0, right - OPEN_HEAD), ROW_HEIGHT / 2, BAR_HEIGHT / 2];
     context.beginPath();
@@ -292,7 +303,10 @@ export class Timeline {
     };
     const finish = (last) => {
       finished.abort();
-      if (last.type === "pointerup" && !isDragged && moving === undefined) this.choose(null);
+      if (last.type !== "pointerup" || isDragged || moving !== undefined) return;
+      const row = event.target.closest("[data-stream]");
+      if (row === null) this.choose(null);
+      else this.onlook(row.dataset.stream, this.timeAt(beginX));
     };
     addEventListener("pointermove", move, { signal: finished.signal });
     addEventListener("pointerup", finish, { signal: finished.signal });
@@ -390,6 +404,16 @@ function factsOf({ thread_id: id, nb_events: events, dropped_spans: dropped, beg
   ]
     .filter(Boolean)
     .join(", ");
+}
+
+function buildTitle({ process_id: id, program, computer, properties }, threads) {
+  const facts = [properties.pid && `pid ${properties.pid}`, computer, threads.length === 0 && "no threads"];
+  return element(
+    "li",
+    { class: "process" },
+    element("a", { class: "name", href: processAddress(id), title: program }, isolated(program)),
+    element("small", {}, isolated(facts.filter(Boolean).join(" · "))),
+  );
 }
 
 function buildRow({ stream_id: stream, kind, name }) {

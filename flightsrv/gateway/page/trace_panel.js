@@ -8,7 +8,7 @@ import { count, duration, size } from "./times.js";
 const MOST_FAILED_THREADS = 5;
 
 /**
- * `choice()` is what to make: { processId, wanted, title, program, range, estimateBytes, threadNames }; `settings` are
+ * `choice()` is what to make: { processIds, wanted, title, programs, range, estimateBytes, threadNames }; `settings` are
  * those of the gateway. A trace that was made is kept until `reset`, so that both buttons can have it.
  */
 export class TracePanel {
@@ -83,7 +83,7 @@ export class TracePanel {
     show({});
     const clock = setInterval(() => show({}), 200);
     try {
-      return await generate(chosen.processId, chosen.wanted, signal, show);
+      return await generate(chosen.processIds, chosen.wanted, signal, show);
     } finally {
       clearInterval(clock);
     }
