@@ -83,9 +83,7 @@ def unreliable(network: UnreliableNetwork, tmp_path: Path) -> Iterator[Lake]:
     lake.close()
 
 
-def test_all_of_many_traces_are_exact(
-    unreliable: Lake, processes: list[Process], expected: dict[str, bytes]
-) -> None:
+def test_all_of_many_traces_are_exact(unreliable: Lake, processes: list[Process], expected: dict[str, bytes]) -> None:
     """With one request of twenty failing and two throttled, ingestion's too; nothing made, nothing cached, or all."""
     _fill(unreliable, processes)
     forgetful = Lake(unreliable.objects, unreliable.metadata, LakeSettings(max_builds=4, caches=NOTHING_KEPT))
