@@ -1,5 +1,7 @@
 """The fixtures of all tests, by topic."""
 
+import os
+import shutil
 import signal
 from collections.abc import Iterator
 
@@ -18,6 +20,14 @@ pytest_plugins = [
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     # A shell starts commands in the background so, and programs that the tests start and interrupt would inherit it.
     signal.signal(signal.SIGINT, signal.default_int_handler)
+
+_MEMORY = "/dev/shm"
+_NEEDED_BYTES = 8 << 30
+
+# Files of tests are on a disk in memory where there is a large one: they are synced all the time, as a lake must be,
+# and that they are is counted.
+if os.path.isdir(_MEMORY) and shutil.disk_usage(_MEMORY).free >= _NEEDED_BYTES:
+    os.environ.setdefault("PYTEST_DEBUG_TEMPROOT", _MEMORY)
 
 # How long an example takes is the machine's affair.
 settings.register_profile("machine", deadline=None, suppress_health_check=[HealthCheck.too_slow])
