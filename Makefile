@@ -5,6 +5,9 @@ PYTHON = $(shell for python in python3.11 python3 python; do \
 	$$python -c 'import ensurepip, sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$python && break; \
 	done)
 
+# Whatever the environment says, compiled modules are kept: tests start hundreds of processes that import them.
+export PYTHONDONTWRITEBYTECODE :=
+
 PROTOC = .venv/bin/python -m grpc_tools.protoc -I proto --include_imports
 COMPILED = $(addprefix flightsrv/wire/,flight_sql.fds flight_pb2.pyi flight_sql_pb2.pyi ticket_pb2.pyi) \
 	$(addprefix udtf/perfetto/,perfetto_trace.fds perfetto_trace_pb2.pyi)
