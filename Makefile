@@ -1,4 +1,4 @@
-.PHONY: help install demo test test-fast soak fuzz bench proto check format
+.PHONY: help install demo test test-fast fleet soak fuzz bench proto check format
 
 # The first Python that is new enough and can make virtual environments.
 PYTHON = $(shell for python in python3.11 python3 python; do \
@@ -42,6 +42,9 @@ test: install ## run all tests; as root, first install the Debian packages that 
 
 test-fast: install ## run the tests that take no longer than a few seconds
 	.venv/bin/pytest -m 'not slow and not browser'
+
+fleet: install ## run PostgreSQL, S3, Dask, two servers and ten traced programs until Ctrl-C, or for SECONDS=60
+	.venv/bin/python -m tests.fleet $(if $(SECONDS),--seconds $(SECONDS))
 
 soak: install ## let 64 clients do everything for five minutes, and see what that leaves of a server
 	.venv/bin/python -m tests.soak

@@ -1,0 +1,206 @@
+"""The processes of a fleet. Each is in a session of its own, so that Ctrl-C at a terminal reaches none of them."""
+
+import json
+import os
+import re
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import boto3
+
+from tests.support.debian import find_program
+from tests.support.postgresql import PostgresqlCluster
+
+PATIENCE_S = 120.0
+BUCKET = "fleet"
+
+
+class FleetFailed(Exception):
+    """A part did not start, or did not do what it should."""
+
+
+class Part:
+    """A process that runs a module of Python, and logs into a file.
+
+    Attributes:
+        name: what it is called in messages.
+        log: the file, which has what it prints as well.
+    """
+
+    def __init__(self, name: str, folder: Path, environment: Mapping[str, str], *arguments: str) -> None:
+        self.name = name
+        self.log = folder / f"{name.replace(' ', '-')}.log"
+        self._command = [sys.executable, "-m", *arguments]
+        self._environment = {**os.environ, **environment}
+        self.start()
+
+    def start(self) -> None:
+        """Start it, once more if it has ended."""
+        self._begin = self.log.stat().st_size if self.log.exists() else 0
+        with self.log.open("ab") as sink:
+            self.process = subprocess.Popen(
+                self._command,
+                stdin=subprocess.DEVNULL,
+                stdout=sink,
+                stderr=sink,
+                env=self._environment,
+                start_new_session=True,
+            )
+
+    def said(self, pattern: str) -> str:
+        """Wait until it has said something since its start; returns the first group of the pattern.
+
+        Raises:
+            FleetFailed: it ended before, or does not say it.
+        """
+        end_s = time.monotonic() + PATIENCE_S
+        while True:
+            has_ended = self.process.poll() is not None
+            found = re.search(pattern, self.log.read_bytes()[self._begin :].decode(errors="replace"))
+            if found:
+                return found[1]
+            if has_ended or time.monotonic() > end_s:
+                raise FleetFailed(f"{self.name} did not start:\n{self.log.read_text(errors='replace')[-2000:]}")
+            time.sleep(0.05)
+
+    def kill(self) -> None:
+        """The power goes."""
+        self.process.kill()
+        self.process.wait()
+
+    def stop(self) -> None:
+        """SIGTERM, and patience."""
+        self.process.terminate()
+        try:
+            self.process.wait(PATIENCE_S)
+        except subprocess.TimeoutExpired:
+            self.kill()
+
+
+@contextmanager
+def stopping(parts: Sequence[Part]) -> Iterator[None]:
+    """For the length of a `with` block, parts run; they are stopped together."""
+    try:
+        yield
+    finally:
+        for part in parts:
+            if part.process.poll() is None:
+                part.process.send_signal(signal.SIGTERM)
+        for part in parts:
+            part.stop()
+
+
+@contextmanager
+def postgresql() -> Iterator[str]:
+    """The SQLAlchemy URL of an empty database."""
+    program = find_program("postgresql")
+    if program is None:
+        raise FleetFailed("needs Debian's package postgresql: apt-get install postgresql")
+    cluster = PostgresqlCluster(program.parent)
+    try:
+        cluster.start()
+        yield cluster.make_database()
+    finally:
+        cluster.stop()
+
+
+@contextmanager
+def s3(folder: Path) -> Iterator[dict[str, str]]:
+    """The variables by which clients of S3 find a simulator of it, which has the bucket BUCKET."""
+    part = Part("s3", folder, {}, "benchmarks.s3_server")
+    with stopping([part]):
+        access = {
+            "AWS_ENDPOINT_URL": part.said(r"listening on (\S+)"),
+            "AWS_ACCESS_KEY_ID": "fleet",
+            "AWS_SECRET_ACCESS_KEY": "fleet",
+            "AWS_DEFAULT_REGION": "us-east-1",
+        }
+        client = boto3.client(
+            "s3",
+            access["AWS_DEFAULT_REGION"],
+            endpoint_url=access["AWS_ENDPOINT_URL"],
+            aws_access_key_id=access["AWS_ACCESS_KEY_ID"],
+            aws_secret_access_key=access["AWS_SECRET_ACCESS_KEY"],
+        )
+        client.create_bucket(Bucket=BUCKET)
+        yield access
+
+
+@contextmanager
+def dask(folder: Path, environment: Mapping[str, str], nb_workers: int) -> Iterator[str]:
+    """The address of a scheduler with workers, as `--builders` takes it."""
+    options = ["--host", "127.0.0.1", "--no-dashboard"]
+    scheduler = Part("dask scheduler", folder, {}, "distributed.cli.dask_scheduler", *options, "--port", "0")
+    with stopping([scheduler]):
+        address = scheduler.said(r"Scheduler at:\s+tcp://(\S+)")
+        options += ["--no-nanny", "--nthreads", "1", "--local-directory", str(folder)]
+        workers = [
+            Part(
+                f"dask worker {number}",
+                folder,
+                environment,
+                "distributed.cli.dask_worker",
+                f"tcp://{address}",
+                *options,
+            )
+            for number in range(1, nb_workers + 1)
+        ]
+        with stopping(workers):
+            for worker in workers:
+                worker.said(r"(Registered to)")
+            yield f"dask://{address}"
+
+
+class Server(Part):
+    """`flightsrv serve`, at the same addresses also when it is started again.
+
+    Attributes:
+        url, http_url: those addresses.
+    """
+
+    def __init__(self, name: str, folder: Path, environment: Mapping[str, str], *options: str) -> None:
+        port, http_port = _free_ports(2)
+        self.url = f"grpc://127.0.0.1:{port}"
+        self.http_url = f"http://127.0.0.1:{http_port}"
+        ports = ["--port", str(port), "--http-port", str(http_port)]
+        super().__init__(name, folder, environment, "flightsrv", "serve", *ports, *options)
+
+    def wait_until_ready(self) -> None:
+        """Raises FleetFailed if it does not start."""
+        self.said(r"(listening on)")
+
+
+@dataclass(frozen=True)
+class Recorded:
+    """What a program has recorded, by its own count."""
+
+    process_id: str
+    spans: int
+    unsent: int
+
+
+class Program(Part):
+    """A program that is traced."""
+
+    def __init__(self, name: str, folder: Path, server_url: str) -> None:
+        variables = {"FLIGHTSRV_SPOOL": str(folder / "spool")}
+        super().__init__(name, folder, variables, "tests.fleet.program", server_url, name)
+
+    def recorded(self) -> Recorded:
+        """To be asked when it was told to stop."""
+        return Recorded(**json.loads(self.said(r"(?m)^(\{.*\})$")))
+
+
+def _free_ports(nb_ports: int) -> list[int]:
+    sockets = [socket.create_server(("127.0.0.1", 0)) for _ in range(nb_ports)]
+    ports: list[int] = [each.getsockname()[1] for each in sockets]
+    for each in sockets:
+        each.close()
+    return ports
