@@ -250,6 +250,85 @@ def test_whole_spans_are_what_was_sent(sent: Sent, data: st.DataObject, lake: La
             assert_trace_is_model(reader, sent, process, time_range)
 
 
+Stack = tuple[str, ...]
+
+
+def profile_of(spans: Sequence[Span], process: Process, time_range: TimeRange) -> dict[Stack, list[int]]:
+    """The model: spans, total and self time of each stack."""
+    by_id = {span.span_id: span for span in spans}
+
+    def within(span: Span, limits: Sequence[int]) -> tuple[int, int]:
+        begin, end = max(process.time_ns(span.begin), limits[0]), min(process.time_ns(span.end), limits[1])
+        return begin, max(begin, end)
+
+    def around(span: Span) -> Span | None:
+        parent = by_id.get(span.parent)
+        return parent if parent is not None and parent.begin <= span.begin < parent.end else None
+
+    def stack(span: Span) -> Stack:
+        outer = around(span)
+        return (*(stack(outer) if outer else ()), span.name)
+
+    found: dict[Stack, list[int]] = defaultdict(lambda: [0, 0, 0])
+    for span in spans:
+        limits = within(span, (time_range.begin_ns, time_range.end_ns))
+        covered, self_ns = limits[0], limits[1] - limits[0]
+        for begin, end in sorted(within(inner, limits) for inner in spans if around(inner) is span):
+            self_ns -= max(0, end - max(begin, covered))
+            covered = max(covered, end)
+        times = found[stack(span)]
+        found[stack(span)] = [times[0] + 1, times[1] + limits[1] - limits[0], times[2] + self_ns]
+    return found
+
+
+def told(rows: Sequence[dict[str, object]], name: str) -> dict[object, list[object]]:
+    return {row[name]: [row["spans"], row["total_ns"], row["self_ns"]] for row in rows}
+
+
+@effort(25)
+@given(sent=sendings(), data=st.data())
+def test_where_their_time_went(sent: Sent, data: st.DataObject, lake: Lake, reader: Reader) -> None:
+    """By stack and by function, in all and in a range, however they came."""
+    with cut_like(sent):
+        process = stored(lake, sent)
+        times = [process.time_ns(time) for span in sent.spans for time in (span.begin, span.end)]
+        for time_range in (ALL_TIME, data.draw(times_around(times))):
+            expected = profile_of(shown(sent, process, time_range), process, time_range)
+            stacks = reader.rows(f"SELECT * FROM flamegraph('{process.process_id}')", time_range)
+            assert told(stacks, "stack") == {";".join(stack): times for stack, times in expected.items()}
+            assert {(str(row["stack"]).count(";"), row["name"]) for row in stacks} == {
+                (row["depth"], str(row["stack"]).split(";")[-1]) for row in stacks
+            }
+            functions: dict[str, list[int]] = defaultdict(lambda: [0, 0, 0])
+            for stack, sums in expected.items():
+                functions[stack[-1]] = [sum(pair) for pair in zip(functions[stack[-1]], sums, strict=True)]
+            rows = reader.rows(f"SELECT * FROM self_time('{process.process_id}')", time_range)
+            assert told(rows, "name") == functions
+
+
+def test_time_of_spans_that_begin_together(lake: Lake, reader: Reader) -> None:
+    """A parent may come after its child; what says that it is inside of itself is not."""
+    spans = [
+        Span(0, 10, 2, 1, "child", 0),
+        Span(0, 10, 1, 0, "parent", 0),
+        Span(20, 30, 3, 4, "chicken", 0),
+        Span(20, 30, 4, 3, "egg", 1),
+        Span(20, 25, 5, 3, "feather", 0),
+        Span(40, 50, 6, 6, "self", 0),
+    ]
+    process = stored(lake, Sent(spans, [spans], True, 1 << 16, 8, 1 << 20, 8192, [0]))
+    rows = reader.rows(f"SELECT stack, self_ns FROM flamegraph('{process.process_id}')")
+    length = process.time_ns(10) - process.time_ns(0)
+    assert {row["stack"]: row["self_ns"] for row in rows} == {
+        "parent": 0,
+        "parent;child": length,
+        "chicken": length - length // 2,
+        "chicken;feather": length // 2,
+        "egg": length,
+        "self": length,
+    }
+
+
 @effort(5)
 @given(sent=sendings())
 def test_the_trace_processor_reads_them(

@@ -1,13 +1,16 @@
-"""Where the time of the threads of a process went: `self_time(process_id[, begin, end])` by function, and
-`flamegraph(process_id[, begin, end])` by stack of calls.
+"""Where the time of a process went: `self_time(process_id[, begin, end])` by function, and
+`flamegraph(process_id[, begin, end])` by stack of calls, of the spans of threads and of those that came whole.
 
 The time of a span is what of it lies in the range; a span that has not ended counts, but has no time. The time of a
 function or a stack itself is that of its spans less that of the spans right inside of them.
+
+A span that came whole is inside of its parent if it begins while that goes on. Several of them may go on at once inside
+of one, and outlast it: what they share counts once, and what is after its end does not count.
 """
 
 from abc import abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numba
@@ -23,9 +26,13 @@ from udtf.lake.matching import OPEN
 from udtf.lake.scopes import NO_SCOPES, ScopeTable, merged
 from udtf.lake.time_range import MAX_TIME_NS, MIN_TIME_NS, TimeRange
 from udtf.lake.view import View
+from udtf.perfetto.lanes import indices_of
 from udtf.views.catalog import kind_named
-from udtf.views.kind import Part
+from udtf.views.kind import Bools, Int64s, Part
 from udtf.views.spans import Spans
+from udtf.views.whole_spans import WholeRows
+
+UInt64s = npt.NDArray[np.uint64]
 
 MAX_STACK_FRAMES = 256
 """Longest stack; what is deeper counts for the span at its end."""
@@ -65,16 +72,25 @@ class _Profile(TableFunction):
         def batches() -> Iterator[pa.RecordBatch]:
             if time_range is None:
                 return
-            view = query.view(kind_named("thread_spans"), query.lake.telemetry_of(process_id), time_range)
-            times = _Times(self.by_stack, time_range, view)
-            for part in parts_of(view, by_stream=True):
-                if part is None:
-                    yield pa.RecordBatch.from_pylist([], schema)
-                else:
-                    times.add(part, row_streams(view, part))
-            yield pa.record_batch(self.rows(times.sums(), times.scopes), schema=schema)
-            tell_failures(query, view)
-            tell_losses(query, view)
+            telemetry = query.lake.telemetry_of(process_id)
+            of_threads, whole = (
+                query.view(kind_named(name), telemetry, time_range) for name in ("thread_spans", "whole_spans")
+            )
+            sums = _Sums(self.by_stack)
+            thread_times = _ThreadTimes(sums, time_range, of_threads)
+            for part in parts_of(of_threads, by_stream=True):
+                yield pa.RecordBatch.from_pylist([], schema)
+                if part is not None:
+                    thread_times.add(part, row_streams(of_threads, part))
+            whole_times = _WholeTimes(sums, time_range)
+            for window in whole.windows():
+                yield pa.RecordBatch.from_pylist([], schema)
+                if window is not None:
+                    whole_times.add(window.parts)
+            yield pa.record_batch(self.rows(sums.table, sums.scopes), schema=schema)
+            for view in (of_threads, whole):
+                tell_failures(query, view)
+                tell_losses(query, view)
 
         return Rows(schema, batches)
 
@@ -143,21 +159,66 @@ def _column(table: pa.Table, name: str) -> pa.Array:
     return pa.concat_arrays([pa.array([], column.type), *column.chunks])
 
 
+_SUMS = pa.schema(
+    [
+        ("key", pa.uint64()),
+        ("around", pa.uint64()),
+        ("scope", pa.int32()),
+        ("depth", pa.int64()),
+        ("spans", pa.int64()),
+        ("total_ns", pa.int64()),
+        ("self_ns", pa.int64()),
+    ]
+)
+
+
 @dataclass
-class _Times:
+class _Sums:
     """Times of spans added up by key: of the function, or of the function and all those around it.
 
     Attributes:
-        scopes: those of all parts so far.
+        scopes: those of all spans so far.
+        table: for each key that of the span around or `NO_KEY`, scope, depth, spans, total and self time.
     """
 
     by_stack: bool
+    scopes: ScopeTable = NO_SCOPES
+    table: pa.Table = field(default_factory=_SUMS.empty_table)
+
+    def codes(self, scopes: ScopeTable) -> npt.NDArray[np.int32]:
+        """What the codes of scopes are here, where they are added."""
+        self.scopes, (_, codes) = merged([self.scopes, scopes])
+        return codes
+
+    def add(
+        self,
+        keys: UInt64s,
+        around: UInt64s,
+        scopes: npt.NDArray[np.int32],
+        depths: Int64s,
+        times_ns: Int64s,
+        less: UInt64s,
+        taken_ns: Int64s,
+    ) -> None:
+        """Add spans; of the time itself of the key `less`, unless that is `NO_KEY`, each takes `taken_ns`."""
+        own = np.flatnonzero(depths < MAX_STACK_FRAMES) if self.by_stack else np.arange(len(keys))
+        inner = own[less[own] != NO_KEY]
+        ones = np.ones(len(keys), np.int64)
+        values = (keys, around, scopes, depths, ones, times_ns, times_ns)
+        told = pa.table([pa.array(column[own]) for column in values], schema=_SUMS)
+        taken = pa.table({"key": less[inner], "self_ns": -taken_ns[inner]})
+        self.table = _summed(pa.concat_tables([self.table, told, taken], promote_options="default"))
+
+
+@dataclass
+class _ThreadTimes:
+    """Adds the spans of threads to sums."""
+
+    sums: _Sums
     time_range: TimeRange
     view: View
-    scopes: ScopeTable = NO_SCOPES
 
     def __post_init__(self) -> None:
-        self._sums = _SUMS.empty_table()
         self._bases = np.zeros(len(self.view.streams) + 1, np.int64)
         self._ids = np.empty(0, np.int64)
         self._keys = np.empty(0, np.uint64)
@@ -166,18 +227,17 @@ class _Times:
     def add(self, part: Part[Spans], streams: npt.NDArray[np.int32]) -> None:
         """Add the spans of a part; nothing that comes later belongs before them, in its stream."""
         spans = part.columns
-        self.scopes, (_, codes) = merged([self.scopes, part.scopes])
-        scopes = codes[spans.scopes]
+        scopes = self.sums.codes(part.scopes)[spans.scopes]
         self._make_room(spans, streams)
         has_ended = spans.ends_ns != OPEN
         keys, around, less = _keys_of(
-            self.by_stack,
+            self.sums.by_stack,
             streams,
             spans.ids,
             spans.parents,
             spans.depths,
             has_ended,
-            self.scopes.hashes[scopes],
+            self.sums.scopes.hashes[scopes],
             self._bases,
             self._ids,
             self._keys,
@@ -185,18 +245,8 @@ class _Times:
         )
         ends_ns = np.minimum(spans.ends_ns, self.time_range.end_ns)
         times_ns = np.where(has_ended, ends_ns - np.maximum(spans.begins_ns, self.time_range.begin_ns), 0)
-        own = np.flatnonzero(spans.depths < MAX_STACK_FRAMES) if self.by_stack else np.arange(len(spans))
-        inner = own[less[own] != NO_KEY]
-        ones = np.ones(len(spans), np.int64)
-        values = (keys, around, scopes, spans.depths.astype(np.int64), ones, times_ns, times_ns)
-        told = pa.table([pa.array(column[own]) for column in values], schema=_SUMS)
         # What a span takes is not of the one around it.
-        taken = pa.table({"key": less[inner], "self_ns": -times_ns[inner]})
-        self._sums = _summed(pa.concat_tables([self._sums, told, taken], promote_options="default"))
-
-    def sums(self) -> pa.Table:
-        """For each key: that of the span around or `NO_KEY`, scope, depth, spans, total and self time."""
-        return self._sums
+        self.sums.add(keys, around, scopes, spans.depths.astype(np.int64), times_ns, less, times_ns)
 
     def _make_room(self, spans: Spans, streams: npt.NDArray[np.int32]) -> None:
         """Room for as many open spans of each stream as it is deep."""
@@ -212,17 +262,61 @@ class _Times:
         self._bases, self._ids, self._keys, self._ended = bases, ids, keys, ended
 
 
-_SUMS = pa.schema(
-    [
-        ("key", pa.uint64()),
-        ("around", pa.uint64()),
-        ("scope", pa.int32()),
-        ("depth", pa.int64()),
-        ("spans", pa.int64()),
-        ("total_ns", pa.int64()),
-        ("self_ns", pa.int64()),
-    ]
-)
+class _WholeTimes:
+    """Adds spans that came whole to sums. Memory is that of the spans that go on."""
+
+    def __init__(self, sums: _Sums, time_range: TimeRange) -> None:
+        self._sums = sums
+        self._time_range = time_range
+        nothing = np.empty(0, np.int64)
+        self._open = _Open(nothing, nothing, nothing.astype(np.uint64), nothing, nothing)
+
+    def add(self, parts: Sequence[Part[WholeRows]]) -> None:
+        """Add the spans of some parts; all that come later begin later."""
+        if not sum(len(part.columns) for part in parts):
+            return
+        scopes = np.concatenate([self._sums.codes(part.scopes)[part.columns.scopes] for part in parts])
+        ids, parents, begins_ns, ends_ns = (
+            np.concatenate([getattr(part.columns, name) for part in parts])
+            for name in ("ids", "parents", "begins_ns", "ends_ns")
+        )
+        order = np.argsort(begins_ns, kind="stable")
+        ids, parents, begins_ns, ends_ns, scopes = (
+            column[order] for column in (ids, parents, begins_ns, ends_ns, scopes)
+        )
+        open_before, nothing = self._open, np.zeros(len(ids), np.int64)
+        known = _Open(
+            np.concatenate((open_before.ids, ids)),
+            np.concatenate((open_before.ends_ns, ends_ns)),
+            np.concatenate((open_before.keys, nothing.astype(np.uint64))),
+            np.concatenate((open_before.depths, nothing)),
+            np.concatenate((open_before.covered_ns, begins_ns)),
+        )
+        places = indices_of(parents, known.ids)
+        around, taken_ns = _keys_of_whole(
+            *(self._sums.by_stack, begins_ns, self._sums.scopes.hashes[scopes], places),
+            *(known.ends_ns, known.keys, known.depths, known.covered_ns),
+            *(self._time_range.begin_ns, self._time_range.end_ns),
+        )
+        first = len(open_before.ids)
+        times_ns = np.minimum(ends_ns, self._time_range.end_ns) - np.maximum(begins_ns, self._time_range.begin_ns)
+        keys, depths = known.keys[first:], known.depths[first:]
+        self._sums.add(keys, around, scopes, depths, times_ns, around, taken_ns)
+        self._open = known.select(known.ends_ns > begins_ns[-1])
+
+
+@dataclass(frozen=True)
+class _Open:
+    """Spans that go on, as columns; what is inside of each covers it until `covered_ns`, as far as it does."""
+
+    ids: Int64s
+    ends_ns: Int64s
+    keys: UInt64s
+    depths: Int64s
+    covered_ns: Int64s
+
+    def select(self, chosen: Bools) -> "_Open":
+        return _Open(*(column[chosen] for column in vars(self).values()))
 
 
 def _summed(table: pa.Table) -> pa.Table:
@@ -233,11 +327,23 @@ def _summed(table: pa.Table) -> pa.Table:
     return pa.table([sums.column("key"), *(sums.column(f"{name}_{how}") for name, how in told + added)], schema=_SUMS)
 
 
+_MIX = np.uint64(0x9E3779B97F4A7C15)
+_SHIFT = np.uint64(29)
+
+
+@numba.njit("uint64(boolean, uint64, uint64)", nogil=True, cache=True)
+def _key(by_stack, scope_hash, around):  # type: ignore[no-untyped-def]
+    """The key of a span in that of the span around it."""
+    key = scope_hash
+    if by_stack:
+        key = (around ^ (key + _MIX)) * _MIX
+        key ^= key >> _SHIFT
+    return max(key, np.uint64(1))
+
+
 _BOOLS, _INT32S, _INT64S, _UINT64S = (
     f"Array({name}, 1, 'C', readonly=True)" for name in ("boolean", "int32", "int64", "uint64")
 )
-_MIX = np.uint64(0x9E3779B97F4A7C15)
-_SHIFT = np.uint64(29)
 
 
 @numba.njit(
@@ -264,12 +370,68 @@ def _keys_of(  # type: ignore[no-untyped-def]
             around[i] = open_keys[place - 1]
             if open_ended[place - 1]:
                 less[i] = around[i]
-        key = scope_hashes[i]
-        if by_stack:
-            key = (around[i] ^ (key + _MIX)) * _MIX
-            key ^= key >> _SHIFT
-        keys[i] = max(key, np.uint64(1))
+        keys[i] = _key(by_stack, scope_hashes[i], around[i])
         open_ids[place] = ids[i]
         open_keys[place] = keys[i]
         open_ended[place] = has_ended[i]
     return keys, around, less
+
+
+@numba.njit(
+    f"Tuple((uint64[::1], int64[::1]))(boolean, {_INT64S}, {_UINT64S}, int64[::1], {_INT64S}, uint64[::1], "
+    "int64[::1], int64[::1], int64, int64)",
+    nogil=True,
+    cache=True,
+)
+def _keys_of_whole(  # type: ignore[no-untyped-def]
+    by_stack, begins_ns, scope_hashes, parents, ends_ns, keys, depths, covered_ns, first_ns, last_ns
+):
+    """The key of the span around each of the spans that begin, or `NO_KEY`; and how much of the time of that one, from
+    `first_ns` to `last_ns`, it takes, which those before it have not.
+
+    `ends_ns` and what follows are of all spans, of which those that begin are the last; `parents` are places among
+    them, or -1, and become those of the spans around. Keys and depths are filled in, `covered_ns` brought up to date.
+    """
+    count, before = len(begins_ns), len(ends_ns) - len(begins_ns)
+    for i in range(count):
+        parent = parents[i]
+        is_inside = parent >= 0 and begins_ns[i] < ends_ns[parent]
+        if is_inside and parent >= before:
+            is_inside = begins_ns[parent - before] <= begins_ns[i]
+        if not is_inside:
+            parents[i] = -1
+    around, taken_ns = np.zeros(count, np.uint64), np.zeros(count, np.int64)
+    # Of spans that begin together any may be the first, so what is around a span is looked at when it is needed.
+    is_known, is_met, path = np.zeros(count, np.bool_), np.zeros(count, np.bool_), np.empty(count, np.int64)
+    for i in range(count):
+        size, span = 0, i
+        while not is_known[span]:
+            if is_met[span]:
+                # Spans that are around each other have nothing around them.
+                while parents[span] >= 0:
+                    outer = parents[span] - before
+                    parents[span] = -1
+                    span = outer
+                break
+            is_met[span] = True
+            path[size] = span
+            size += 1
+            if parents[span] < before:
+                break
+            span = parents[span] - before
+        while size > 0:
+            size -= 1
+            span = path[size]
+            parent = parents[span]
+            if parent >= 0:
+                around[span] = keys[parent]
+                depths[before + span] = depths[parent] + 1
+            keys[before + span] = _key(by_stack, scope_hashes[span], around[span])
+            is_known[span] = True
+    for i in range(count):
+        parent = parents[i]
+        if parent >= 0:
+            begin_ns = max(begins_ns[i], covered_ns[parent], first_ns)
+            taken_ns[i] = max(0, min(ends_ns[before + i], ends_ns[parent], last_ns) - begin_ns)
+            covered_ns[parent] = max(covered_ns[parent], ends_ns[before + i])
+    return around, taken_ns
