@@ -19,13 +19,16 @@ from udtf.functions.parameter import Parameter
 from udtf.functions.progress import TraceProgress
 from udtf.functions.table_function import Query, Rows, TableFunction, choose, range_given
 from udtf.lake.metadata import StreamRow
+from udtf.lake.schemas import WHOLE_TAG
 from udtf.lake.time_range import TimeRange
 from udtf.lake.view import Telemetry, View
 from udtf.observability.metrics import timed
+from udtf.perfetto.linked import LinkedSpans
 from udtf.perfetto.tracks import ProcessTrack, ThreadTrack
 from udtf.perfetto.writer import TraceWriter
 from udtf.views.catalog import KINDS, SPAN_TYPES, kinds_in_trace
 from udtf.views.kind import Kind, Piece
+from udtf.views.links import ids_named
 from udtf.views.tracks import process_tracks, thread_track
 
 CHUNKS = pa.schema(
@@ -126,19 +129,35 @@ class _Trace:
             of_several = [kind for kind in kinds if kind.leads_elsewhere]
             other_tracks = _tracks_of_streams(zip(processes, tracks, threads, strict=True))
         self.progress.begin(sum(map(len, threads)))
+        linked = LinkedSpans()
         for telemetry, track, of_process in zip(processes, tracks, threads, strict=True):
-            writer = TraceWriter(track, other_tracks)
+            writer = TraceWriter(track, other_tracks, linked)
             descriptors = writer.descriptors(of_process)
             self.progress.begin_process(len(of_process), len(descriptors))
             yield descriptors
+            if telemetry is processes[0]:
+                yield from self._find_linked(kinds, processes, linked)
             yield from self._of_kinds(own, telemetry, writer)
         for telemetry, track, of_process in zip(processes, tracks, threads, strict=True):
             if left := [kind for kind in of_several if telemetry.of_kind(kind)]:
-                writer = TraceWriter(track, other_tracks)
+                writer = TraceWriter(track, other_tracks, linked)
                 start = writer.resume(of_process)
                 self.progress.made(size_bytes=len(start))
                 yield start
                 yield from self._of_kinds(left, telemetry, writer)
+
+    def _find_linked(
+        self, kinds: Sequence[Kind], processes: Sequence[Telemetry], linked: LinkedSpans
+    ) -> Iterator[Piece]:
+        """Which whole spans links name by their ids; what goes wrong is told when the links are shown."""
+        ids = []
+        for kind in kinds:
+            for telemetry in processes if kind.leads_elsewhere else ():
+                if any(WHOLE_TAG in stream.tags for stream in telemetry.streams) and telemetry.of_kind(kind):
+                    for window in self.query.view(kind, telemetry, self.time_range).windows():
+                        yield _NOTHING
+                        ids += [ids_named(part) for part in window.parts] if window is not None else []
+        linked.want(ids)
 
     def _of_kinds(self, kinds: Sequence[Kind], telemetry: Telemetry, writer: TraceWriter) -> Iterator[Piece]:
         for kind in kinds:

@@ -6,6 +6,7 @@
     logs.py          lines of logs -> instants on the tracks of their threads
     counters.py      values -> tracks of counters
     links.py         links -> flows between instants on the tracks of their threads
+    linked.py        where whole spans are that links name by their ids
     interning.py     scopes, messages -> ids
     definitions.py   what ids stand for, as packets
     tracks.py        processes, threads and tracks below them: uuids, pids, tids, descriptions

@@ -70,6 +70,7 @@ class WholeTracer:
         self._thread_of_stream = np.full(len(threads), NONE)
         self._thread_of_stream[[thread is not None for thread in threads]] = np.arange(len(of_threads))
         self._nb_threads = len(of_threads)
+        self._uuids = np.array([thread.uuid for thread in of_threads], np.uint64)
         self._tracks = track_fields([thread.uuid for thread in of_threads])
         nothing = np.empty(0, np.int64)
         self._open = _Begun(nothing, nothing, nothing, nothing, nothing)
@@ -103,7 +104,7 @@ class WholeTracer:
             yield from ((0, 0, piece) for piece in pieces)
         if last:
             nothing = np.empty(0, np.int64)
-            events = self._lay_out(nothing, nothing, nothing, nothing, nothing, np.empty(0, np.int32), last=True)
+            events, _ = self._lay_out(nothing, nothing, nothing, nothing, nothing, np.empty(0, np.int32), last=True)
             yield from ((0, 0, piece) for piece in self._write(events, NO_ANNOTATIONS))
 
     def _encode(
@@ -123,10 +124,11 @@ class WholeTracer:
         row = 0
         while row < len(ids):
             rows = slice(row, row + max(_ROWS_AT_ONCE, len(self._open)))
-            events = self._lay_out(
+            events, tracks = self._lay_out(
                 begins_ns[rows], ends_ns[rows], ids[rows], parents[rows], threads[rows], iids[rows], last=False
             )
             yield from self._new_lanes()
+            self._writer.linked.found(ids[rows], begins_ns[rows], ends_ns[rows], self._uuids[tracks])
             yield from self._write(annotated(events, annotations.sources[rows]), annotations)
             row = rows.stop
 
@@ -142,6 +144,7 @@ class WholeTracer:
         uuids = [track_uuid("whole lane", process.process_id, str(number)) for number in numbers]
         for number, uuid in zip(numbers, uuids, strict=True):
             yield child_descriptor(process.uuid, uuid, f"async {number}")
+        self._uuids = np.concatenate((self._uuids, np.array(uuids, np.uint64)))
         self._tracks = np.concatenate((self._tracks, track_fields(uuids)))
 
     def _lay_out(
@@ -154,8 +157,9 @@ class WholeTracer:
         iids: npt.NDArray[np.int32],
         *,
         last: bool,
-    ) -> Events:
-        """The begins of the next spans, in order of their begins, and all ends before the last of them, or all."""
+    ) -> tuple[Events, Int64s]:
+        """The begins of the next spans, in order of their begins, and all ends before the last of them, or all; and the
+        track of each of these spans."""
         nothing = np.full(len(ids), NONE)
         all_ids = np.concatenate((self._open.ids, ids))
         begun = _Begun(
@@ -187,7 +191,7 @@ class WholeTracer:
             begun.ids[kept], begun.ends_ns[kept], begun.tracks[kept], places[begun.below[kept]], begun.heights[kept]
         )
         self._tops = places[tops[:nb_tracks]]
-        return Events(times_ns, rows, tracks, np.empty(0, np.int64))
+        return Events(times_ns, rows, tracks, np.empty(0, np.int64)), begun.tracks[len(begun) - len(ids) :]
 
 
 _COLUMN = "Array(int64, 1, 'C', readonly=True)"

@@ -10,6 +10,7 @@ import pyarrow as pa
 from udtf.lake.scopes import ScopeHashes
 from udtf.perfetto import sequence
 from udtf.perfetto.interning import Bodies, Interned, Interner
+from udtf.perfetto.linked import LinkedSpans
 from udtf.perfetto.tracks import ProcessTrack, ThreadTrack, process_descriptor, root_descriptor, thread_descriptors
 
 
@@ -23,10 +24,17 @@ class TraceWriter:
 
     Args:
         other_tracks: the tracks of streams of other processes in the trace, to which links of this one lead.
+        linked: the whole spans that links name by their ids, of all processes in the trace; by default, none.
     """
 
-    def __init__(self, process: ProcessTrack, other_tracks: Mapping[str, int] = MappingProxyType({})) -> None:
+    def __init__(
+        self,
+        process: ProcessTrack,
+        other_tracks: Mapping[str, int] = MappingProxyType({}),
+        linked: LinkedSpans | None = None,
+    ) -> None:
         self.process = process
+        self.linked = linked or LinkedSpans()
         self._other_tracks = other_tracks
         self._interner = Interner()
         self._threads: dict[str, ThreadTrack] = {}

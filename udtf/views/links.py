@@ -2,7 +2,8 @@
 
 A link is of the moment at which the span that was caused begins, or is linked, and a time range shows those of such
 moments. Both spans are known by their threads and by times at which they are the innermost ones there; async spans by
-their ids.
+their ids. Of whole spans that is enough: where the stream of the cause is empty, nothing else is known of it, not even
+its time.
 """
 
 from collections.abc import Sequence
@@ -17,7 +18,7 @@ from udtf.lake.clock import NS_PER_SECOND, Clock
 from udtf.lake.events import Events
 from udtf.lake.index import Index
 from udtf.lake.metadata import StreamRow
-from udtf.perfetto.links import LinkTracer
+from udtf.perfetto.links import LinkTracer, named_by_ids
 from udtf.perfetto.writer import TraceWriter
 from udtf.views.kind import Int64s, Part
 from udtf.views.moments import ROW_FIELDS, THREAD_FIELDS, MomentKind, Moments, check_text, thread_columns
@@ -29,6 +30,13 @@ _LINK_FIELDS = [
     pa.field("from_stream_id", TEXT, nullable=False),
     pa.field("from_span_id", pa.int64(), nullable=False),
 ]
+
+
+def ids_named(part: Part[Moments]) -> Int64s:
+    """The ids of whole spans that links of a part name, without saying where they are."""
+    links = part.columns.rows
+    rows = named_by_ids(links)
+    return np.concatenate([links.column(name).to_numpy()[rows] for name in ("span_id", "from_span_id")])
 
 
 class Links(MomentKind):

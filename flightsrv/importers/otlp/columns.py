@@ -7,7 +7,7 @@ import numpy as np
 import pyarrow as pa
 
 from flightsrv.importers.otlp.values import Json
-from flightsrv.telemetry import LogLines, Values, WholeSpans
+from flightsrv.telemetry import Links, LogLines, Values, WholeSpans
 from flightsrv.tracing.attributes import encode
 from udtf.lake.block_format import Scope, scope_array
 
@@ -115,7 +115,39 @@ class SpanLists:
         )
 
 
-Lists = LogLists | ValueLists | SpanLists
+@dataclass
+class LinkLists:
+    """Links between whole spans that are to be `Links`; of the causes nothing is known but their ids."""
+
+    scope_codes: ScopeCodes = field(default_factory=ScopeCodes)
+    times_ns: list[int] = field(default_factory=list)
+    scopes: list[int] = field(default_factory=list)
+    span_ids: list[int] = field(default_factory=list)
+    from_span_ids: list[int] = field(default_factory=list)
+    attributes: list[bytes] = field(default_factory=list)
+
+    def add(self, time_ns: int, scope: Scope, span_id: int, from_span_id: int, attributes: Mapping[str, Json]) -> None:
+        self.times_ns.append(time_ns)
+        self.scopes.append(self.scope_codes[scope])
+        self.span_ids.append(span_id)
+        self.from_span_ids.append(from_span_id)
+        self.attributes.append(encode(dict(attributes)))
+
+    def columns(self) -> Links:
+        times_ns = np.array(self.times_ns, np.int64)
+        return Links(
+            times_ns,
+            np.array(self.scopes, np.int32),
+            self.scope_codes.table(),
+            times_ns,
+            pa.array([""] * len(times_ns), pa.utf8()),
+            np.array(self.span_ids, np.int64),
+            np.array(self.from_span_ids, np.int64),
+            pa.array(self.attributes, pa.binary()),
+        )
+
+
+Lists = LogLists | ValueLists | SpanLists | LinkLists
 
 
 @dataclass

@@ -1,4 +1,4 @@
-"""Spans are whole spans; what happened within them are instants, and so is that one has failed."""
+"""Spans are whole spans, their links are links; what happened within them is an instant, and so is a failure."""
 
 from collections.abc import Mapping
 from typing import Protocol
@@ -6,7 +6,7 @@ from typing import Protocol
 from opentelemetry.proto.common.v1.common_pb2 import AnyValue
 from opentelemetry.proto.trace.v1.trace_pb2 import ResourceSpans, Span, Status
 
-from flightsrv.importers.otlp.columns import LogLists, Rejections, SpanLists, is_time
+from flightsrv.importers.otlp.columns import LinkLists, LogLists, Rejections, SpanLists, is_time
 from flightsrv.importers.otlp.source import PLACE, THREAD, source_of
 from flightsrv.importers.otlp.values import Json, attributes_of, event_text, values_of
 from udtf.lake.block_format import Scope
@@ -30,11 +30,13 @@ _CALLING, _CALLED = (Span.SPAN_KIND_CLIENT, Span.SPAN_KIND_PRODUCER), (Span.SPAN
 
 
 class SpanSink(Protocol):
-    """Where spans and instants go, by the attributes that say which thread they are of."""
+    """Where spans, instants and links go, by the attributes that say which thread they are of."""
 
     def spans(self, attributes: Mapping[str, AnyValue]) -> SpanLists: ...
 
     def logs(self, attributes: Mapping[str, AnyValue]) -> LogLists: ...
+
+    def links(self, attributes: Mapping[str, AnyValue]) -> LinkLists: ...
 
 
 def gather_spans(resource_spans: ResourceSpans, sink: SpanSink, rejected: Rejections) -> None:
@@ -53,6 +55,7 @@ def gather_spans(resource_spans: ResourceSpans, sink: SpanSink, rejected: Reject
                 _noted(span, attributes),
             )
             _add_instants(span, scope, attributes, sink)
+            _add_links(span, scope, attributes, sink)
 
 
 def _add_instants(span: Span, scope: Scope, attributes: Mapping[str, AnyValue], sink: SpanSink) -> None:
@@ -66,6 +69,15 @@ def _add_instants(span: Span, scope: Scope, attributes: Mapping[str, AnyValue], 
     if span.status.code == Status.STATUS_CODE_ERROR:
         text = event_text(span.status.message or f"{span.name} failed")
         sink.logs(attributes).add(span.end_time_unix_nano, ERROR, scope, text, of_span)
+
+
+def _add_links(span: Span, scope: Scope, attributes: Mapping[str, AnyValue], sink: SpanSink) -> None:
+    """From each of the spans that a span names, in this process or another."""
+    named = scope._replace(name="link")
+    for link in span.links:
+        if _is_id(link.span_id):
+            values = values_of(attributes_of(link.attributes)) | {"trace_id": link.trace_id.hex()}
+            sink.links(attributes).add(span.start_time_unix_nano, named, _id(span.span_id), _id(link.span_id), values)
 
 
 def _noted(span: Span, attributes: Mapping[str, AnyValue]) -> dict[str, Json]:
@@ -87,11 +99,15 @@ def _noted(span: Span, attributes: Mapping[str, AnyValue]) -> dict[str, Json]:
 
 
 def _has_parent(span: Span) -> bool:
-    return len(span.parent_span_id) == ID_BYTES and any(span.parent_span_id)
+    return _is_id(span.parent_span_id)
+
+
+def _is_id(data: bytes) -> bool:
+    return len(data) == ID_BYTES and any(data)
 
 
 def _what_is_wrong(span: Span) -> str | None:
-    if len(span.span_id) != ID_BYTES or not any(span.span_id):
+    if not _is_id(span.span_id):
         return f"span {span.name[:100]!r} has the id {span.span_id.hex()!r}, expected {ID_BYTES} bytes, not all 0"
     begin_ns, end_ns = span.start_time_unix_nano, span.end_time_unix_nano
     if not (is_time(begin_ns) and is_time(end_ns)):

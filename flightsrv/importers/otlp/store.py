@@ -14,7 +14,7 @@ import pyarrow as pa
 from google.protobuf.message import Message
 from opentelemetry.proto.common.v1.common_pb2 import AnyValue
 
-from flightsrv.importers.otlp.columns import Lists, LogLists, Rejections, SpanLists, ValueLists
+from flightsrv.importers.otlp.columns import LinkLists, Lists, LogLists, Rejections, SpanLists, ValueLists
 from flightsrv.importers.otlp.logs import gather_logs
 from flightsrv.importers.otlp.metrics import gather_metrics
 from flightsrv.importers.otlp.requests import Signal
@@ -28,6 +28,7 @@ from flightsrv.telemetry import (
     Stream,
     blocks_batch,
     cut_blocks,
+    link_stream,
     log_stream,
     measure_stream,
     whole_stream,
@@ -37,7 +38,7 @@ MAX_EXPORT_BYTES = 16 << 20
 """Of a request, without compression."""
 MAX_KNOWN = 100_000
 
-L = TypeVar("L", LogLists, SpanLists, ValueLists)
+L = TypeVar("L", LogLists, SpanLists, ValueLists, LinkLists)
 
 
 class Exports:
@@ -105,6 +106,10 @@ class _OfProcess:
         """The lists for a line with these attributes."""
         return self._lists_of("log", _thread_of(attributes), LogLists)
 
+    def links(self, attributes: Mapping[str, AnyValue]) -> LinkLists:
+        """The lists for links of a span with these attributes."""
+        return self._lists_of("link", _thread_of(attributes), LinkLists)
+
     def values(self) -> ValueLists:
         """The lists for values of counters."""
         return self._lists_of("measure", None, ValueLists)
@@ -121,9 +126,9 @@ class _OfProcess:
         match what:
             case "span":
                 return of_thread or whole_stream(derived_id(process_id, what), process_id)
-            case "log":
+            case "log" | "link":
                 stream_id = derived_id(process_id, what, *([of_thread.stream_id] if of_thread else []))
-                return log_stream(stream_id, process_id, of_thread)
+                return (log_stream if what == "log" else link_stream)(stream_id, process_id, of_thread)
         return measure_stream(derived_id(process_id, what), process_id)
 
     def _thread(self, thread: _Thread) -> Stream:

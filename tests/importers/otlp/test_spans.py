@@ -116,6 +116,85 @@ def test_the_python_sdk(
     assert {(s.name, s.begin_ns, s.duration_ns) for s in loaded.slices()} == expected
 
 
+FLOWS = """
+    SELECT cause.name AS cause, caused.name AS caused, cause_track.name AS cause_track
+    FROM flow
+    JOIN slice AS begin ON begin.id = flow.slice_out JOIN slice AS cause ON cause.id = begin.parent_id
+    JOIN slice AS finish ON finish.id = flow.slice_in JOIN slice AS caused ON caused.id = finish.parent_id
+    JOIN track AS cause_track ON cause_track.id = cause.track_id
+    WHERE begin.name = 'link' AND finish.name = 'link'
+    ORDER BY cause, caused
+"""
+
+
+def test_links_of_the_python_sdk(receiver: Receiver, client: QueryClient, trace_processor: TraceProcessor) -> None:
+    """From each span that another names to that one: of threads and on lanes, of the same process and of another, in
+    traces, as rows, and to `caused_spans`."""
+    services = [new_service(), new_service()]
+    providers = [TracerProvider(resource=Resource.create({"service.name": service})) for service in services]
+    for provider in providers:
+        provider.add_span_processor(BatchSpanProcessor(over_grpc(receiver)))
+    maker, taker = (provider.get_tracer("app.tracer") for provider in providers)
+    thread = {"thread.id": 7, "thread.name": "producer"}
+    made = [maker.start_span(f"make {number}", attributes=thread if number == 0 else None) for number in range(2)]
+    of_made = [api.Link(span.get_span_context(), {"number": number}) for number, span in enumerate(made)]
+    own = maker.start_span("check", links=of_made[:1])
+    batch = taker.start_span("batch", links=of_made)
+    inner = taker.start_span("item", context=api.set_span_in_context(batch))
+    for span in (inner, batch, own, *made[::-1]):
+        span.end()
+    unknown = api.SpanContext(trace_id=1, span_id=2, is_remote=True)
+    taker.start_span("alone", links=[api.Link(unknown)]).end()
+    for provider in providers:
+        provider.shutdown()
+    maker_id, taker_id = (process_id_of(client, service) for service in services)
+
+    rows = client.query(f"SELECT * FROM view_instance('links', '{taker_id}') ORDER BY from_span_id <> 2").to_pylist()
+    assert [row["from_span_id"] for row in rows[:1]] == [2]
+    ids = {row["id"]: row for row in client.query("SELECT * FROM spans('async')").to_pylist()}
+    found = [
+        (ids[row["from_span_id"]]["name"], ids[row["span_id"]]["name"], dict(row["properties"])) for row in rows[1:]
+    ]
+    trace_ids = [f"{span.get_span_context().trace_id:032x}" for span in made]
+    assert sorted(found, key=lambda each: each[0]) == [
+        (f"make {number}", "batch", {"number": str(number), "trace_id": trace_ids[number]}) for number in range(2)
+    ]
+    (first,) = [row for row in ids.values() if row["process_id"] == maker_id and row["name"] == "make 0"]
+    caused = client.query("SELECT name FROM caused_spans($1, $2, $3)", [maker_id, first["stream_id"], first["id"]])
+    assert sorted(caused["name"].to_pylist()) == ["check", "make 0"]
+
+    for ids_of_trace, expected in (
+        ([maker_id], [("make 0", "check")]),
+        ([taker_id], []),
+        ([maker_id, taker_id], [("make 0", "batch"), ("make 0", "check"), ("make 1", "batch")]),
+    ):
+        loaded = trace_processor.load(client.trace(ids_of_trace))
+        assert loaded.errors() == []
+        flows = loaded.query(FLOWS)
+        assert [(flow["cause"], flow["caused"]) for flow in flows] == expected
+
+
+def test_a_span_may_have_many_links(receiver: Receiver, client: QueryClient, trace_processor: TraceProcessor) -> None:
+    """Each has an arrow, and none is shown inside of another, also between spans of which one begins too late."""
+    service = new_service()
+    count = 700
+    made = [span(f"make {number}", number, count, number + 1) for number in range(count)]
+    links = [Span.Link(span_id=each.span_id, trace_id=each.trace_id) for each in made]
+    later, over = span("later", 5000, 6000, 3001), span("over", 0, 4000, 3002)
+    over.links.append(Span.Link(span_id=later.span_id))
+    batch = span("batch", 2000, 9000, 3000)
+    batch.links.extend([*links, Span.Link(span_id=later.span_id), Span.Link(span_id=b"short")])
+    call(receiver.grpc_ports[0], TRACES, spans_of(service, *made, later, over, batch))
+    loaded = trace_processor.load(client.trace(process_id_of(client, service)))
+    assert loaded.errors() == []
+    flows = loaded.query(FLOWS)
+    assert {(flow["cause"], flow["caused"]) for flow in flows} == {
+        *((each.name, "batch") for each in made),
+        ("later", "batch"),
+    }
+    assert len(flows) == count + 1
+
+
 def spans_of(service: str, *spans: Span) -> bytes:
     of_resource = ResourceSpans(resource=resource(service), scope_spans=[ScopeSpans(spans=spans)])
     return ExportTraceServiceRequest(resource_spans=[of_resource]).SerializeToString()
