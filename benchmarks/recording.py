@@ -7,6 +7,7 @@ out. The budget is that of a span; where there is none (no recording at all), th
 
 import asyncio
 import json
+import logging
 import statistics
 import subprocess
 import sys
@@ -36,6 +37,11 @@ class _Nowhere:
 
     def close(self) -> None:
         pass
+
+
+_log = logging.getLogger("benchmarks.recording")
+_log.setLevel(logging.INFO)
+_log.propagate = False
 
 
 def _plain() -> None:
@@ -76,6 +82,17 @@ def _nested_spans() -> None:
             pass
 
 
+def _spans_with_attributes() -> None:
+    for number in range(SPANS):
+        with tracing.span("work", user="ann", number=number):
+            pass
+
+
+def _lines() -> None:
+    for number in range(SPANS):
+        _log.info("line %d", number)
+
+
 def _traced_calls() -> None:
     for _ in range(SPANS):
         _traced()
@@ -95,6 +112,29 @@ async def _traced_coroutines() -> None:
 async def _coroutines() -> None:
     for _ in range(SPANS):
         await _plain_coroutine()
+
+
+class _Reader(logging.Handler):
+    """Does what every handler does: makes the text."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        record.getMessage()
+
+
+def _line_ns() -> float:
+    """What a line of a log costs more if our handler is there besides another one."""
+    ours, other = tracing.LogHandler(), _Reader()
+
+    def lines_with_ours() -> None:
+        _log.addHandler(ours)
+        _lines()
+        _log.removeHandler(ours)
+
+    _log.addHandler(other)
+    try:
+        return _span_ns(lines_with_ours, _lines)
+    finally:
+        _log.removeHandler(other)
 
 
 def _run_async(function: Callable[[], Any]) -> Callable[[], None]:
@@ -143,11 +183,13 @@ def measure() -> list[dict[str, Any]]:
         for name, run, baseline in (
             ("span", _spans, _empty_loop),
             ("span, four nested", _nested_spans, _empty_loop),
+            ("span with two attributes", _spans_with_attributes, _empty_loop),
             ("traced function", _traced_calls, _calls),
             ("async span", _run_async(_async_spans), _empty_loop),
             ("traced coroutine", _run_async(_traced_coroutines), _run_async(_coroutines)),
         ):
             figures.append(_figure(name, _span_ns(run, baseline), "ns", SPAN_BUDGET_NS))
+        figures.append(_figure("line of a log, besides another handler", _line_ns(), "ns", SPAN_BUDGET_NS))
         if tracing.statistics().dropped_spans:
             raise RuntimeError("spans were dropped, so nothing was measured")
     figures.append(_figure("dropped of a million spans at once", _dropped_percent(), "%", DROPPED_BUDGET_PERCENT))

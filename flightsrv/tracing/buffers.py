@@ -10,7 +10,7 @@ import math
 import threading
 import weakref
 from collections.abc import Callable, Iterator
-from typing import Any, ClassVar, NamedTuple, TypeVar
+from typing import Any, ClassVar, NamedTuple
 
 from flightsrv.tracing.attributes import DROPPED, Noted, noted_chars, raised, settle
 
@@ -356,14 +356,15 @@ class LogBuffer(Buffer):
 
     def add(self, code: int, level: int, text: str, attributes: dict[str, Any] | None = None) -> None:
         """Record an entry, unless there is no room."""
-        chars = self.added_chars - self.taken_chars + len(text)
-        is_crowded = len(self.events) >= self.roomy_length or chars > MAX_LOG_CHARS // 2
-        if is_crowded and not self.accepts_another():
-            return
-        if chars > MAX_LOG_CHARS:
-            self.dropped += 1
-            return
-        self.added_chars += len(text)
+        size = len(text)
+        chars = self.added_chars - self.taken_chars + size
+        if len(self.events) >= self.roomy_length or chars > MAX_LOG_CHARS // 2:
+            if not self.accepts_another():
+                return
+            if chars > MAX_LOG_CHARS:
+                self.dropped += 1
+                return
+        self.added_chars += size
         noted = self.note(code, attributes) if attributes else code
         entry = (self._settings.now(), noted, level, text)
         self.events += entry
@@ -444,7 +445,11 @@ class Nowhere:
 _NOWHERE = Nowhere()
 
 
-OfThread = TypeVar("OfThread", LogBuffer, MeasureBuffer, LinkBuffer)
+_MADE_WHEN_NEEDED: dict[str, type[LogBuffer] | type[MeasureBuffer] | type[LinkBuffer]] = {
+    "log": LogBuffer,
+    "values": MeasureBuffer,
+    "links": LinkBuffer,
+}
 
 
 class Threads(threading.local):
@@ -452,9 +457,12 @@ class Threads(threading.local):
 
     spans: ThreadBuffer | Nowhere = _NOWHERE
     async_spans: AsyncBuffer | Nowhere = _NOWHERE
-    _log: LogBuffer | Nowhere = _NOWHERE
-    _values: MeasureBuffer | Nowhere = _NOWHERE
-    _links: LinkBuffer | Nowhere = _NOWHERE
+    log: LogBuffer | Nowhere
+    """The log of the thread; as the next two, made when it is first asked for: most threads have none."""
+    values: MeasureBuffer | Nowhere
+    """The counters of the thread; most are of the process."""
+    links: LinkBuffer | Nowhere
+    """The links to spans of the thread."""
     is_silent = False
     """Whether nothing of this thread is recorded."""
 
@@ -473,30 +481,21 @@ class Threads(threading.local):
         register(spans, async_spans)
         self.spans = spans
         self.async_spans = async_spans
-        self._log = self._values = self._links = _NOWHERE
+        for name in _MADE_WHEN_NEEDED:
+            vars(self).pop(name, None)
 
-    @property
-    def log(self) -> LogBuffer | Nowhere:
-        """The log of the thread, made when it is first written to: most threads have none."""
-        if self._log is _NOWHERE:
-            self._log = self._beside_spans(LogBuffer)
-        return self._log
+    def __getattr__(self, name: str) -> Any:
+        """What the calling thread does not have yet of `log`, `values` and `links`."""
+        if name not in _MADE_WHEN_NEEDED:
+            raise AttributeError(name)
+        made = self._beside_spans(_MADE_WHEN_NEEDED[name])
+        if made is not _NOWHERE:
+            setattr(self, name, made)
+        return made
 
-    @property
-    def values(self) -> MeasureBuffer | Nowhere:
-        """The counters of the thread, made when there is one; most are of the process."""
-        if self._values is _NOWHERE:
-            self._values = self._beside_spans(MeasureBuffer)
-        return self._values
-
-    @property
-    def links(self) -> LinkBuffer | Nowhere:
-        """The links to spans of the thread, made when there is one."""
-        if self._links is _NOWHERE:
-            self._links = self._beside_spans(LinkBuffer)
-        return self._links
-
-    def _beside_spans(self, make: type[OfThread]) -> OfThread | Nowhere:
+    def _beside_spans(
+        self, make: type[LogBuffer] | type[MeasureBuffer] | type[LinkBuffer]
+    ) -> LogBuffer | MeasureBuffer | LinkBuffer | Nowhere:
         """A further buffer of the thread."""
         spans = self.spans
         if not isinstance(spans, ThreadBuffer) or self.is_silent:

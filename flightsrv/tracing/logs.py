@@ -1,10 +1,11 @@
 """Logs: lines of `logging`, and instants, each of the thread that it happened in."""
 
 import logging
+from contextlib import suppress
 from typing import Any
 
-from flightsrv.tracing.recorder import active
-from flightsrv.tracing.scopes import Scope, calling_scope, cut, sendable
+from flightsrv.tracing.recorder import Recorder, active
+from flightsrv.tracing.scopes import MAX_SCOPES, MAX_TEXT_BYTES, Scope, calling_scope, cut, sendable
 
 NO_LEVEL, TRACE, DEBUG, INFO, WARN, ERROR, FATAL = range(7)
 """Levels of entries; instants have none."""
@@ -36,10 +37,19 @@ class LogHandler(logging.Handler):
 
     def handle(self, record: logging.LogRecord) -> bool:
         """As `logging.Handler` has it, without its lock."""
+        if not self.filters and type(self).filter is logging.Handler.filter:
+            self.emit(record)
+            return True
         filtered = self.filter(record)
         if filtered:
             self.emit(filtered if isinstance(filtered, logging.LogRecord) else record)
         return bool(filtered)
+
+    def format(self, record: logging.LogRecord) -> str:
+        """As `logging.Handler` has it; faster without a formatter."""
+        if self.formatter is None and not (record.exc_info or record.exc_text or record.stack_info):
+            return record.getMessage()
+        return super().format(record)
 
     def emit(self, record: logging.LogRecord) -> None:
         """Record what was logged. Raises nothing: what cannot be formatted is recorded as it was given."""
@@ -47,29 +57,50 @@ class LogHandler(logging.Handler):
         if recorder is None:
             return
         # Before it is formatted, which adds fields.
-        extra = _extra_of(record) if len(record.__dict__) > _NB_FIELDS else None
+        fields = record.__dict__
+        nb_others = len(fields) - _NB_FIELDS
+        extra = _extra_of(record) if nb_others and nb_others > len(_FIELDS_OF_FORMATTERS & fields.keys()) else None
         try:
             text = self.format(record)
         except Exception:
             text = record.msg
-        scope = _scope(record.funcName, record.name, record.pathname, record.lineno)
-        recorder.threads.log.add(recorder.scopes.code_of(scope), _level(record.levelno), cut(sendable(text)), extra)
+        if type(text) is not str or len(text) > _MAX_PLAIN or not text.isascii() or "\0" in text:
+            text = cut(sendable(text))
+        place = record.name, record.pathname, record.lineno, record.funcName
+        try:
+            code = recorder.by_log_place[place]
+        except (KeyError, TypeError):
+            code = _code_of(recorder, place)
+        try:
+            level = _LEVELS[record.levelno]
+        except (KeyError, TypeError):
+            level = _level(record.levelno)
+        recorder.threads.log.add(code, level, text, extra)
 
 
 _FIELDS = logging.LogRecord("", 0, "", 0, "", None, None).__dict__.keys()
 _NB_FIELDS = len(_FIELDS)
 _FIELDS_OF_FORMATTERS = {"message", "asctime"}
+_KNOWN_FIELDS = _FIELDS | _FIELDS_OF_FORMATTERS
+_MAX_PLAIN = MAX_TEXT_BYTES // 4
+"""Characters of a text that fits in whatever they are."""
 
 
 def _extra_of(record: logging.LogRecord) -> dict[str, Any]:
     """What was given with a record besides its own fields."""
-    names = record.__dict__.keys() - _FIELDS - _FIELDS_OF_FORMATTERS
-    return {name: record.__dict__[name] for name in sorted(names, key=str)}
+    return {name: value for name, value in record.__dict__.items() if name not in _KNOWN_FIELDS}
 
 
-def _scope(name: object, target: object, filename: object, line: object) -> Scope:
+def _code_of(recorder: Recorder, place: tuple[object, object, object, object]) -> int:
+    """The code of the scope of what is logged at a place: logger, file, line, function. They may be anything."""
+    target, filename, line, name = place
     number = line if isinstance(line, int) and 0 <= line <= _MAX_LINE else 0
-    return Scope(sendable(name or ""), sendable(target), sendable(filename), number)
+    code = recorder.scopes.code_of(Scope(sendable(name or ""), sendable(target), sendable(filename), number))
+    with suppress(TypeError):
+        if len(recorder.by_log_place) >= MAX_SCOPES:
+            recorder.by_log_place.clear()
+        recorder.by_log_place[place] = code
+    return code
 
 
 def _level(number: object) -> int:
@@ -77,3 +108,6 @@ def _level(number: object) -> int:
     if not isinstance(number, int) or number < logging.DEBUG:
         return TRACE
     return min(DEBUG + (number - logging.DEBUG) // 10, FATAL)
+
+
+_LEVELS = {number: _level(number) for number in range(0, logging.CRITICAL + 1, 10)}

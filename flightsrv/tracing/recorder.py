@@ -176,6 +176,8 @@ class Recorder:
         """By name, where a span was last asked for (code, instruction in it), and the span."""
         self.by_code: dict[int, tuple[CodeType, Span]] = {}
         """By the identity of a code object, the span of the runs of its function as work of another thread."""
+        self.by_log_place: dict[tuple[object, object, object, object], int] = {}
+        """By logger, file, line and function, the code of what is logged there."""
         self._by_place: dict[tuple[str, int, int], tuple[CodeType, int, Span]] = {}
 
     def span_called(self, name: str, frame: FrameType) -> Span:
