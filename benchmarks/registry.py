@@ -24,6 +24,7 @@ from benchmarks.questions import (
     span_kinds,
     span_recording,
     sql,
+    unit_costs,
     warm_trace,
 )
 from benchmarks.results import Result
@@ -56,7 +57,7 @@ DEFAULT = _by_name(
     import_time,
 )
 
-LONG = _by_name(minute_of_day, million_blocks)
-"""They need lakes that take long to make."""
+LONG = _by_name(minute_of_day, million_blocks, unit_costs)
+"""They need lakes that take long to make, or are of interest now and then."""
 
 QUESTIONS: Mapping[str, Question] = {**DEFAULT, **LONG}

@@ -28,6 +28,7 @@ from benchmarks.questions import (
     small_trace,
     span_recording,
     sql,
+    unit_costs,
     warm_trace,
 )
 from benchmarks.recordings import FLUSH_S, Among, Live, Whole
@@ -130,6 +131,24 @@ ANSWERS: dict[str, tuple[Callable[[Workbench], Iterable[Result]], set[str]]] = {
     "sql": (
         lambda bench: sql.measure(bench, TINY, runs=1),
         {f"SQL: {name}" for name in (*sql.STATEMENTS, "one thread by name", "row of a process")},
+    ),
+    "unit_costs": (
+        lambda bench: unit_costs.measure(bench, tiny=Live(66, 2, 3)),
+        {
+            "tiny, sent",
+            "tiny, in: server CPU",
+            "tiny, in: requests to the store",
+            "tiny, in: bytes written to the store",
+            *(f"tiny, stored: {figure}" for figure in ("objects", "segments", "rows", "lists of blocks")),
+            *(f"tiny, stored: {figure}" for figure in ("indexes of segments", "indexes of stretches")),
+            "tiny, stored: database (SQLite)",
+            *(f"tiny, {trace}: server CPU" for trace in ("first trace", "trace again")),
+            *(f"tiny, {trace}: requests to the store" for trace in ("first trace", "trace again")),
+            *(f"tiny, {trace}: bytes read from the store" for trace in ("first trace", "trace again")),
+            "tiny, trace",
+            "tiny, built: partitions",
+            "tiny, built: files of partitions",
+        },
     ),
     "span_recording": (lambda bench: span_recording.measure(bench, runs=2), {"recording one span"}),
     "import_time": (lambda bench: import_time.measure(bench, runs=1), {"import of the tracing library"}),
