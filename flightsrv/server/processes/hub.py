@@ -32,7 +32,7 @@ class Assignment:
         number: which one it is, from 0. One that takes the place of another has the same.
         nb_processes: how many they are.
         ports: where they listen, by the names of the options of `flightsrv serve`.
-        folder: for sockets that are nobody else's.
+        folder: for sockets, which no other user can open.
         cancelled: ids of queries that have been cancelled.
     """
 
