@@ -184,7 +184,7 @@ class Limits:
 
     def divided(self, nb_processes: int) -> "Limits":
         """The limits of one of several processes that have these together, each rounded up. What a single query,
-        message or file may have stays as it is."""
+        message or file may have stays as it is, and so do the caches of what is decoded."""
 
         def share(most: int) -> int:
             return -(-most // nb_processes)
@@ -203,12 +203,8 @@ class Limits:
                 nb_processes=nb_processes,
                 max_builds=None if lake.max_builds is None else share(lake.max_builds),
                 store=replace(lake.store, max_requests=share(lake.store.max_requests)),
-                caches=replace(
-                    caches,
-                    file_bytes=share(caches.file_bytes),
-                    row_bytes=share(caches.row_bytes),
-                    index_bytes=share(caches.index_bytes),
-                ),
+                # Rows and indexes that a process does not keep, it has to decode again for each question.
+                caches=replace(caches, file_bytes=share(caches.file_bytes)),
                 database=replace(lake.database, max_connections=share(lake.database.max_connections)),
             ),
         )

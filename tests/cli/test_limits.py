@@ -98,7 +98,7 @@ def test_a_preset_gives_what_is_not_said_otherwise(served: list[ServerSettings])
 
 
 def test_several_processes_have_limits_together() -> None:
-    """Each has its share, one at least; what is of a single query or file stays as it is."""
+    """Each has its share, one at least. What is of a single query or file stays as it is, and caches of what is decoded."""
     whole = Limits(
         ConnectionLimits(max_connections=10, max_per_peer=5, max_idle_s=7.0),
         CallLimits(max_calls=9, max_queries=2, max_result_bytes=11),
@@ -120,6 +120,6 @@ def test_several_processes_have_limits_together() -> None:
             nb_processes=3,
             store=StoreSettings(max_requests=1),
             database=DatabaseSettings(max_connections=3),
-            caches=CacheSettings(file_bytes=10, max_file_bytes=4, row_bytes=7, index_bytes=4),
+            caches=CacheSettings(file_bytes=10, max_file_bytes=4, row_bytes=20, index_bytes=10),
         ),
     )
