@@ -165,7 +165,7 @@ class _Conversion:
                     Place(pid, f"thread/{number}/{tid}", _thread_properties(tid, thread, number))
                     for number in range(1, len(sequences) + 1)
                 ]
-                self._flows.add_thread(places, sequences, thread.flows)
+                self._flows.add_thread(places, sequences, thread.flows, np.asarray(thread.instants.ticks, np.int64))
                 thread.flows = FlowEvents()
             yield from self._thread_lanes(tid, thread, sequences)
         yield _Lane("async", {}, schemas.ASYNC_TAG, self._async_events(spans.async_columns))

@@ -1,7 +1,7 @@
 """From flow events to links: which span an arrow comes from, and which one it leads to.
 
 A flow has a start, steps, and ends; each but the start is linked to the start or the step before it. Events of flows
-are at a time of a thread, whose innermost span then is meant, or at an async span.
+are at a time of a thread, whose innermost span then is meant, or an instant where there is none; or at an async span.
 """
 
 import re
@@ -25,7 +25,7 @@ START, STEP, END, END_AT_NEXT = range(4)
 """What an event of a flow is. `END_AT_NEXT` is at the next span that begins in its thread."""
 
 _NOWHERE = -1
-_OUTSIDE = "they are in no span"
+_OUTSIDE = "they are in no span, and at no instant"
 _NOTHING_FOLLOWS = "no span of their thread begins after them, and they are not bound to the one around them"
 _WITHOUT_START = "their flow has not begun before them"
 _STARTED = "their flow has begun already, and has not ended"
@@ -142,8 +142,11 @@ class Flows:
         self._leave_out = leave_out
         self._columns: list[list[npt.NDArray[Any]]] = []
 
-    def add_thread(self, places: Sequence[Place], sequences: Sequence[EventColumns], events: FlowEvents) -> None:
-        """Take the events of a thread whose spans are these sequences, each with its place."""
+    def add_thread(
+        self, places: Sequence[Place], sequences: Sequence[EventColumns], events: FlowEvents, instants: Int64s
+    ) -> None:
+        """Take the events of a thread whose spans are these sequences, each with its place, and whose instants are at
+        these times."""
         ticks, is_at_next = np.asarray(events.ticks), np.asarray(events.kinds) == END_AT_NEXT
         chosen = np.full(len(ticks), _NOWHERE)
         times, link_times, begins = ticks.copy(), ticks.copy(), np.zeros(len(ticks), np.int64)
@@ -157,6 +160,8 @@ class Flows:
             is_better = is_at_next & (nexts >= ticks) & ((chosen == _NOWHERE) | (nexts < times))
             times[is_better] = link_times[is_better] = nexts[is_better]
             chosen[is_better] = number
+        if places:
+            chosen[(chosen == _NOWHERE) & ~is_at_next & np.isin(ticks, instants)] = 0
         self._add(events, times, link_times, np.zeros(len(ticks), np.int64), chosen, places)
 
     def add_async(self, places: Sequence[Place], events: FlowEvents, marked: MarkedSpans) -> None:

@@ -8,15 +8,20 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from playwright.sync_api import Page
 
 from flightsrv.importers.chrome import ChromeTrace, read_chrome_trace
+from tests.gateway.browser import Browse, browse
 from tests.importers.chrome.spans_of import ingest
 from tests.model.lake import Reader
 from tests.model.strategies import ALL_TIME
 from tests.support.trace_processor import LoadedTrace, TraceProcessor
 from udtf.lake.lake import Lake
+
+__all__ = ["browse"]
 
 Event = dict[str, Any]
 Arrow = tuple[tuple[object, ...], tuple[object, ...]]
@@ -141,6 +146,49 @@ def test_flows_are_what_perfetto_reads(
     assert chrome.findings.links == sum(expected.values())
 
 
+_PAGE = """
+<script>
+    let left = 3;
+    const timer = setInterval(() => {
+        fetch('data:text/plain,x').then((response) => response.text());
+        document.body.append('x');
+        if (--left === 0) { clearInterval(timer); document.title = 'done'; }
+    }, 20);
+</script>
+"""
+
+
+@pytest.mark.browser
+def test_flows_of_chromium_are_what_perfetto_reads(
+    lake: Lake, tmp_path: Path, trace_processor: TraceProcessor, browse: Browse
+) -> None:
+    """Tasks that its processes and threads post to each other, hundreds of them, among them from instants within no
+    span; none is made up. Samples are left out, and told."""
+    path = tmp_path / "trace.json"
+    categories = ["toplevel", "toplevel.flow", "disabled-by-default-v8.cpu_profiler"]
+
+    def steps(page: Page) -> None:
+        browser = page.context.browser
+        assert browser is not None
+        browser.start_tracing(path=path, categories=categories)
+        page.set_content(_PAGE)
+        page.wait_for_function("() => document.title === 'done'")
+        browser.stop_tracing()
+
+    browse(steps)
+    chrome = read_chrome_trace(path)
+    assert chrome.findings.other_kinds.keys() == {"sample"}
+    data = Reader.of(lake).trace_bytes(",".join(ingest(lake, chrome)), "all", ALL_TIME)
+    expected = arrows(trace_processor.load(path.read_bytes()), from_instants=False)
+    loaded = trace_processor.load(data)
+    assert loaded.errors() == []
+    found = arrows(loaded, from_instants=True)
+    assert sum(expected.values()) > 100
+    assert not found - expected
+    # It draws some from a span that is over, as the one just before them.
+    assert sum((expected - found).values()) <= sum(expected.values()) // 50
+
+
 def test_flows_that_perfetto_reads_otherwise(lake: Lake, tmp_path: Path, trace_processor: TraceProcessor) -> None:
     """An id that is used again after the end of its flow; a time in a span after one inside of it; the very end of a
     span; of spans that overlap that which began last."""
@@ -184,7 +232,7 @@ def test_async_spans_and_ends_have_flows(lake: Lake, tmp_path: Path, trace_proce
     chrome, data = imported(lake, tmp_path / "trace.json", events)
     assert chrome.findings.describe() == [
         "Imported 3 spans, 2 instants, 3 links.",
-        "1 end of flows left out: they are in no span (first: event 6, 'task').",
+        "1 end of flows left out: they are in no span, and at no instant (first: event 6, 'task').",
     ]
     (process_id,) = (process.process_id for process in chrome.processes)
     reader = Reader.of(lake)
@@ -244,7 +292,7 @@ def test_ids_and_what_is_left_out(lake: Lake, tmp_path: Path) -> None:
         "1 end of flows left out: they have no id, 'bind_id' (first: event 12, 'a').",
         "1 end of flows left out: no span of their thread begins after them, and they are not bound to the one around "
         "them (first: event 18, 'f').",
-        "1 end of flows left out: they are in no span (first: event 15, 'f').",
+        "1 end of flows left out: they are in no span, and at no instant (first: event 15, 'f').",
         "2 ends of flows left out: their flow has not begun before them (first: event 8, 'f').",
         "1 end of flows left out: their flow has begun already, and has not ended (first: event 17, 'f').",
         "2 ends of flows left out: their flow goes nowhere (first: event 10, 'a').",
