@@ -98,7 +98,7 @@ def test_a_preset_gives_what_is_not_said_otherwise(served: list[ServerSettings])
 
 
 def test_several_processes_have_limits_together() -> None:
-    """Each has its share, one at least. What is of a single query or file stays as it is, and caches of what is decoded."""
+    """Each has its share, one at least. Limits of a single query or file are the same, and so are some caches."""
     whole = Limits(
         ConnectionLimits(max_connections=10, max_per_peer=5, max_idle_s=7.0),
         CallLimits(max_calls=9, max_queries=2, max_result_bytes=11),
