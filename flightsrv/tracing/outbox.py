@@ -68,7 +68,8 @@ class Outbox:
     @property
     def spooled_events(self) -> int:
         """Of those pending, the events that outlive the process."""
-        return sum(upload.nb_events for upload in self._uploads if upload.name is not None)
+        # Copied in one step, since any thread may ask.
+        return sum(upload.nb_events for upload in list(self._uploads) if upload.name is not None)
 
     def collect(self) -> bool:
         """Empty all buffers into uploads; returns whether it could."""

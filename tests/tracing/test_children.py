@@ -13,6 +13,8 @@ from flightsrv.client import connect
 from tests.tracing.servers import TracingServer, tracing_server
 
 ROOT = Path(__file__).parents[2]
+NB_FORKS = 100 * int(os.environ.get("TEST_EFFORT", "1"))
+"""Under load; TEST_EFFORT=6 makes 600, a fifth of a second apart at most."""
 PRELUDE = """
 import multiprocessing, os, resource, signal, sys, threading, time
 from concurrent.futures import ProcessPoolExecutor
@@ -334,8 +336,9 @@ def test_many_forks_under_load_lose_nothing(server: TracingServer, tmp_path: Pat
         for thread in threads:
             thread.start()
         children = []
-        for number in range(1, 101):
-            time.sleep(number % 10 * 0.001)
+        nb_forks = int(sys.argv[2])
+        for number in range(1, nb_forks + 1):
+            time.sleep(number % 21 * (0.01 if nb_forks > 100 else 0.0005))
             child = os.fork()
             if child == 0:
                 work(number)
@@ -350,6 +353,7 @@ def test_many_forks_under_load_lose_nothing(server: TracingServer, tmp_path: Pat
         print(session.process_id)
         """,
         server.http_url,
+        NB_FORKS,
     ).strip()
     children = children_of(server, parent)
     with connect(server.url) as client:
@@ -358,5 +362,5 @@ def test_many_forks_under_load_lose_nothing(server: TracingServer, tmp_path: Pat
             "WHERE parent_process_id = $1)",
             [parent],
         )
-    assert len(children) == 100
-    assert rows["events"].to_pylist() == [400]
+    assert len(children) == NB_FORKS
+    assert rows["events"].to_pylist() == [4 * NB_FORKS]

@@ -5,11 +5,13 @@ import signal
 import socket
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
 
 from flightsrv import tracing
+from flightsrv.client import connect
 from flightsrv.tracing.spool import Spool
 from tests.tracing.servers import tracing_server
 from tests.tracing.test_children import PRELUDE, ROOT, run_file, spans_of
@@ -89,6 +91,63 @@ time.sleep(1000)
             while files_below(spool):
                 tracing.flush(TIMEOUT_S)
         assert spans_of(server, process_id) == ["work 1", "part"]
+
+
+NB_SPANS_AWAY = 20_000 * int(os.environ.get("TEST_EFFORT", "1"))
+"""While a server is away; TEST_EFFORT=450 records nine million, as fifty threads do in an hour."""
+
+
+@pytest.mark.parametrize("has_room", [True, False])
+def test_a_server_that_is_away_for_long(tmp_path: Path, has_room: bool) -> None:
+    """What the spool has room for arrives when the server is back, in order, once; the rest is counted, and told of."""
+    port, spool, max_spool_bytes = free_port(), tmp_path / "spool", 256 << 20 if has_room else 40_000
+    settings = tracing.Settings(
+        send_every_s=0.02,
+        capacity_spans=4096,
+        reserve_spans=0,
+        max_pending_bytes=min(max_spool_bytes, 16 << 20),
+        max_spool_bytes=max_spool_bytes,
+        spool=str(spool),
+        keep_every_s=0.01,
+        vitals_every_s=None,
+        stop_timeout_s=TIMEOUT_S,
+    )
+    with tracing.start(f"http://127.0.0.1:{port}", settings=settings) as session:
+        numbers = [tracing.span(str(number)) for number in range(100)]
+        for number in range(NB_SPANS_AWAY):
+            with numbers[number % 100]:
+                pass
+            if number % 2000 == 0:
+                time.sleep(0.05)
+                while has_room and session.statistics().pending_events < 2 * number:
+                    time.sleep(0.01)
+        assert not tracing.flush(0.1)
+        away = session.statistics()
+        assert sum((spool / name).stat().st_size for name in files_below(spool)) <= max_spool_bytes
+        with tracing_server(str(tmp_path / "lake"), port) as server:
+            assert tracing.flush(20 * TIMEOUT_S)
+            kept = session.statistics()
+            assert session.stop()
+            with connect(server.url) as client:
+                names = client.query(
+                    "SELECT name FROM process_spans($1, 'thread') ORDER BY begin", [session.process_id]
+                )
+                (stream,) = client.query(
+                    "SELECT properties['dropped-spans'] AS dropped FROM streams WHERE process_id = $1",
+                    [session.process_id],
+                ).to_pylist()
+    assert kept.dropped_spans + kept.sent_events // 2 == NB_SPANS_AWAY
+    assert (kept.refused_events, kept.pending_events, kept.spooled_events) == (0, 0, 0)
+    assert stream["dropped"] == (str(kept.dropped_spans) if kept.dropped_spans else None)
+    arrived = names["name"].to_pylist()
+    assert len(arrived) == NB_SPANS_AWAY - kept.dropped_spans
+    nb_first = next((i for i, name in enumerate(arrived) if name != str(i % 100)), len(arrived))
+    if has_room:
+        assert (away.dropped_spans, nb_first) == (0, NB_SPANS_AWAY)
+    else:
+        assert away.dropped_spans > 0
+        assert nb_first >= settings.capacity_spans
+    assert files_below(spool) == []
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
