@@ -10,6 +10,8 @@ from flightsrv.tracing.attributes import raised
 from flightsrv.tracing.buffers import AsyncBuffer, Nowhere
 from flightsrv.tracing.recorder import Recorder, active
 
+_frame_at = sys._getframe
+
 # One sequence for the life of the interpreter, so that ids are never used again after a second `start`.
 _span_ids = itertools.count(1)
 
@@ -40,11 +42,12 @@ class AsyncSpan:
         events = buffer.events
         if len(events) >= buffer.roomy_length and not buffer.accepts_another():
             return
-        parent = current_span(recorder)
-        if parent is not None:
-            parent_span_id, depth = parent.span_id, parent.depth + 1
-        else:
+        # As in `current_span`.
+        parent = _current.get()
+        if parent is None or parent._recorder is not recorder or parent.span_id < recorder.first_span_id:
             parent_span_id = depth = 0
+        else:
+            parent_span_id, depth = parent.span_id, parent.depth + 1
         self.parent_span_id = parent_span_id
         self.depth = depth
         self.span_id = span_id = next(_span_ids)
@@ -132,4 +135,12 @@ def async_span(name: str, /, **attributes: Any) -> AsyncSpan:
     recorder = active()
     if recorder is None:
         return AsyncSpan(None, 0)
-    return AsyncSpan(recorder, recorder.span_called(name, sys._getframe(1)).code, attributes)
+    frame = _frame_at(1)
+    # As in `span`.
+    try:
+        code, instruction, known = recorder.latest[name]
+        if code is not frame.f_code or instruction != frame.f_lasti:
+            known = recorder.span_at(name, frame)
+    except (KeyError, TypeError):
+        known = recorder.span_at(name, frame)
+    return AsyncSpan(recorder, known.code, attributes)

@@ -180,16 +180,6 @@ class Recorder:
         """By logger, file, line and function, the code of what is logged there."""
         self._by_place: dict[tuple[str, int, int], tuple[CodeType, int, Span]] = {}
 
-    def span_called(self, name: str, frame: FrameType) -> Span:
-        """As `span_at`, faster where the same place asks again."""
-        try:
-            code, instruction, known = self.latest[name]
-            if code is frame.f_code and instruction == frame.f_lasti:
-                return known
-        except (KeyError, TypeError):
-            pass
-        return self.span_at(name, frame)
-
     def span_at(self, name: object, frame: FrameType) -> Span:
         """The span of this name for the place where a frame is now."""
         text = sendable(name)

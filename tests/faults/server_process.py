@@ -13,7 +13,7 @@ import pyarrow as pa
 
 from tests.support.forked import ForkedProgram
 
-START_TIMEOUT_SECONDS = 60
+START_TIMEOUT_SECONDS = 240
 
 
 class ServerProcess:
