@@ -78,7 +78,12 @@ def fill(client: QueryClient) -> str:
         host = f"{dice.choice(['render', 'ingest'])}-{dice.randint(1, 9):02}"
         properties = {"command-line": command, "pid": str(dice.randint(300, 65_000))}
         record(client, Program({}, exe=command.split()[0], start_ns=start_ns, computer=host, properties=properties))
-    return record(client, busy_program())
+    busy = record(client, busy_program())
+    noted = {"path": "/tiles/12/2200/1343.png", "rows": 3, "cached": False, "zoom": {"from": 4, "to": 14}}
+    spans = [Job(900 * number, 900 * number + 700, 9, noted) for number in range(90)]
+    encoder = Program({"encode-1": spans}, exe="/opt/tiles/bin/encoder", computer="render-03", parent=busy)
+    record(client, encoder)
+    return busy
 
 
 @contextmanager
@@ -104,7 +109,7 @@ def choose_range(page: Page, begin: float, end: float) -> None:
 
 
 def take(page: Page, url: str, process_id: str, folder: Path, name: str) -> None:
-    """The list, a search without hits, a process, a range of it."""
+    """The list, a search without hits, a process, a range of it; with its child, and what that was doing."""
     page.goto(f"{url}/#/?search=bassoon")
     page.get_by_text("No process matches").wait_for()
     page.screenshot(path=folder / f"nothing-{name}.png")
@@ -118,6 +123,19 @@ def take(page: Page, url: str, process_id: str, folder: Path, name: str) -> None
     page.wait_for_selector(".estimate strong")
     page.get_by_text("open since").first.wait_for(state="attached")
     page.screenshot(path=folder / f"process-{name}.png")
+    page.get_by_role("button", name="Show with its children").click()
+    page.locator(".process", has_text="encoder").wait_for(state="attached")
+    page.get_by_label("Filter threads").fill("encode")
+    page.locator("canvas").first.click()
+    page.locator(".moment summary").first.click()
+    page.wait_for_selector(".moment dd")
+    page.screenshot(path=folder / f"several-{name}.png")
+    page.goto(f"{url}/#/?search=tiles")
+    page.get_by_role("button", name="+ 1 child").click()
+    page.get_by_text("2 chosen").wait_for()
+    page.screenshot(path=folder / f"chosen-{name}.png")
+    page.goto(f"{url}/#/process/{process_id}")
+    page.wait_for_selector(".estimate strong")
 
 
 def take_states(page: Page, between: Interposed, folder: Path, name: str) -> None:

@@ -129,9 +129,11 @@ class ProcessView {
     return `${names.join(", ")}${others ? ` and ${count(others, "other")}` : ""}`;
   }
 
-  /** The threads that are to be shown of each process. */
+  /** The threads that are to be shown of each process; a process that has some, but none of these, is left out. */
   groups() {
-    return this.known.map(({ process, threads }) => ({ process, threads: this.filter.of(threads) }));
+    return this.known
+      .map(({ process, threads: all }) => ({ process, all, threads: this.filter.of(all), isTitled: !this.isOne }))
+      .filter(({ all, threads }) => all.length === 0 || threads.length > 0);
   }
 
   buildHeading() {

@@ -29,7 +29,7 @@ export function withRanges(threads) {
 }
 
 /**
- * `life` is the range of all that is known, and `groups` are { process, threads } with threads of `withRanges`; ranges
+ * `life` is the range of all that is known, and `groups` are { process, threads, isTitled } with threads of `withRanges`; ranges
  * are { begin, end } in nanoseconds. `onselect` gets the range that was chosen, null for all of it; `onzoom` is called when another range is on
  * the screen; `onlook` gets the thread and the time at which a row was clicked.
  */
@@ -107,7 +107,7 @@ export class Timeline {
     });
   }
 
-  /** Shows the threads of these groups, of so many, in this order; of several processes each has a title. */
+  /** Shows the threads of these groups, of so many, in this order; the process of a group that is titled has a row. */
   arrange(groups, total) {
     const threads = groups.flatMap((group) => group.threads);
     for (const thread of threads) {
@@ -116,8 +116,8 @@ export class Timeline {
       this.rowOf.set(thread.stream_id, row);
       this.watch.observe(row);
     }
-    const rows = groups.flatMap(({ process, threads: ofProcess }) => [
-      ...(groups.length > 1 ? [buildTitle(process, ofProcess)] : []),
+    const rows = groups.flatMap(({ process, threads: ofProcess, isTitled }) => [
+      ...(isTitled ? [buildTitle(process, ofProcess)] : []),
       ...ofProcess.map((thread) => this.describe(thread)),
     ]);
     this.rows.replaceChildren(...rows);
