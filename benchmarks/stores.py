@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from functools import partial
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 import boto3
 
@@ -60,19 +60,7 @@ def s3(bench: Workbench) -> Iterator[FreshServer]:
         bench.folder("s3-") as scratch,
         listening(["benchmarks.s3_server"], scratch / "s3.log") as (endpoint, _),
     ):
-        access = {
-            "AWS_ACCESS_KEY_ID": "benchmarks",
-            "AWS_SECRET_ACCESS_KEY": "benchmarks",
-            "AWS_DEFAULT_REGION": "us-east-1",
-            "AWS_ENDPOINT_URL": endpoint,
-        }
-        client = boto3.client(
-            "s3",
-            access["AWS_DEFAULT_REGION"],
-            endpoint_url=endpoint,
-            aws_access_key_id=access["AWS_ACCESS_KEY_ID"],
-            aws_secret_access_key=access["AWS_SECRET_ACCESS_KEY"],
-        )
+        access, client = s3_access(endpoint)
 
         @contextmanager
         def fresh_server(recording: Recording, *options: str) -> Iterator[Server]:
@@ -85,6 +73,24 @@ def s3(bench: Workbench) -> Iterator[FreshServer]:
                     yield server
 
         yield fresh_server
+
+
+def s3_access(endpoint: str) -> tuple[dict[str, str], Any]:
+    """The variables by which a program finds a simulator of S3, and a client of it."""
+    access = {
+        "AWS_ACCESS_KEY_ID": "benchmarks",
+        "AWS_SECRET_ACCESS_KEY": "benchmarks",
+        "AWS_DEFAULT_REGION": "us-east-1",
+        "AWS_ENDPOINT_URL": endpoint,
+    }
+    client = boto3.client(
+        "s3",
+        access["AWS_DEFAULT_REGION"],
+        endpoint_url=endpoint,
+        aws_access_key_id=access["AWS_ACCESS_KEY_ID"],
+        aws_secret_access_key=access["AWS_SECRET_ACCESS_KEY"],
+    )
+    return access, client
 
 
 def _put_all(lake: Path, put: Callable[..., object], folder: Path) -> Path:

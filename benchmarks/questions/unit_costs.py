@@ -16,9 +16,9 @@ from benchmarks.lakes import DATABASE, WARM_UP_ID, Workbench
 from benchmarks.recordings import WARM_UP, Live
 from benchmarks.results import Result
 from benchmarks.servers import WrongTrace, check_equal, flightsrv_server
+from udtf.lake.history import MAX_PARTITION_SEGMENTS
 
 SHAPES = {"busy": Live(200, threads=50, spans_per_flush=50), "quiet": Live(200, threads=5, spans_per_flush=5)}
-PACK_SEGMENTS = 64
 PACKED_WITHIN_S = 60.0
 _OBJECTS = "SELECT count(DISTINCT object_key) FROM segments"
 _STORED = (
@@ -86,7 +86,7 @@ def _of(name: str, live: Live, lake: Path) -> Iterator[Result]:
 
 def _wait_until_packed(lake: Path, nb_uploads: int) -> None:
     """Raises WrongTrace if it takes too long."""
-    expected = nb_uploads // PACK_SEGMENTS + nb_uploads % PACK_SEGMENTS
+    expected = sum(divmod(nb_uploads, MAX_PARTITION_SEGMENTS))
     objects = f"{_OBJECTS} WHERE process_id != '{WARM_UP_ID}'"
     end_s = time.monotonic() + PACKED_WITHIN_S
     while (nb_objects := _one(lake / DATABASE, objects)) > expected:

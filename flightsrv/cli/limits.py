@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 import click
@@ -186,9 +187,7 @@ class Limits:
         """The limits of one of several processes that have these together, each rounded up. What a single query,
         message or file may have stays as it is, and so do the caches of what is decoded."""
 
-        def share(most: int) -> int:
-            return -(-most // nb_processes)
-
+        share = partial(share_of, nb_processes=nb_processes)
         connections, caches, lake = self.connections, self.lake.caches, self.lake
         return Limits(
             replace(
@@ -208,6 +207,11 @@ class Limits:
                 database=replace(lake.database, max_connections=share(lake.database.max_connections)),
             ),
         )
+
+
+def share_of(most: int, nb_processes: int) -> int:
+    """What each of several processes may have that have so much together, rounded up."""
+    return -(-most // nb_processes)
 
 
 def limit_options(command: Callable[..., None]) -> Callable[..., None]:

@@ -12,7 +12,7 @@ import click
 
 from flightsrv.cli.gateway import host_name_option, perfetto_ui_option
 from flightsrv.cli.lake_options import builders_option, lake_options
-from flightsrv.cli.limits import limit_options, limits_of
+from flightsrv.cli.limits import limit_options, limits_of, share_of
 from flightsrv.cli.removal import Age, max_bytes_of, max_lake_option
 from flightsrv.cli.security import security_of, security_options
 
@@ -178,7 +178,7 @@ def serve(
     @contextmanager
     def gateways(url: str) -> Iterator[None]:
         of_all = GatewaySettings(host, perfetto_ui=perfetto_ui, host_names=host_names, connections=connections)
-        of_all = replace(of_all, max_traces=-(-of_all.max_traces // processes))
+        of_all = replace(of_all, max_traces=share_of(of_all.max_traces, processes))
         if this is not None:
             of_all = replace(of_all, is_shared=True, shown_metrics=partial(this.shown, "gateway"))
         with ExitStack() as stack:

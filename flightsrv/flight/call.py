@@ -15,7 +15,7 @@ from flightsrv.flight.memory import MemoryWatch
 from flightsrv.policy.auth.principal import Principal, Role
 from flightsrv.policy.bound_parameters import BoundParameters
 from flightsrv.policy.errors import Draining, QueryTimedOut
-from flightsrv.policy.expiring import ForgettingMap
+from flightsrv.policy.expiring import ExpiringStore
 from flightsrv.policy.headers import CallOptions
 from flightsrv.policy.limits import CallLimits
 from flightsrv.policy.running import RunningQueries, new_query_id
@@ -45,9 +45,9 @@ class Services:
 
     engine: QueryEngine
     lake: Lake
-    bound: ForgettingMap[bytes, pa.Table] = field(default_factory=BoundParameters)
+    bound: ExpiringStore[bytes, pa.Table] = field(default_factory=BoundParameters)
     running: RunningQueries = field(default_factory=RunningQueries)
-    sessions: ForgettingMap[str, SessionOptions] = field(default_factory=Sessions)
+    sessions: ExpiringStore[str, SessionOptions] = field(default_factory=Sessions)
     limits: CallLimits = field(default_factory=CallLimits)
     query_log: QueryLog = field(default_factory=QueryLog)
     admission: Admission = field(init=False)

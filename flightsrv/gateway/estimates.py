@@ -7,7 +7,7 @@ from typing import Literal
 from pydantic import BaseModel
 
 from flightsrv.client import QueryClient
-from flightsrv.gateway.rows import query_rows
+from flightsrv.gateway.rows import placeholders, query_rows
 from flightsrv.gateway.times import TimeText, range_parameters, text_or_none
 
 SpanTypes = Literal["thread", "async", "both", "all"]
@@ -115,7 +115,7 @@ def trace_info(
 ) -> TraceInfo:
     """What there is, by metadata alone: no span is read. A process that is unknown has nothing."""
     parameters = [*range_parameters(begin_ns, end_ns), *process_ids]
-    ids = ", ".join(f"${number}" for number in range(3, 3 + len(process_ids)))
+    ids = placeholders(len(process_ids), first=3)
     kinds = {row.pop("kind"): _Kind(**row) for row in query_rows(client, _EVENTS.format(ids=ids), parameters)}
     made = {row["kind"]: row["events"] for row in query_rows(client, _MATERIALIZED.format(ids=ids), parameters)}
     threads, async_streams, logs, measures, links = (kinds.get(name, _Kind()) for name in _BYTES_PER_EVENT)

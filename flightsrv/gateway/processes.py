@@ -11,7 +11,7 @@ from flightsrv.client.times import rfc3339
 from flightsrv.gateway.callers import Callers
 from flightsrv.gateway.errors import problems
 from flightsrv.gateway.parameters import known_parameters_only
-from flightsrv.gateway.rows import query_rows
+from flightsrv.gateway.rows import placeholders, query_rows
 from flightsrv.gateway.times import TimeText
 from udtf.perfetto.program_name import program_name
 
@@ -165,8 +165,8 @@ def _condition(words: list[str]) -> tuple[str, list[str]]:
 
 def check_known(client: QueryClient, process_ids: Sequence[str]) -> None:
     """Raises NotFound where the server does not know one of the processes."""
-    ids = ", ".join(f"${number}" for number in range(1, 1 + len(process_ids)))
-    rows = query_rows(client, f"SELECT process_id FROM processes WHERE process_id IN ({ids})", process_ids)
+    condition = f"process_id IN ({placeholders(len(process_ids))})"
+    rows = query_rows(client, f"SELECT process_id FROM processes WHERE {condition}", process_ids)
     known = {row["process_id"] for row in rows}
     for process_id in process_ids:
         if process_id not in known:

@@ -11,6 +11,11 @@ TIMEOUT_SECONDS = 60.0
 """A server that answers no more must not hold the threads that ask it."""
 
 
+def placeholders(count: int, first: int = 1) -> str:
+    """So many parameters of a statement, in a list for IN, numbered from the first."""
+    return ", ".join(f"${number}" for number in range(first, first + count))
+
+
 def query_table(client: QueryClient, sql: str, parameters: Sequence[Any] = ()) -> pa.Table:
     """The rows of a query."""
     return client.query(sql, parameters or None, timeout_seconds=TIMEOUT_SECONDS)

@@ -11,8 +11,8 @@ K_contra = TypeVar("K_contra", contravariant=True)
 V = TypeVar("V")
 
 
-class ForgettingMap(Protocol[K_contra, V]):
-    """A map that may forget what it was given."""
+class ExpiringStore(Protocol[K_contra, V]):
+    """Values by key, which may expire: `get` returns None for one that has."""
 
     def put(self, key: K_contra, value: V) -> None: ...
     def get(self, key: K_contra) -> V | None: ...

@@ -12,6 +12,7 @@ import adbc_driver_flightsql.dbapi as flight_sql
 import pyarrow as pa
 
 from tests.support.forked import ForkedProgram
+from tests.support.ports import free_port
 
 START_TIMEOUT_SECONDS = 240
 
@@ -27,7 +28,7 @@ class ServerProcess:
         options: Sequence[str] = (),
         environment: Mapping[str, str] = MappingProxyType({}),
     ) -> None:
-        self.port = _free_port()
+        self.port = free_port()
         arguments = ["serve", "--lake", lake_uri, "--host", "127.0.0.1", "--port", str(self.port)]
         if db_url is not None:
             arguments += ["--db", db_url]
@@ -96,10 +97,3 @@ def running_server(
         yield server
     finally:
         server.stop()
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port

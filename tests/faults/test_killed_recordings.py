@@ -16,7 +16,8 @@ import pytest
 from flightsrv import tracing
 from flightsrv.client import connect
 from tests.faults.server_process import ServerProcess
-from tests.tracing.test_kept import files_below, free_port
+from tests.support.ports import free_port
+from tests.tracing.test_kept import files_below
 
 pytestmark = pytest.mark.slow
 

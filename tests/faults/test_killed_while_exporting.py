@@ -52,7 +52,7 @@ def test_what_is_sent_is_there_once(tmp_path: Path) -> None:
 
     with (
         ThreadPoolExecutor(NB_SENDERS) as senders,
-        patch.object(server_process, "_free_port", return_value=server.port),
+        patch.object(server_process, "free_port", return_value=server.port),
     ):
         sending = [senders.submit(send, number) for number in range(NB_SENDERS)]
         for kill in range(1, NB_KILLS + 1):

@@ -4,7 +4,6 @@ import json
 import os
 import re
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -13,12 +12,12 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-import boto3
-
+from benchmarks.stores import s3_access
 from tests.support.debian import find_program
+from tests.support.ports import free_ports
 from tests.support.postgresql import PostgresqlCluster
 
-PATIENCE_S = 120.0
+TIMEOUT_S = 120.0
 BUCKET = "fleet"
 
 
@@ -60,7 +59,7 @@ class Part:
         Raises:
             FleetFailed: it ended before, or does not say it.
         """
-        end_s = time.monotonic() + PATIENCE_S
+        end_s = time.monotonic() + TIMEOUT_S
         while True:
             has_ended = self.process.poll() is not None
             found = re.search(pattern, self.log.read_bytes()[self._begin :].decode(errors="replace"))
@@ -71,15 +70,15 @@ class Part:
             time.sleep(0.05)
 
     def kill(self) -> None:
-        """The power goes."""
+        """SIGKILL."""
         self.process.kill()
         self.process.wait()
 
     def stop(self) -> None:
-        """SIGTERM, and patience."""
+        """SIGTERM, and SIGKILL where it does not end in time."""
         self.process.terminate()
         try:
-            self.process.wait(PATIENCE_S)
+            self.process.wait(TIMEOUT_S)
         except subprocess.TimeoutExpired:
             self.kill()
 
@@ -116,19 +115,7 @@ def s3(folder: Path) -> Iterator[dict[str, str]]:
     """The variables by which clients of S3 find a simulator of it, which has the bucket BUCKET."""
     part = Part("s3", folder, {}, "benchmarks.s3_server")
     with stopping([part]):
-        access = {
-            "AWS_ENDPOINT_URL": part.said(r"listening on (\S+)"),
-            "AWS_ACCESS_KEY_ID": "fleet",
-            "AWS_SECRET_ACCESS_KEY": "fleet",
-            "AWS_DEFAULT_REGION": "us-east-1",
-        }
-        client = boto3.client(
-            "s3",
-            access["AWS_DEFAULT_REGION"],
-            endpoint_url=access["AWS_ENDPOINT_URL"],
-            aws_access_key_id=access["AWS_ACCESS_KEY_ID"],
-            aws_secret_access_key=access["AWS_SECRET_ACCESS_KEY"],
-        )
+        access, client = s3_access(part.said(r"listening on (\S+)"))
         client.create_bucket(Bucket=BUCKET)
         yield access
 
@@ -166,7 +153,7 @@ class Server(Part):
     """
 
     def __init__(self, name: str, folder: Path, environment: Mapping[str, str], *options: str) -> None:
-        port, http_port = _free_ports(2)
+        port, http_port = free_ports(2)
         self.url = f"grpc://127.0.0.1:{port}"
         self.http_url = f"http://127.0.0.1:{http_port}"
         ports = ["--port", str(port), "--http-port", str(http_port)]
@@ -196,11 +183,3 @@ class Program(Part):
     def recorded(self) -> Recorded:
         """To be asked when it was told to stop."""
         return Recorded(**json.loads(self.said(r"(?m)^(\{.*\})$")))
-
-
-def _free_ports(nb_ports: int) -> list[int]:
-    sockets = [socket.create_server(("127.0.0.1", 0)) for _ in range(nb_ports)]
-    ports: list[int] = [each.getsockname()[1] for each in sockets]
-    for each in sockets:
-        each.close()
-    return ports

@@ -46,5 +46,5 @@ def test_what_is_not_there_has_none(lake: Lake, reader: Reader) -> None:
     assert reader.rows(f"SELECT * FROM span_attributes({arguments})") == []
     with pytest.raises(InvalidArgument, match="stream_id must be that of a stream of the process"):
         reader.rows(f"SELECT * FROM span_attributes('{other.process_id}', '{thread.stream_id}', 0)")
-    with pytest.raises(NotFound, match="'nobody'"):
-        reader.plan("SELECT * FROM span_attributes('nobody', 'x', 0)")
+    with pytest.raises(NotFound, match="'unknown'"):
+        reader.plan("SELECT * FROM span_attributes('unknown', 'x', 0)")

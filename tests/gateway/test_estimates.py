@@ -63,5 +63,5 @@ def test_nothing_is_expected_of_nothing(gateway: RunningGateway, small: str) -> 
 def test_an_unknown_process_is_not_found(gateway: RunningGateway, small: str) -> None:
     """In words, also among others."""
     assert ask(f"{gateway.url}/api/perfetto/nobody/info").status == 404
-    answer = ask(f"{gateway.url}/api/perfetto/{small},nobody/info")
-    assert (answer.status, answer.json["message"]) == (404, "there is no process 'nobody'")
+    answer = ask(f"{gateway.url}/api/perfetto/{small},unknown/info")
+    assert (answer.status, answer.json["message"]) == (404, "there is no process 'unknown'")

@@ -103,7 +103,7 @@ def test_what_a_process_started(gateway: RunningGateway, client: QueryClient) ->
     some = ask(f"{url}/descendants?limit=1").json
     assert (some["processes"], some["total"]) == (below["processes"][:1], 3)
     assert ask(f"{gateway.url}/api/processes/{ids['aunt']}/descendants").json == {"processes": [], "total": 0}
-    assert ask(f"{gateway.url}/api/processes/nobody/descendants").status == 404
+    assert ask(f"{gateway.url}/api/processes/unknown/descendants").status == 404
 
 
 def test_one_process(gateway: RunningGateway, quartet: dict[str, str]) -> None:

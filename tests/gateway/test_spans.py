@@ -69,7 +69,7 @@ def test_attributes_have_types(gateway: RunningGateway, noting: str) -> None:
 def test_what_is_wrong_is_said(gateway: RunningGateway, noting: str) -> None:
     """A process that is unknown, a stream of another, a time that is none, an id that does not fit."""
     of_job: dict[str, object] = {"stream_id": stream_of(gateway, noting, "db"), "span_id": 0, "at": "-1s"}
-    assert found(gateway, "nobody/attributes", **of_job).status == 404
+    assert found(gateway, "unknown/attributes", **of_job).status == 404
     for path, wrong, status, complaint in (
         ("attributes", {"stream_id": "none"}, 400, "stream_id must be that of a stream of the process, given: 'none'"),
         ("attributes", {"at": "noon"}, 400, "at must be a time"),

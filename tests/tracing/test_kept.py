@@ -2,7 +2,6 @@
 
 import os
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -13,15 +12,11 @@ import pytest
 from flightsrv import tracing
 from flightsrv.client import connect
 from flightsrv.tracing.spool import Spool
+from tests.support.ports import free_port
 from tests.tracing.servers import tracing_server
 from tests.tracing.test_children import PRELUDE, ROOT, run_file, spans_of
 
 TIMEOUT_S = 60.0
-
-
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        return int(server.getsockname()[1])
 
 
 def files_below(folder: Path) -> list[str]:

@@ -6,7 +6,7 @@ A span is known by its stream and its id there. Links and spans count as far as 
 twice, so that the memory for it grows with the links and the async spans, and not with the spans of threads.
 """
 
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,14 +14,13 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from udtf.errors import InvalidArgument
 from udtf.functions.losses import tell_failures, tell_losses
-from udtf.functions.parameter import Parameter
+from udtf.functions.one_span import OneSpanFunction
 from udtf.functions.process_spans import rows_of
-from udtf.functions.table_function import Query, Rows, TableFunction, range_given
+from udtf.functions.table_function import Query
 from udtf.functions.view_instance import parts_of, row_streams
 from udtf.lake.matching import OPEN
-from udtf.lake.time_range import MAX_TIME_NS, MIN_TIME_NS, TimeRange
+from udtf.lake.time_range import TimeRange
 from udtf.lake.view import Telemetry, View
 from udtf.views.catalog import kind_named, kinds_of_spans
 from udtf.views.kind import Bools, Int64s, Part
@@ -30,38 +29,23 @@ from udtf.views.spans import PROCESS_SPAN_COLUMNS, PROPERTIES, Spans, nanosecond
 _NONE = -1
 
 
-class CausedSpans(TableFunction):
+class CausedSpans(OneSpanFunction):
     """See the module."""
 
     name = "caused_spans"
-    parameters = (
-        Parameter("process_id", "text"),
-        Parameter("stream_id", "text"),
-        Parameter("id", "integer"),
-        Parameter("begin", "time", MIN_TIME_NS),
-        Parameter("end", "time", MAX_TIME_NS),
-    )
+    columns = PROCESS_SPAN_COLUMNS
 
-    def schema(self, arguments: Mapping[str, Any]) -> pa.Schema:
-        range_given(arguments)
-        return PROCESS_SPAN_COLUMNS
-
-    def plan(self, query: Query, **arguments: Any) -> Rows:
-        schema = self.schema(arguments)
-        query.lake.metadata.process(arguments["process_id"])
-        time_range = TimeRange(arguments["begin"], arguments["end"]).within(query.context.range)
-
-        def batches(columns: Collection[str] = schema.names) -> Iterator[pa.RecordBatch]:
-            if time_range is None:
-                return
-            telemetry = query.lake.telemetry_of(arguments["process_id"])
-            stream_id: str = arguments["stream_id"]
-            if stream_id not in {stream.stream_id for stream in telemetry.streams}:
-                raise InvalidArgument(f"stream_id must be that of a stream of the process, given: {stream_id!r}")
-            search = _Search(query, telemetry, time_range, PROPERTIES.name in columns)
-            yield from search.rows(stream_id, arguments["id"])
-
-        return Rows(schema, batches, batches)
+    def rows(
+        self,
+        query: Query,
+        telemetry: Telemetry,
+        stream_id: str,
+        span_id: int,
+        time_range: TimeRange,
+        columns: Collection[str],
+    ) -> Iterator[pa.RecordBatch]:
+        search = _Search(query, telemetry, time_range, PROPERTIES.name in columns)
+        yield from search.rows(stream_id, span_id)
 
 
 @dataclass

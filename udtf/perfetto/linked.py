@@ -29,7 +29,9 @@ class LinkedSpans:
 
     def found(self, ids: Int64s, begins_ns: Int64s, ends_ns: Int64s, tracks: UInt64s) -> None:
         """Some spans are written; those that are not wanted are passed over."""
-        rows = np.flatnonzero(np.isin(ids, self._ids)) if len(self._ids) else self._ids
+        if not len(self._ids):
+            return
+        rows = np.flatnonzero(np.isin(ids, self._ids))
         places = self.places_of(ids[rows])
         self.are_found[places] = True
         self.begins_ns[places], self.ends_ns[places] = begins_ns[rows], ends_ns[rows]

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -27,123 +28,109 @@ class ScopeCodes:
 
 
 @dataclass
-class LogLists:
-    """Lines of a log that are to be `LogLines`."""
+class _EventLists:
+    """What all kinds of events have. Attributes are of each event, or of none."""
 
     scope_codes: ScopeCodes = field(default_factory=ScopeCodes)
     times_ns: list[int] = field(default_factory=list)
-    levels: list[int] = field(default_factory=list)
     scopes: list[int] = field(default_factory=list)
-    messages: list[str] = field(default_factory=list)
     attributes: list[bytes] = field(default_factory=list)
 
-    def add(self, time_ns: int, level: int, scope: Scope, message: str, attributes: Mapping[str, Json]) -> None:
+    def _add_event(self, time_ns: int, scope: Scope, attributes: Mapping[str, Json] | None = None) -> None:
         self.times_ns.append(time_ns)
-        self.levels.append(level)
         self.scopes.append(self.scope_codes[scope])
-        self.messages.append(message)
-        self.attributes.append(encode(dict(attributes)))
+        if attributes is not None:
+            self.attributes.append(encode(dict(attributes)))
 
-    def columns(self) -> LogLines:
-        return LogLines(
-            np.array(self.times_ns, np.int64),
-            np.array(self.levels, np.uint8),
-            np.array(self.scopes, np.int32),
-            self.scope_codes.table(),
-            pa.array(self.messages, pa.utf8()),
-            pa.array(self.attributes, pa.binary()),
-        )
+    def _common(self) -> dict[str, Any]:
+        """The columns that all kinds have, by their names there."""
+        return {
+            "ticks": np.array(self.times_ns, np.int64),
+            "scopes": np.array(self.scopes, np.int32),
+            "scope_table": self.scope_codes.table(),
+            "attributes": pa.array(self.attributes, pa.binary()) if self.attributes else None,
+        }
 
 
 @dataclass
-class ValueLists:
+class LogLists(_EventLists):
+    """Lines of a log that are to be `LogLines`."""
+
+    levels: list[int] = field(default_factory=list)
+    messages: list[str] = field(default_factory=list)
+
+    def add(self, time_ns: int, level: int, scope: Scope, message: str, attributes: Mapping[str, Json]) -> None:
+        self._add_event(time_ns, scope, attributes)
+        self.levels.append(level)
+        self.messages.append(message)
+
+    def columns(self) -> LogLines:
+        messages = pa.array(self.messages, pa.utf8())
+        return LogLines(levels=np.array(self.levels, np.uint8), messages=messages, **self._common())
+
+
+@dataclass
+class ValueLists(_EventLists):
     """Values of counters that are to be `Values`."""
 
-    scope_codes: ScopeCodes = field(default_factory=ScopeCodes)
-    times_ns: list[int] = field(default_factory=list)
-    scopes: list[int] = field(default_factory=list)
     units: list[str] = field(default_factory=list)
     values: list[float] = field(default_factory=list)
 
     def add(self, time_ns: int, scope: Scope, unit: str, value: float) -> None:
-        self.times_ns.append(time_ns)
-        self.scopes.append(self.scope_codes[scope])
+        self._add_event(time_ns, scope)
         self.units.append(unit)
         self.values.append(value)
 
     def columns(self) -> Values:
-        return Values(
-            np.array(self.times_ns, np.int64),
-            np.array(self.scopes, np.int32),
-            self.scope_codes.table(),
-            pa.array(self.units, pa.utf8()),
-            np.array(self.values, np.float64),
-        )
+        units = pa.array(self.units, pa.utf8())
+        return Values(units=units, values=np.array(self.values, np.float64), **self._common())
 
 
 @dataclass
-class SpanLists:
+class SpanLists(_EventLists):
     """Spans that are to be `WholeSpans`."""
 
-    scope_codes: ScopeCodes = field(default_factory=ScopeCodes)
-    times_ns: list[int] = field(default_factory=list)
     ends_ns: list[int] = field(default_factory=list)
-    scopes: list[int] = field(default_factory=list)
     ids: list[int] = field(default_factory=list)
     parents: list[int] = field(default_factory=list)
-    attributes: list[bytes] = field(default_factory=list)
 
     def add(
         self, begin_ns: int, end_ns: int, scope: Scope, span_id: int, parent: int, attributes: Mapping[str, Json]
     ) -> None:
-        self.times_ns.append(begin_ns)
+        self._add_event(begin_ns, scope, attributes)
         self.ends_ns.append(end_ns)
-        self.scopes.append(self.scope_codes[scope])
         self.ids.append(span_id)
         self.parents.append(parent)
-        self.attributes.append(encode(dict(attributes)))
 
     def columns(self) -> WholeSpans:
         return WholeSpans(
-            np.array(self.times_ns, np.int64),
-            np.array(self.ends_ns, np.int64),
-            np.array(self.scopes, np.int32),
-            self.scope_codes.table(),
-            np.array(self.ids, np.int64),
-            np.array(self.parents, np.int64),
-            pa.array(self.attributes, pa.binary()),
+            end_ticks=np.array(self.ends_ns, np.int64),
+            span_ids=np.array(self.ids, np.int64),
+            parent_span_ids=np.array(self.parents, np.int64),
+            **self._common(),
         )
 
 
 @dataclass
-class LinkLists:
+class LinkLists(_EventLists):
     """Links between whole spans that are to be `Links`; of the causes nothing is known but their ids."""
 
-    scope_codes: ScopeCodes = field(default_factory=ScopeCodes)
-    times_ns: list[int] = field(default_factory=list)
-    scopes: list[int] = field(default_factory=list)
     span_ids: list[int] = field(default_factory=list)
     from_span_ids: list[int] = field(default_factory=list)
-    attributes: list[bytes] = field(default_factory=list)
 
     def add(self, time_ns: int, scope: Scope, span_id: int, from_span_id: int, attributes: Mapping[str, Json]) -> None:
-        self.times_ns.append(time_ns)
-        self.scopes.append(self.scope_codes[scope])
+        self._add_event(time_ns, scope, attributes)
         self.span_ids.append(span_id)
         self.from_span_ids.append(from_span_id)
-        self.attributes.append(encode(dict(attributes)))
 
     def columns(self) -> Links:
-        times_ns = np.array(self.times_ns, np.int64)
+        common = self._common()
         return Links(
-            times_ns,
-            np.array(self.scopes, np.int32),
-            self.scope_codes.table(),
-            times_ns,
-            pa.array([""] * len(times_ns), pa.utf8()),
-            np.array(self.span_ids, np.int64),
-            np.array(self.from_span_ids, np.int64),
-            pa.array(self.attributes, pa.binary()),
+            from_ticks=common["ticks"],
+            from_streams=pa.array([""] * len(self.times_ns), pa.utf8()),
+            span_ids=np.array(self.span_ids, np.int64),
+            from_span_ids=np.array(self.from_span_ids, np.int64),
+            **common,
         )
 
 

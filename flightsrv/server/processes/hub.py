@@ -14,7 +14,7 @@ from flightsrv.server.processes.channel import Channel, ChannelClosed
 from flightsrv.server.processes.sums import Families, counts, summed
 from udtf.observability.query_log import QueryLog
 
-PATIENCE_S = 1.0
+ANSWER_TIMEOUT_S = 1.0
 """How long a process may take to answer the others."""
 
 MAX_CANCELLED = 10_000
@@ -30,14 +30,12 @@ class Assignment:
 
     Attributes:
         number: which one it is, from 0. One that takes the place of another has the same.
-        nb_processes: how many they are.
         ports: where they listen, by the names of the options of `flightsrv serve`.
         folder: for sockets, which no other user can open.
         cancelled: ids of queries that have been cancelled.
     """
 
     number: int
-    nb_processes: int
     ports: Mapping[str, int]
     folder: str
     cancelled: tuple[str, ...]
@@ -46,8 +44,7 @@ class Assignment:
 class Hub:
     """Answers the processes of a server. Each of them may end at any time, and with it only what it did itself."""
 
-    def __init__(self, nb_processes: int, ports: Mapping[str, int], folder: str) -> None:
-        self._nb_processes = nb_processes
+    def __init__(self, ports: Mapping[str, int], folder: str) -> None:
         self._ports = ports
         self._folder = folder
         self._maps: Mapping[str, ExpiringMap[Any, Any]] = {
@@ -99,7 +96,7 @@ class Hub:
 
     def _assignment(self, number: int) -> Assignment:
         with self._lock:
-            return Assignment(number, self._nb_processes, self._ports, self._folder, tuple(self._cancelled))
+            return Assignment(number, self._ports, self._folder, tuple(self._cancelled))
 
     def _cancel(self, query_id: str, asking: Channel) -> bool:
         """Have all others cancel a query, also one that has not begun; tell whether none of them runs it any more."""
@@ -125,7 +122,7 @@ class Hub:
         with self._lock:
             channels = [channel for channel in self._channels if channel is not but]
         answers = {channel: channel.begin(question, argument) for channel in channels}
-        wait(answers.values(), PATIENCE_S)
+        wait(answers.values(), ANSWER_TIMEOUT_S)
         return answers
 
 

@@ -82,7 +82,7 @@ class Supervisor:
 
         threading.Thread(target=wait_for_signal, name="signals", daemon=True).start()
         with held_ports(host, ports) as held, tempfile.TemporaryDirectory(prefix="flightsrv-") as folder:
-            hub = Hub(self._nb_processes, held, folder)
+            hub = Hub(held, folder)
             try:
                 # The first one compiles what has to be, and begins the lake; it tells of what is wrong once.
                 url = self._start(hub, [0]) and self._start(hub, range(1, self._nb_processes))

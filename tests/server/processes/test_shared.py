@@ -37,7 +37,7 @@ class Process:
 
 @pytest.fixture
 def hub() -> Hub:
-    return Hub(2, PORTS, "/nowhere")
+    return Hub(PORTS, "/nowhere")
 
 
 def values(families: Families) -> dict[tuple[str, str], float]:
@@ -92,7 +92,7 @@ def test_what_was_told_of_a_process_counts_when_it_has_ended(hub: Hub) -> None:
 
 def test_a_process_that_does_not_answer_is_not_waited_for(hub: Hub, monkeypatch: pytest.MonkeyPatch) -> None:
     """It counts as it did, and a query that may run there is not called cancelled."""
-    monkeypatch.setattr(hub_module, "PATIENCE_S", 0.05)
+    monkeypatch.setattr(hub_module, "ANSWER_TIMEOUT_S", 0.05)
     busy = threading.Event()
     told: Iterator[Families] = iter([counting(3, 0.5, 10)])
 

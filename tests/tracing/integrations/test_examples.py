@@ -15,6 +15,7 @@ import pytest
 import requests
 
 from flightsrv.client import connect
+from tests.support.ports import free_port
 from tests.tracing.servers import TracingServer, tracing_server
 
 EXAMPLES = Path(__file__).parents[3] / "examples"
@@ -24,11 +25,6 @@ EXAMPLES = Path(__file__).parents[3] / "examples"
 def server(tmp_path: Path) -> Iterator[TracingServer]:
     with tracing_server(str(tmp_path / "lake")) as running:
         yield running
-
-
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as taken:
-        return int(taken.getsockname()[1])
 
 
 @contextmanager
