@@ -12,13 +12,16 @@ from hypothesis import strategies as st
 from tests.model.trace_reader import MAX_DEPTH, Trace, Track
 from udtf.lake.block_format import Scope, scope_array
 from udtf.lake.matching import OPEN
-from udtf.lake.scopes import scope_hashes
+from udtf.lake.scopes import hashed, scope_hashes
 from udtf.perfetto import pieces
 from udtf.perfetto.interning import Interned
 from udtf.perfetto.perfetto_trace_pb2 import Trace as Packets
+from udtf.perfetto.span_table import SpanTable
 from udtf.perfetto.threads import ThreadEncoder
 from udtf.perfetto.tracks import ProcessTrack, ThreadTrack
 from udtf.perfetto.writer import TraceWriter
+from udtf.views.kind import Part
+from udtf.views.spans import Spans
 
 START_NS = 1_767_225_600_000_000_000
 PROCESS = ProcessTrack("process-1", "program", "4242", START_NS)
@@ -179,19 +182,30 @@ def _thread_pieces(
     encoder = ThreadEncoder(thread, writer.bodies)
     yield encoder.start()
     for batch in batches:
-        table = list(dict.fromkeys(span.scope for span in reversed(batch)))
-        interned = intern(writer, table)
-        yield from interned.definitions
+        scopes = list(dict.fromkeys(span.scope for span in reversed(batch)))
+        # As two partitions have them, each with scopes of its own, and not in order.
+        half = len(batch) // 2
+        parts = [part_of(batch[half:], scopes[::-1], 1), part_of(batch[:half], scopes, 0)]
+        definitions, table = SpanTable.of(writer, parts, np.zeros(2, np.int32), 1)
+        yield from definitions
         yield from whole_pieces(
-            encoder.encode(
-                np.array([span.begin_ns for span in batch], np.int64),
-                np.array([OPEN if span.end_ns is None else span.end_ns for span in batch], np.int64),
-                np.array([span.depth for span in batch], np.int32),
-                interned.iids[np.array([table.index(span.scope) for span in batch], np.int64)],
-            ),
+            encoder.encode(table, table.of_stream(0)),
             max(piece_bytes, MAX_DESCRIPTOR_BYTES),
         )
     yield from whole_pieces(encoder.finish(), piece_bytes)
+
+
+def part_of(spans: Sequence[Span], scopes: Sequence[Scope], run: int) -> Part[Spans]:
+    """Spans of one run, as a partition has them."""
+    columns = Spans(
+        np.arange(len(spans)),
+        np.full(len(spans), -1),
+        np.array([span.depth for span in spans], np.int32),
+        np.array([span.begin_ns for span in spans], np.int64),
+        np.array([OPEN if span.end_ns is None else span.end_ns for span in spans], np.int64),
+        np.array([scopes.index(span.scope) for span in spans], np.int32),
+    )
+    return Part(columns, np.array([run]), np.array([0, len(spans)]), hashed(scope_array(scopes)))
 
 
 def whole_pieces(parts: Iterable[memoryview], piece_bytes: int) -> Iterator[bytes]:

@@ -1,5 +1,7 @@
 """Spans of a thread come out of the bytes as they went into the encoder."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -19,15 +21,16 @@ from tests.perfetto.recordings import (
     encode_thread,
     expected,
     expected_on_tracks,
-    intern,
+    part_of,
     piece_sizes,
     shown,
     shown_of_thread,
     thread_spans,
 )
+from udtf.errors import CorruptData
 from udtf.lake.block_format import Scope
-from udtf.lake.matching import OPEN
 from udtf.perfetto import pieces
+from udtf.perfetto.span_table import SpanTable
 from udtf.perfetto.threads import ThreadEncoder
 from udtf.perfetto.tracks import ThreadTrack
 from udtf.perfetto.writer import TraceWriter
@@ -163,23 +166,34 @@ def test_a_span_takes_at_most_36_bytes() -> None:
     rng = np.random.default_rng(1)
     count = 20_000
     times_ns = START_NS + np.cumsum(rng.integers(1, 1 << 21, 2 * count))
-    codes = rng.integers(0, 2000, count).astype(np.int32)
+    codes = rng.integers(0, 2000, count)
+    scopes = [Scope(f"function {i}", "module", "file.py", i) for i in range(2000)]
+    spans = [
+        Span(begin_ns, end_ns, 0, scopes[code])
+        for begin_ns, end_ns, code in zip(times_ns[::2].tolist(), times_ns[1::2].tolist(), codes.tolist(), strict=True)
+    ]
     writer = TraceWriter(PROCESS)
-    interned = intern(writer, [Scope(f"function {i}", "module", "file.py", i) for i in range(2000)])
+    _, table = SpanTable.of(writer, [part_of(spans, scopes, 0)], np.zeros(1, np.int32), 1)
     encoder = ThreadEncoder(THREAD, writer.bodies)
-    parts = [*encoder.encode(times_ns[::2], times_ns[1::2], np.zeros(count, np.int32), interned.iids[codes])]
-    parts += encoder.finish()
+    parts = [*encoder.encode(table, table.of_stream(0)), *encoder.finish()]
     assert sum(map(len, parts)) <= 36 * count
 
 
-@pytest.mark.parametrize("iid", [-1, 0, 2])
-def test_an_id_without_a_scope_is_refused(iid: int) -> None:
-    """Compiled loops do not look; what they are given is looked at before."""
+@pytest.mark.parametrize("code", [-1, 1, 1 << 30])
+def test_a_scope_that_a_partition_does_not_have_is_refused(code: int) -> None:
+    """The compiled loop looks: the file of a partition may say anything."""
+    part = part_of([Span(START_NS, None, 0, SCOPE)], [SCOPE], 0)
+    part.columns.scopes[0] = code
     writer = TraceWriter(PROCESS)
-    intern(writer, [SCOPE])
-    one = np.ones(1, np.int64)
-    pieces_of_one = ThreadEncoder(THREAD, writer.bodies).encode(
-        one, one * OPEN, np.zeros(1, np.int32), np.array([iid], np.int32)
-    )
-    with pytest.raises(ValueError, match=f"scopes {iid} to {iid}, of 1"):
-        list(pieces_of_one)
+    _, table = SpanTable.of(writer, [part], np.zeros(1, np.int32), 1)
+    with pytest.raises(CorruptData, match="a scope that it does not have"):
+        list(ThreadEncoder(THREAD, writer.bodies).encode(table, table.of_stream(0)))
+
+
+@pytest.mark.parametrize("column", ["begins_ns", "ends_ns", "depths", "scopes"])
+def test_a_column_that_is_too_short_is_refused(column: str) -> None:
+    """The compiled loop would read beyond it."""
+    part = part_of([Span(START_NS, None, 0, SCOPE)], [SCOPE], 0)
+    short = replace(part, columns=replace(part.columns, **{column: getattr(part.columns, column)[:0]}))
+    with pytest.raises(ValueError, match="columns of 1 spans have lengths"):
+        SpanTable.of(TraceWriter(PROCESS), [short], np.zeros(1, np.int32), 1)

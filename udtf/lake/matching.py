@@ -6,6 +6,8 @@ import numpy as np
 # What Arrow hands over cannot be written to, and compiled code must know that.
 _KINDS = numba.types.Array(numba.uint8, 1, "C", readonly=True)
 _INT64S = numba.types.Array(numba.int64, 1, "C", readonly=True)
+_INT32S = numba.types.Array(numba.int32, 1, "C", readonly=True)
+_BITS = _KINDS
 _FLAGS = numba.types.Array(numba.boolean, 1, "C", readonly=True)
 _OUT_INT64S = numba.int64[::1]
 _OUT_INT32S = numba.int32[::1]
@@ -103,23 +105,41 @@ def match_loose(kinds, bounds, follows):  # type: ignore[no-untyped-def]
 
 
 @numba.njit(
-    numba.void(
-        _INT64S, _INT64S, _INT64S,  # rows: ids, bounds of runs; which run of the loose events each is
+    numba.types.Tuple((_OUT_INT32S, _OUT_INT64S, _OUT_INT64S))(
+        _INT64S, _INT32S, _INT64S, _BITS, numba.int64,  # rows: ids, depths, ends, validity of ends and its offset
+        _INT64S, _INT64S,  # bounds of runs; which run of the loose events each is
         _INT64S, _KINDS, _INT64S, _INT64S, _INT64S,  # loose events: ordinals, kinds, bounds, ends of begins, around
-        numba.types.Array(numba.int32, 1, "C", readonly=True), _INT64S,  # start_depth, start_top
-        _OUT_INT32S, _OUT_INT64S, _OUT_INT64S,  # rows, completed: depths, ends, parents
+        _INT32S, _INT64S,  # start_depth, start_top
     ),
     nogil=True,
     cache=True,
 )  # fmt: skip
 def complete_nested(  # type: ignore[no-untyped-def]
-    ids, bounds, runs, ordinals, kinds, loose_bounds, ends_ns, around, start_depth, start_top, depths, row_ends, parents
+    ids,
+    depths,
+    ends,
+    valid,
+    offset,
+    bounds,
+    runs,
+    ordinals,
+    kinds,
+    loose_bounds,
+    ends_ns,
+    around,
+    start_depth,
+    start_top,
 ):
     """Complete the spans of a partition, which knows them as `match_nested` does, by what lies outside of its runs.
 
-    In place: depths count from the outermost span of the stream; ends that lie in other runs are filled in; `parents`
-    become the ids of the spans around, -1 where there is none.
+    `valid` is an Arrow bitmap of the ends, from bit `offset` on, or empty if all are valid.
+
+    Returns, one entry a span: its depth, counted from the outermost span of the stream; its end, `OPEN` if there is
+    none; the id of the span around it, `NONE` if there is none.
     """
+    all_depths = np.empty(len(ids), np.int32)
+    all_ends = np.empty(len(ids), np.int64)
+    parents = np.empty(len(ids), np.int64)
     deepest = 0
     for depth in depths:
         deepest = max(deepest, depth)
@@ -129,14 +149,18 @@ def complete_nested(  # type: ignore[no-untyped-def]
         top = start_top[run]
         open_before = start_depth[run]
         loose = loose_bounds[run]
+        last_loose = loose_bounds[run + 1]
         for row in range(bounds[part], bounds[part + 1]):
-            while loose < loose_bounds[run + 1] and ordinals[loose] <= ids[row]:
+            bit = offset + row
+            end = ends[row] if len(valid) == 0 or valid[bit >> 3] >> (bit & 7) & 1 else OPEN
+            while loose < last_loose and ordinals[loose] <= ids[row]:
                 if kinds[loose] == 0:
-                    row_ends[row] = ends_ns[loose]
+                    end = ends_ns[loose]
                 elif open_before > 0:
                     open_before -= 1
                     top = around[top]
                 loose += 1
+            all_ends[row] = end
             depth = depths[row]
             enclosing[depth] = ids[row]
             if depth > 0:
@@ -144,8 +168,9 @@ def complete_nested(  # type: ignore[no-untyped-def]
             elif open_before > 0:
                 parents[row] = ordinals[top]
             else:
-                parents[row] = -1
-            depths[row] = depth + open_before
+                parents[row] = NONE
+            all_depths[row] = depth + open_before
+    return all_depths, all_ends, parents
 
 
 @numba.njit(_OUT_INT64S(_INT64S, _FLAGS, _FLAGS), nogil=True, cache=True)

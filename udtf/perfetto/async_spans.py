@@ -11,8 +11,8 @@ from udtf.errors import CorruptData
 from udtf.perfetto.annotations import NO_ANNOTATIONS, NO_ATTRIBUTES, Annotations
 from udtf.perfetto.columns import interned_columns
 from udtf.perfetto.interning import Bodies
-from udtf.perfetto.kernels import END_ROW
 from udtf.perfetto.lanes import AsyncSpans, Lanes
+from udtf.perfetto.packets import END_ROW
 from udtf.perfetto.pieces import Events, check_columns, track_fields, write_events
 from udtf.perfetto.sequence import events_start
 from udtf.perfetto.tracks import ProcessTrack, child_descriptor, track_uuid

@@ -18,7 +18,7 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from udtf.lake.scopes import text_buffers
-from udtf.perfetto.kernels import SEQUENCE_ID, put_varint, varint_bytes
+from udtf.perfetto.packets import SEQUENCE_ID, put_varint, varint_bytes
 from udtf.perfetto.perfetto_trace_pb2 import DebugAnnotationName, InternedString, Trace, TracePacket
 
 _PER_PACKET = 1000

@@ -13,7 +13,8 @@ import numpy as np
 import numpy.typing as npt
 
 from udtf.lake.matching import OPEN
-from udtf.perfetto.kernels import END_ROW, MAX_OPEN
+from udtf.perfetto.kernels import MAX_OPEN
+from udtf.perfetto.packets import END_ROW
 from udtf.perfetto.pieces import Events
 
 NONE = -1

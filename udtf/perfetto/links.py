@@ -15,7 +15,8 @@ import pyarrow as pa
 
 from udtf.perfetto.annotations import NO_ANNOTATIONS, Annotations
 from udtf.perfetto.columns import interned_columns
-from udtf.perfetto.kernels import DEFAULT_TRACK, encode_links
+from udtf.perfetto.kernels import encode_links
+from udtf.perfetto.packets import DEFAULT_TRACK
 from udtf.perfetto.pieces import Bytes, pieces_of, track_fields
 from udtf.perfetto.sequence import events_start
 from udtf.perfetto.tracks import track_uuid

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
-from udtf.perfetto.kernels import SEQUENCE_ID
+from udtf.perfetto.packets import SEQUENCE_ID
 from udtf.perfetto.perfetto_trace_pb2 import (
     ClockSnapshot,
     DebugAnnotation,

@@ -6,13 +6,15 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
+from udtf.errors import CorruptData
 from udtf.lake.matching import OPEN
-from udtf.perfetto.annotations import NO_ANNOTATIONS, Annotations
-from udtf.perfetto.columns import interned_columns
+from udtf.perfetto.annotations import NO_ANNOTATIONS
 from udtf.perfetto.interning import Bodies
-from udtf.perfetto.kernels import END_ROW, MAX_OPEN, encode_spans
-from udtf.perfetto.pieces import Events, check_columns, new_piece, track_fields, write_events
+from udtf.perfetto.kernels import DONE, MAX_OPEN, NEEDS_BUFFER, NEEDS_TRACK, NO_SCOPE, encode_spans
+from udtf.perfetto.packets import END_ROW
+from udtf.perfetto.pieces import Events, new_piece, track_fields, write_events
 from udtf.perfetto.sequence import events_start
+from udtf.perfetto.span_table import SpanTable, count_rows
 from udtf.perfetto.tracks import ThreadTrack, child_descriptor, track_uuid
 from udtf.perfetto.writer import TraceWriter
 
@@ -37,26 +39,17 @@ class ThreadTracer:
 
     def write(self, parts: "Sequence[Part[Spans]]", *, last: bool) -> "Iterator[tuple[int, int, Piece]]":
         """See `udtf.views.kind.Tracer`."""
-        definitions, columns, bounds, annotations = interned_columns(
-            self._writer,
-            parts,
-            lambda spans: (spans.begins_ns, spans.ends_ns, spans.depths),
-            lambda spans: spans.scopes,
-            self._run_threads,
-            len(self._threads),
-        )
+        definitions, table = SpanTable.of(self._writer, parts, self._run_threads, len(self._threads))
         for piece in definitions:
             yield 0, 0, piece
-        counts = np.diff(bounds)
-        for thread in np.flatnonzero(counts).tolist():
+        for thread in np.flatnonzero(np.diff(table.bounds)).tolist():
             encoder = self._encoders.get(thread)
             if encoder is None:
                 encoder = ThreadEncoder(self._threads[thread], self._writer.bodies)
                 self._encoders[thread] = encoder
-            yield thread, int(counts[thread]), encoder.start()
-            rows = slice(bounds[thread], bounds[thread + 1])
-            pieces = encoder.encode(*(column[rows] for column in columns), annotations=annotations.of_rows(rows))
-            yield from ((thread, 0, piece) for piece in pieces)
+            sections = table.of_stream(thread)
+            yield thread, count_rows(sections), encoder.start()
+            yield from ((thread, 0, piece) for piece in encoder.encode(table, sections))
             if last:
                 yield from ((thread, 0, piece) for piece in self._encoders.pop(thread).finish())
         if last:
@@ -96,35 +89,27 @@ class ThreadEncoder:
         """Whether ends are to come."""
         return bool(np.any(self._stack_ends[: self._stack_size] != OPEN))
 
-    def encode(
-        self,
-        begin_ns: npt.NDArray[np.int64],
-        end_ns: npt.NDArray[np.int64],
-        depths: npt.NDArray[np.int32],
-        iids: npt.NDArray[np.int32],
-        *,
-        annotations: Annotations = NO_ANNOTATIONS,
-    ) -> Iterator[bytes | memoryview]:
-        """The next spans, in order of their begins, and the ends that fall before the last of them.
+    def encode(self, table: SpanTable, sections: npt.NDArray[np.int64]) -> Iterator[bytes | memoryview]:
+        """The next spans, those of some sections of a table, and the ends that fall before the last of them.
 
         To be exhausted before the next call. Pieces of events hold at most `pieces.PIECE_BYTES`.
 
-        Args: columns of equal length: begin; end, `OPEN` where there is none; depth; interned id of the scope;
-            and the attributes of these spans.
+        Raises:
+            CorruptData: a span has a scope that its partition does not have.
         """
-        columns = (
-            np.ascontiguousarray(begin_ns, np.int64),
-            np.ascontiguousarray(end_ns, np.int64),
-            np.ascontiguousarray(depths, np.int32),
-            np.ascontiguousarray(iids, np.int32),
-        )
-        check_columns(columns, iids, self._bodies)
-        row = 0
-        attribute_bytes = annotations.count_bytes()
-        while row < len(begin_ns):
-            piece = new_piece(2 * (len(begin_ns) - row) + self._stack_size, attribute_bytes)
-            row, size, self._last_ns, self._stack_size, needs_track = encode_spans(
-                *columns,
+        section, row = 0, int(sections[0, 1]) if len(sections) else 0
+        attribute_bytes = table.attribute_bytes(sections)
+        nb_events = 2 * count_rows(sections)
+        stop = NEEDS_BUFFER
+        while stop != DONE:
+            piece = new_piece(nb_events + self._stack_size, attribute_bytes)
+            section, row, size, self._last_ns, self._stack_size, stop = encode_spans(
+                table.addresses,
+                table.scope_offsets,
+                table.iids,
+                table.first_sources,
+                sections,
+                section,
                 row,
                 self._stack_depths,
                 self._stack_ends,
@@ -133,14 +118,15 @@ class ThreadEncoder:
                 self._bodies.words,
                 self._bodies.lengths,
                 self._deeper_tracks,
-                annotations.sources,
-                *annotations.columns,
+                *table.annotations.columns,
                 piece,
             )
             if size:
                 yield piece[:size].data
-            if needs_track:
+            if stop == NEEDS_TRACK:
                 yield self._add_track()
+            elif stop == NO_SCOPE:
+                raise CorruptData("a partition has spans of a scope that it does not have")
 
     def finish(self) -> Iterator[memoryview]:
         """The ends that are still due, the deepest first."""

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from hashlib import blake2b
 
-from udtf.perfetto.kernels import SEQUENCE_ID
+from udtf.perfetto.packets import SEQUENCE_ID
 from udtf.perfetto.perfetto_trace_pb2 import (
     CounterDescriptor,
     ProcessDescriptor,

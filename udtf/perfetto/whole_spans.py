@@ -19,8 +19,9 @@ from udtf.errors import CorruptData
 from udtf.perfetto.annotations import NO_ANNOTATIONS, Annotations, annotations_of
 from udtf.perfetto.async_spans import annotated
 from udtf.perfetto.columns import interned_scopes
-from udtf.perfetto.kernels import END_ROW, MAX_OPEN
+from udtf.perfetto.kernels import MAX_OPEN
 from udtf.perfetto.lanes import NONE, indices_of
+from udtf.perfetto.packets import END_ROW
 from udtf.perfetto.pieces import Events, check_columns, track_fields, write_events
 from udtf.perfetto.sequence import events_start
 from udtf.perfetto.tracks import ThreadTrack, child_descriptor, track_uuid

@@ -127,11 +127,14 @@ class ThreadReader(Reader[Spans]):
         if rows.num_rows != bounds[-1]:
             raise CorruptData(f"a partition has {rows.num_rows} rows, expected {bounds[-1]}")
         ids = nanoseconds(rows.column("id"))
-        depths = rows.column("depth").to_numpy().copy()
-        ends_ns = nanoseconds(rows.column("end")).copy()
-        parents = np.empty(len(ids), np.int64)
-        complete_nested(
+        ends = rows.column("end")
+        validity, values = ends.buffers()
+        depths, ends_ns, parents = complete_nested(
             ids,
+            rows.column("depth").to_numpy(),
+            np.asarray(pa.Array.from_buffers(pa.int64(), len(ends), [None, values], offset=ends.offset)),
+            np.frombuffer(validity or b"", np.uint8),
+            ends.offset,
             bounds,
             runs,
             self.index.ordinals,
@@ -141,9 +144,6 @@ class ThreadReader(Reader[Spans]):
             self.around,
             self.start_depth,
             self.start_top,
-            depths,
-            ends_ns,
-            parents,
         )
         begins_ns = nanoseconds(rows.column("begin"))
         attributes = self._attributes(rows, runs)
