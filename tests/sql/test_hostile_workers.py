@@ -99,7 +99,7 @@ def test_nothing_secret_is_in_the_environment_of_workers(monkeypatch: pytest.Mon
     )
     monkeypatch.syspath_prepend(str(tmp_path))
     pool = WorkerPool("told_environment:work", [], memory_bytes=64 << 20, max_computing=1, max_wait_s=TIMEOUT_S)
-    with pool.computer(lambda: False) as worker:
+    with pool.computer(lambda: False, None) as worker:
         channel: Channel = worker.channel
         environment, parent_pid = (part.to_pybytes().decode() for part in channel.receive(1 << 20))
         of_parent = str(psutil.Process(int(parent_pid)).environ())

@@ -26,7 +26,9 @@ from udtf.lake.settings import MIB
 from udtf.sql import worker_client
 from udtf.sql.engine import QueryEngine
 from udtf.sql.lake_tables import LakeTables
+from udtf.sql.messages import Plan
 from udtf.sql.panics import EnginePanic
+from udtf.sql.worker_client import WorkerClient
 from udtf.workers import zygote
 from udtf.workers.pool import MAX_IDLE
 
@@ -253,6 +255,24 @@ def test_an_idle_worker_that_died_is_not_missed(engine: QueryEngine) -> None:
         each.wait(TIMEOUT_S)
     assert works(engine)
     assert rows(engine, "SELECT v FROM generate_series(1, 2) g(v) ORDER BY v DESC") == [{"v": 2}, {"v": 1}]
+
+
+def test_a_statement_is_planned_once(engine: QueryEngine, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The worker that planned it runs it."""
+    planned: list[Plan] = []
+    plan = WorkerClient.plan
+    monkeypatch.setattr(WorkerClient, "plan", lambda client, wanted: (planned.append(wanted), plan(client, wanted))[1])
+    for _ in range(3):
+        assert rows(engine, "SELECT count(*) AS n FROM processes") == [{"n": 0}]
+    assert len([wanted for wanted in planned if not wanted.is_open]) == 3
+
+
+def test_plans_of_others_come_between(engine: QueryEngine) -> None:
+    """A statement that is planned is run as it is, whatever its worker has planned or run since."""
+    queries = [engine.plan(f"SELECT sum(v + {i}) AS s FROM generate_series(1, 4) g(v)") for i in range(2 * MAX_IDLE)]
+    found = [pa.Table.from_batches(list(query.batches()), query.schema).to_pylist() for query in reversed(queries)]
+    assert found == [[{"s": 10 + 4 * i}] for i in reversed(range(len(queries)))]
+    assert works(engine)
 
 
 def test_few_workers_are_left_of_many(empty_lake: Lake) -> None:

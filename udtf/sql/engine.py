@@ -132,12 +132,13 @@ class Query:
             cancellation.is_cancelled = lambda: True  # for scans that have not noticed
 
     def _computed(self) -> Generator[pa.RecordBatch | None, None, None]:
-        """The rows, from a worker. It plans the statement once more: that takes a millisecond, and to keep a worker for
-        each statement that is only planned would take many."""
-        with self._engine.workers.computer(self._tables.cancellation.is_cancelled) as worker:
+        """The rows, from the worker that planned the statement. If that has another one by now, as none is kept for
+        statements that may never be run, one plans it once more."""
+        with self._engine.workers.computer(self._tables.cancellation.is_cancelled, self._planned) as worker:
             client = WorkerClient(worker, self._tables, self._engine.settings)
             try:
-                yield from client.run(client.plan(self._wanted))
+                is_planned = worker.prepared is self._planned
+                yield from client.run(self._planned if is_planned else client.plan(self._wanted))
             finally:
                 self._tables.worker_used(worker.peak_bytes)
 

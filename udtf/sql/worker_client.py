@@ -72,9 +72,10 @@ class WorkerClient:
         worker.channel.check = tables.cancellation.check
 
     def plan(self, wanted: Plan) -> Planned:
-        """Have a statement planned."""
+        """Have a statement planned. Until the worker plans another one, it has this one `prepared`."""
         end_s = time.monotonic() + MAX_PLAN_SECONDS
         self._worker.is_idle = False
+        self._worker.prepared = None
         try:
             self._worker.channel.send(*encode(wanted))
             while True:
@@ -89,6 +90,7 @@ class WorkerClient:
                         self._worker.channel.send(*encode(self._planned_table(table)))
                     case Planned() as planned:
                         self._worker.is_idle = True
+                        self._worker.prepared = planned
                         return planned
                     case Failed() as failed:
                         raise self._failure(failed)
@@ -107,6 +109,7 @@ class WorkerClient:
         To be read to its end, or what the worker does goes on until the worker is killed.
         """
         self._worker.is_idle = False
+        self._worker.prepared = None
         try:
             self._worker.channel.send(*encode(Run()))
             while True:

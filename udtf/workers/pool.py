@@ -36,6 +36,7 @@ class Worker:
 
     Attributes:
         is_idle: whether it waits for a statement.
+        prepared: what it was told last and may be asked to go on with, as its user calls it.
         max_bytes: memory that it may take.
         is_too_large: whether it was killed for the memory that it took.
         peak_bytes: by how much its memory rose since it was leased, as far as was seen.
@@ -47,6 +48,7 @@ class Worker:
         self._begin_bytes = resident_bytes(process.pid)
         self.channel: Channel = process.channel
         self.is_idle = True
+        self.prepared: object = None
         self.is_too_large = False
         self.peak_bytes = 0
 
@@ -119,9 +121,10 @@ class WorkerPool:
             yield worker
 
     @contextmanager
-    def computer(self, is_cancelled: Callable[[], bool]) -> Iterator[Worker]:
-        """A worker to plan and to compute with. Raises as `Admission.enter`."""
-        with self._computing.place(is_cancelled), self._lease() as worker:
+    def computer(self, is_cancelled: Callable[[], bool], prepared: object) -> Iterator[Worker]:
+        """A worker to compute with: the idle one that has this `prepared`, or else another. Raises as
+        `Admission.enter`."""
+        with self._computing.place(is_cancelled), self._lease(prepared) as worker:
             yield worker
 
     def warm_up(self) -> None:
@@ -141,8 +144,8 @@ class WorkerPool:
             worker.reap()
 
     @contextmanager
-    def _lease(self) -> Iterator[Worker]:
-        worker = self._idle_worker() or self._new_worker()
+    def _lease(self, prepared: object = None) -> Iterator[Worker]:
+        worker = self._idle_worker(prepared) or self._new_worker()
         worker.peak_bytes = 0
         with self._lock:
             self._busy.add(worker)
@@ -159,12 +162,14 @@ class WorkerPool:
             if not is_kept:
                 worker.reap()
 
-    def _idle_worker(self) -> Worker | None:
+    def _idle_worker(self, prepared: object) -> Worker | None:
         while True:
             with self._lock:
                 if not self._idle:
                     return None
-                worker = self._idle.pop()
+                # The first has waited longest: what it has prepared is the least likely to be asked for.
+                worker = next((idle for idle in self._idle if idle.prepared is prepared), self._idle[0])
+                self._idle.remove(worker)
             if worker.is_worth_keeping:
                 return worker
             worker.reap()
