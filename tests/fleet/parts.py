@@ -14,7 +14,7 @@ from pathlib import Path
 
 from benchmarks.stores import s3_access
 from tests.support.debian import find_program
-from tests.support.ports import free_ports
+from tests.support.ports import free_port, free_ports
 from tests.support.postgresql import PostgresqlCluster
 
 TIMEOUT_S = 120.0
@@ -120,13 +120,41 @@ def s3(folder: Path) -> Iterator[dict[str, str]]:
         yield access
 
 
+@dataclass(frozen=True)
+class Cluster:
+    """A Dask scheduler and its workers.
+
+    Attributes:
+        builders: its address, as `--builders` takes it.
+    """
+
+    builders: str
+    scheduler: Part
+    workers: Sequence[Part]
+
+    def start(self) -> None:
+        """Start what has ended. Workers end with their scheduler."""
+        if self.scheduler.process.poll() is not None:
+            for worker in self.workers:
+                worker.stop()
+            self.scheduler.start()
+            self.scheduler.said(r"(Scheduler at:)")
+        ended = [worker for worker in self.workers if worker.process.poll() is not None]
+        for worker in ended:
+            worker.start()
+        for worker in ended:
+            worker.said(r"(Registered to)")
+
+
 @contextmanager
-def dask(folder: Path, environment: Mapping[str, str], nb_workers: int) -> Iterator[str]:
-    """The address of a scheduler with workers, as `--builders` takes it."""
+def dask(folder: Path, environment: Mapping[str, str], nb_workers: int) -> Iterator[Cluster]:
+    """A scheduler with workers, each at the same address also when it is started again."""
+    address = f"127.0.0.1:{free_port()}"
     options = ["--host", "127.0.0.1", "--no-dashboard"]
-    scheduler = Part("dask scheduler", folder, {}, "distributed.cli.dask_scheduler", *options, "--port", "0")
+    port = address.partition(":")[2]
+    scheduler = Part("dask scheduler", folder, {}, "distributed.cli.dask_scheduler", *options, "--port", port)
     with stopping([scheduler]):
-        address = scheduler.said(r"Scheduler at:\s+tcp://(\S+)")
+        scheduler.said(r"(Scheduler at:)")
         options += ["--no-nanny", "--nthreads", "1", "--local-directory", str(folder)]
         workers = [
             Part(
@@ -142,7 +170,7 @@ def dask(folder: Path, environment: Mapping[str, str], nb_workers: int) -> Itera
         with stopping(workers):
             for worker in workers:
                 worker.said(r"(Registered to)")
-            yield f"dask://{address}"
+            yield Cluster(f"dask://{address}", scheduler, workers)
 
 
 class Server(Part):

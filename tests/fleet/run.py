@@ -54,9 +54,9 @@ def run_fleet(tell: Tell, seconds: float | None, nb_programs: int = 10) -> Outco
     with _stop_at_signals(), tempfile.TemporaryDirectory(prefix="flightsrv-fleet-") as name:
         folder = Path(name)
         tell(f"logs are in {folder} as long as this runs")
-        with postgresql() as database, s3(folder) as access, dask(folder, access, NB_WORKERS) as builders:
+        with postgresql() as database, s3(folder) as access, dask(folder, access, NB_WORKERS) as cluster:
             tell("PostgreSQL, a simulator of S3, and a Dask scheduler with two workers are there")
-            options = ["--lake", f"s3://{BUCKET}/lake", "--db", database, "--builders", builders]
+            options = ["--lake", f"s3://{BUCKET}/lake", "--db", database, "--builders", cluster.builders]
             servers = [Server(f"server {number}", folder, access, *options) for number in (1, 2)]
             with stopping(servers):
                 for server in servers:

@@ -44,14 +44,22 @@ class PostgresqlCluster:
         if self._user is not None:
             shutil.chown(self._folder, self._user)
         self._run("initdb", "--username=postgres", "--auth=trust", "--encoding=UTF8", "--locale=C", "--no-sync")
+        self.resume()
+
+    def resume(self) -> None:
+        """Start it again after `crash`."""
         settings = {**SETTINGS, "unix_socket_directories": self._folder}
         options = " ".join(f"-c {name}='{value}'" for name, value in settings.items())
         self._run("pg_ctl", "start", "--wait", f"--log={self._folder / 'log'}", f"--options={options}")
 
+    def crash(self) -> None:
+        """End all of its processes at once; nothing is written that was not yet."""
+        self._run("pg_ctl", "stop", "--mode=immediate")
+
     def stop(self) -> None:
         """End the cluster and remove its folder."""
         try:
-            self._run("pg_ctl", "stop", "--mode=immediate")
+            self.crash()
         finally:
             shutil.rmtree(self._folder)
 
