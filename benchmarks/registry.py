@@ -5,6 +5,7 @@ from types import ModuleType
 
 from benchmarks.lakes import Workbench
 from benchmarks.questions import (
+    builders,
     cold_trace,
     following,
     hour,
@@ -16,6 +17,7 @@ from benchmarks.questions import (
     million_blocks,
     minute_of_day,
     minute_of_hour,
+    mixed_clients,
     other_processes,
     parallel_traces,
     peak_memory,
@@ -57,7 +59,7 @@ DEFAULT = _by_name(
     import_time,
 )
 
-LONG = _by_name(minute_of_day, million_blocks, unit_costs)
+LONG = _by_name(minute_of_day, million_blocks, unit_costs, builders, mixed_clients)
 """They need lakes that take long to make, or are of interest now and then."""
 
 QUESTIONS: Mapping[str, Question] = {**DEFAULT, **LONG}

@@ -16,6 +16,7 @@ import boto3
 from benchmarks.lakes import DATABASE, Workbench
 from benchmarks.recordings import Recording
 from benchmarks.servers import Server, flightsrv_server, listening, serving
+from benchmarks.slow_files import LATENCY_VARIABLE
 
 LATENCY_MS = 50.0
 
@@ -45,9 +46,10 @@ def slow(bench: Workbench, latency_ms: float = LATENCY_MS) -> Iterator[FreshServ
     @contextmanager
     def fresh_server(recording: Recording, *options: str) -> Iterator[Server]:
         with bench.fresh_copy(recording) as lake:
-            module = ["benchmarks.slow_server", str(latency_ms)]
             arguments = ["--lake", f"slow://{lake}", "--db", f"sqlite:///{lake / DATABASE}", *options]
-            with serving(module, arguments, lake.with_name("server.log")) as server:
+            latency = {LATENCY_VARIABLE: str(latency_ms)}
+            log = lake.with_name("server.log")
+            with serving(["benchmarks.slow_server"], arguments, log, environment=latency) as server:
                 yield server
 
     yield fresh_server

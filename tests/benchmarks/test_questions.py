@@ -10,6 +10,7 @@ from benchmarks.counting_server import statements
 from benchmarks.fleet import Fleet, measure_fleet
 from benchmarks.lakes import WARM_UP_ID, Workbench
 from benchmarks.questions import (
+    builders,
     cold_trace,
     following,
     hour,
@@ -21,6 +22,7 @@ from benchmarks.questions import (
     million_blocks,
     minute_of_day,
     minute_of_hour,
+    mixed_clients,
     other_processes,
     parallel_traces,
     peak_memory,
@@ -126,6 +128,17 @@ ANSWERS: dict[str, tuple[Callable[[Workbench], Iterable[Result]], set[str]]] = {
             *(f"extra peak memory of 8 traces at once, {state}" for state in STATES),
             "8 traces at once, against one after the other",
             "first chunk of the slowest of 8 traces at once",
+        },
+    ),
+    "builders": (
+        lambda bench: builders.measure(bench, TINY, processes=[1], workers=[2], latency_ms=1),
+        {"cold trace built by 1 processes", "cold trace built by 2 Dask workers, 1 ms per request"},
+    ),
+    "mixed_clients": (
+        lambda bench: mixed_clients.measure(bench, LIVE, seconds=2, sent=SHORT, clients=16),
+        {
+            "16 mixed clients",
+            *(f"16 mixed clients: {kind.name}" for kind in mixed_clients._kinds(LIVE, 1)),
         },
     ),
     "sql": (
