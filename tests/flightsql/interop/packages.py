@@ -61,6 +61,10 @@ def go_program(folder: Path, sources: Path) -> Path:
         if int(os.environ.get("TEST_EFFORT", "1")) == 1:
             pytest.skip("takes minutes to compile: set TEST_EFFORT=2 once")
         folder.mkdir(parents=True, exist_ok=True)
+        download = subprocess.run([compiler, "mod", "download"], cwd=sources, capture_output=True, text=True)
+        if download.returncode:
+            told = download.stderr.strip().splitlines()
+            pytest.skip(f"cannot get the modules of {sources.name}: {told[-1] if told else 'go mod download failed'}")
         subprocess.run([compiler, "build", "-o", str(program), "."], check=True, cwd=sources)
     return program
 
