@@ -11,9 +11,9 @@ from tests.model import examples
 from tests.model.examples import at, begin, end, task_begin, task_end
 from tests.model.lake import Reader, deliver, ingest_blocks, ingest_process, partitioned_like, text_literal, timestamp
 from tests.model.rows import Row
-from tests.model.spans import Span, TimeRange, stream_spans, thread_spans
-from tests.model.strategies import Delivery, deliveries, effort, time_ranges
-from tests.model.telemetry import Process, cut
+from tests.model.spans import Span, TimeRange, stream_spans
+from tests.model.strategies import ALL_TIME, Delivery, deliveries, effort, time_ranges
+from tests.model.telemetry import Process, Stream, cut
 from udtf.errors import InvalidArgument, NotFound
 from udtf.functions import profile
 from udtf.lake.lake import Lake
@@ -39,24 +39,53 @@ def _times_of_model(delivery: Delivery, chosen: TimeRange | None) -> tuple[Times
     """By function and by stack."""
     by_function: Times = defaultdict(lambda: [0, 0, 0])
     by_stack: Times = defaultdict(lambda: [0, 0, 0])
-    for stream in delivery.process.of_kind("thread"):
-        all_spans = {span.id: span for span in thread_spans(delivery.process, stream, delivery.blocks).spans}
+    for stream in delivery.process.of_kind("both"):
+        all_spans = {span.id: span for span in stream_spans(delivery.process, stream, delivery.blocks).spans}
+        around = {span.id: _around(span, all_spans.get(span.parent), stream, chosen) for span in all_spans.values()}
         stacks: dict[int, Stack] = {}
         for span in sorted(all_spans.values(), key=lambda each: each.depth):
-            stacks[span.id] = (*stacks.get(span.parent, ()), span.scope.name.replace(";", ","))
+            outer = around[span.id]
+            stacks[span.id] = (*(stacks[outer.id] if outer else ()), span.scope.name.replace(";", ","))
         for span in all_spans.values():
             if not span.overlaps(chosen):
                 continue
             time_ns = _time_ns(span, chosen)
-            outer = all_spans.get(span.parent)
+            outer = around[span.id]
             for times, key, key_around in (
                 (by_function, _function(span), outer and _function(outer)),
                 (by_stack, stacks[span.id], outer and stacks[outer.id]),
             ):
                 times[key] = [times[key][0] + 1, times[key][1] + time_ns, times[key][2] + time_ns]
-                if outer is not None and outer.end_ns is not None:
+                if outer is not None and not stream.is_async and outer.end_ns is not None:
                     times[key_around][2] -= time_ns
+            if stream.is_async:
+                inside = [inner for inner in all_spans.values() if inner.overlaps(chosen) and around[inner.id] is span]
+                taken_ns = _shared_ns(span, inside, chosen)
+                by_function[_function(span)][2] -= taken_ns
+                by_stack[stacks[span.id]][2] -= taken_ns
     return by_function, by_stack
+
+
+def _around(span: Span, parent: Span | None, stream: Stream, chosen: TimeRange | None) -> Span | None:
+    """The span that another one is inside of; a task may begin when its parent has ended."""
+    if parent is None or not stream.is_async:
+        return parent
+    goes_on = parent.begin_ns <= span.begin_ns and (parent.end_ns is None or span.begin_ns < parent.end_ns)
+    return parent if goes_on and parent.overlaps(chosen) else None
+
+
+def _shared_ns(outer: Span, inside: list[Span], chosen: TimeRange | None) -> int:
+    """How much of a span's time those inside of it take, together."""
+    limits = chosen or ALL_TIME
+    taken_ns, covered_ns = 0, limits.begin_ns
+    if outer.end_ns is None:
+        return 0
+    for inner in sorted(inside, key=lambda each: each.begin_ns):
+        if inner.end_ns is not None:
+            end_ns = min(inner.end_ns, outer.end_ns, limits.end_ns)
+            taken_ns += max(0, end_ns - max(inner.begin_ns, covered_ns))
+            covered_ns = max(covered_ns, end_ns)
+    return taken_ns
 
 
 def _function(span: Span) -> tuple[str, str, str, int]:
@@ -146,14 +175,14 @@ def test_self_time_of_functions(reader: Reader, process: Process) -> None:
     """Most first; what has not ended counts without a time."""
     rows = reader.rows(f"SELECT name, spans, total_ns, self_ns FROM self_time('{process.process_id}')")
     assert [tuple(row.values()) for row in rows] == [
+        ("b", 3, 425, 425),
         ("a", 1, 100, 75),
-        ("b", 2, 25, 25),
         ("c", 1, 20, 20),
         ("open;", 1, 0, 0),
     ]
     half = f"{timestamp(at(20))}, {timestamp(at(42))}"
     rows = reader.rows(f"SELECT name, spans, total_ns, self_ns FROM self_time('{process.process_id}', {half})")
-    assert [tuple(row.values()) for row in rows] == [("b", 2, 12, 12), ("a", 1, 22, 10)]
+    assert [tuple(row.values()) for row in rows] == [("b", 3, 34, 34), ("a", 1, 22, 10)]
 
 
 def test_stacks_of_calls(reader: Reader, process: Process) -> None:
@@ -164,6 +193,7 @@ def test_stacks_of_calls(reader: Reader, process: Process) -> None:
     assert [(row["line"], row["depth"]) for row in rows] == [
         ("a 75", 0),
         ("a;b 25", 1),
+        ("b 400", 0),
         ("open, 0", 0),
         ("open,;c 20", 1),
     ]

@@ -1,11 +1,12 @@
 """Where the time of a process went: `self_time(process_id[, begin, end])` by function, and
-`flamegraph(process_id[, begin, end])` by stack of calls, of the spans of threads and of those that came whole.
+`flamegraph(process_id[, begin, end])` by stack of calls, of the spans of threads, of tasks, and of those that came
+whole.
 
 The time of a span is what of it lies in the range; a span that has not ended counts, but has no time. The time of a
 function or a stack itself is that of its spans less that of the spans right inside of them.
 
-A span that came whole is inside of its parent if it begins while that goes on. Several of them may go on at once inside
-of one, and outlast it: what they share counts once, and what is after its end does not count.
+A span of a task, or one that came whole, is inside of its parent if it begins while that goes on. Several of them may
+go on at once inside of one, and outlast it: what they share counts once, and what is after its end does not count.
 """
 
 from abc import abstractmethod
@@ -30,7 +31,6 @@ from udtf.perfetto.lanes import indices_of
 from udtf.views.catalog import kind_named
 from udtf.views.kind import Bools, Int64s, Part
 from udtf.views.spans import Spans
-from udtf.views.whole_spans import WholeRows
 
 UInt64s = npt.NDArray[np.uint64]
 
@@ -73,22 +73,31 @@ class _Profile(TableFunction):
             if time_range is None:
                 return
             telemetry = query.lake.telemetry_of(process_id)
-            of_threads, whole = (
-                query.view(kind_named(name), telemetry, time_range) for name in ("thread_spans", "whole_spans")
-            )
+            of_threads, of_tasks, whole = views = [
+                query.view(kind_named(name), telemetry, time_range)
+                for name in ("thread_spans", "async_events", "whole_spans")
+            ]
             sums = _Sums(self.by_stack)
             thread_times = _ThreadTimes(sums, time_range, of_threads)
             for part in parts_of(of_threads, by_stream=True):
                 yield pa.RecordBatch.from_pylist([], schema)
                 if part is not None:
                     thread_times.add(part, row_streams(of_threads, part))
-            whole_times = _WholeTimes(sums, time_range)
+            task_times = [_NestedTimes(sums, time_range) for _ in of_tasks.streams]
+            for part in parts_of(of_tasks, by_stream=True):
+                yield pa.RecordBatch.from_pylist([], schema)
+                if part is not None:
+                    spans = of_tasks.kind.spans(part)
+                    streams = row_streams(of_tasks, spans)
+                    for stream in np.unique(streams):
+                        task_times[stream].add([spans.select(streams == stream)])
+            whole_times = _NestedTimes(sums, time_range)
             for window in whole.windows():
                 yield pa.RecordBatch.from_pylist([], schema)
                 if window is not None:
-                    whole_times.add(window.parts)
+                    whole_times.add([whole.kind.spans(part) for part in window.parts])
             yield pa.record_batch(self.rows(sums.table, sums.scopes), schema=schema)
-            for view in (of_threads, whole):
+            for view in views:
                 tell_failures(query, view)
                 tell_losses(query, view)
 
@@ -262,8 +271,8 @@ class _ThreadTimes:
         self._bases, self._ids, self._keys, self._ended = bases, ids, keys, ended
 
 
-class _WholeTimes:
-    """Adds spans that came whole to sums. Memory is that of the spans that go on."""
+class _NestedTimes:
+    """Adds spans that know their parents, and may overlap, to sums. Memory is that of the spans that go on."""
 
     def __init__(self, sums: _Sums, time_range: TimeRange) -> None:
         self._sums = sums
@@ -271,7 +280,7 @@ class _WholeTimes:
         nothing = np.empty(0, np.int64)
         self._open = _Open(nothing, nothing, nothing.astype(np.uint64), nothing, nothing)
 
-    def add(self, parts: Sequence[Part[WholeRows]]) -> None:
+    def add(self, parts: Sequence[Part[Spans]]) -> None:
         """Add the spans of some parts; all that come later begin later."""
         if not sum(len(part.columns) for part in parts):
             return
@@ -293,13 +302,14 @@ class _WholeTimes:
             np.concatenate((open_before.covered_ns, begins_ns)),
         )
         places = indices_of(parents, known.ids)
-        around, taken_ns = _keys_of_whole(
+        around, taken_ns = _keys_of_nested(
             *(self._sums.by_stack, begins_ns, self._sums.scopes.hashes[scopes], places),
             *(known.ends_ns, known.keys, known.depths, known.covered_ns),
             *(self._time_range.begin_ns, self._time_range.end_ns),
         )
         first = len(open_before.ids)
-        times_ns = np.minimum(ends_ns, self._time_range.end_ns) - np.maximum(begins_ns, self._time_range.begin_ns)
+        lengths_ns = np.minimum(ends_ns, self._time_range.end_ns) - np.maximum(begins_ns, self._time_range.begin_ns)
+        times_ns = np.where(ends_ns != OPEN, lengths_ns, 0)
         keys, depths = known.keys[first:], known.depths[first:]
         self._sums.add(keys, around, scopes, depths, times_ns, around, taken_ns)
         self._open = known.select(known.ends_ns > begins_ns[-1])
@@ -383,11 +393,11 @@ def _keys_of(  # type: ignore[no-untyped-def]
     nogil=True,
     cache=True,
 )
-def _keys_of_whole(  # type: ignore[no-untyped-def]
+def _keys_of_nested(  # type: ignore[no-untyped-def]
     by_stack, begins_ns, scope_hashes, parents, ends_ns, keys, depths, covered_ns, first_ns, last_ns
 ):
     """The key of the span around each of the spans that begin, or `NO_KEY`; and how much of the time of that one, from
-    `first_ns` to `last_ns`, it takes, which those before it have not.
+    `first_ns` to `last_ns`, it takes, which those before it have not: nothing, unless both have ended.
 
     `ends_ns` and what follows are of all spans, of which those that begin are the last; `parents` are places among
     them, or -1, and become those of the spans around. Keys and depths are filled in, `covered_ns` brought up to date.
@@ -430,7 +440,7 @@ def _keys_of_whole(  # type: ignore[no-untyped-def]
             is_known[span] = True
     for i in range(count):
         parent = parents[i]
-        if parent >= 0:
+        if parent >= 0 and ends_ns[before + i] != OPEN and ends_ns[parent] != OPEN:
             begin_ns = max(begins_ns[i], covered_ns[parent], first_ns)
             taken_ns[i] = max(0, min(ends_ns[before + i], ends_ns[parent], last_ns) - begin_ns)
             covered_ns[parent] = max(covered_ns[parent], ends_ns[before + i])
