@@ -8,6 +8,7 @@ import sys
 import tempfile
 import threading
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, suppress
 from pathlib import Path
 
@@ -29,7 +30,7 @@ from udtf.sql.lake_tables import LakeTables
 from udtf.sql.messages import Plan
 from udtf.sql.panics import EnginePanic
 from udtf.sql.worker_client import WorkerClient
-from udtf.workers import zygote
+from udtf.workers import pool, zygote
 from udtf.workers.pool import MAX_IDLE
 
 TIMEOUT_S = 60.0
@@ -273,6 +274,16 @@ def test_plans_of_others_come_between(engine: QueryEngine) -> None:
     found = [pa.Table.from_batches(list(query.batches()), query.schema).to_pylist() for query in reversed(queries)]
     assert found == [[{"s": 10 + 4 * i}] for i in reversed(range(len(queries)))]
     assert works(engine)
+
+
+def test_a_worker_that_plans_is_waited_for(engine: QueryEngine, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A new one would take longer to begin than eight statements to be planned."""
+    monkeypatch.setattr(pool, "BEGIN_SECONDS", TIMEOUT_S)
+    assert works(engine)
+    before = worker_pids()
+    with ThreadPoolExecutor(8) as threads:
+        assert len(list(threads.map(engine.plan, [f"SELECT {i} AS v" for i in range(40)]))) == 40
+    assert worker_pids() == before
 
 
 def test_few_workers_are_left_of_many(empty_lake: Lake) -> None:

@@ -28,6 +28,10 @@ UNCOUNTED_BYTES = 192 << 20
 MAX_KEPT_BYTES = 160 << 20
 """A worker that keeps more than this from one statement to the next is not worth keeping."""
 
+BEGIN_SECONDS = 0.04
+"""A new worker takes about so long to begin. While others plan, which takes a tenth of that, one of those is waited
+for."""
+
 WATCH_SECONDS = 0.02
 
 
@@ -109,22 +113,23 @@ class WorkerPool:
         self._max_bytes = memory_bytes + UNCOUNTED_BYTES
         self._planning = Admission("statements are being planned", MAX_PLANNING, max_wait_s)
         self._computing = Admission("queries that compute are under way", max_computing, max_wait_s)
-        self._lock = threading.Lock()
+        self._changed = threading.Condition()
         self._idle: list[Worker] = []
         self._busy: set[Worker] = set()
+        self._nb_planning = 0
         self.is_closed = False
 
     @contextmanager
     def planner(self, is_cancelled: Callable[[], bool]) -> Iterator[Worker]:
         """A worker to plan with. Raises as `Admission.enter`."""
-        with self._planning.place(is_cancelled), self._lease() as worker:
+        with self._planning.place(is_cancelled), self._lease(plans=True) as worker:
             yield worker
 
     @contextmanager
     def computer(self, is_cancelled: Callable[[], bool], prepared: object) -> Iterator[Worker]:
         """A worker to compute with: the idle one that has this `prepared`, or else another. Raises as
         `Admission.enter`."""
-        with self._computing.place(is_cancelled), self._lease(prepared) as worker:
+        with self._computing.place(is_cancelled), self._lease(prepared=prepared) as worker:
             yield worker
 
     def warm_up(self) -> None:
@@ -134,7 +139,7 @@ class WorkerPool:
 
     def close(self) -> None:
         """End all workers, whatever they do."""
-        with self._lock:
+        with self._changed:
             self.is_closed = True
             workers = [*self._idle, *self._busy]
             self._idle.clear()
@@ -144,34 +149,52 @@ class WorkerPool:
             worker.reap()
 
     @contextmanager
-    def _lease(self, prepared: object = None) -> Iterator[Worker]:
-        worker = self._idle_worker(prepared) or self._new_worker()
+    def _lease(self, *, prepared: object = None, plans: bool = False) -> Iterator[Worker]:
+        worker = self._idle_worker(prepared, plans)
+        try:
+            with self._leased(worker or self._new_worker()) as leased:
+                yield leased
+        finally:
+            with self._changed:
+                self._nb_planning -= plans
+
+    @contextmanager
+    def _leased(self, worker: Worker) -> Iterator[Worker]:
         worker.peak_bytes = 0
-        with self._lock:
+        with self._changed:
             self._busy.add(worker)
         try:
             with _GUARD.watching(worker):
                 yield worker
         finally:
             is_kept = worker.is_worth_keeping
-            with self._lock:
+            with self._changed:
                 self._busy.discard(worker)
                 is_kept = is_kept and len(self._idle) < MAX_IDLE and not self.is_closed
                 if is_kept:
                     self._idle.append(worker)
+                self._changed.notify()
             if not is_kept:
                 worker.reap()
 
-    def _idle_worker(self, prepared: object) -> Worker | None:
+    def _idle_worker(self, prepared: object, plans: bool) -> Worker | None:
+        """A worker that is idle, or is so before a new one would have begun; from then on, one more plans if this
+        one `plans`."""
+        end_s = time.monotonic() + BEGIN_SECONDS
         while True:
-            with self._lock:
-                if not self._idle:
-                    return None
+            with self._changed:
+                while not self._idle and self._nb_planning and (left_s := end_s - time.monotonic()) > 0:
+                    self._changed.wait(left_s)
                 # The first has waited longest: what it has prepared is the least likely to be asked for.
-                worker = next((idle for idle in self._idle if idle.prepared is prepared), self._idle[0])
+                worker = next((idle for idle in self._idle if idle.prepared is prepared), None)
+                worker = worker or next(iter(self._idle), None)
+                if worker is None:
+                    self._nb_planning += plans
+                    return None
                 self._idle.remove(worker)
-            if worker.is_worth_keeping:
-                return worker
+                if worker.is_worth_keeping:
+                    self._nb_planning += plans
+                    return worker
             worker.reap()
 
     def _new_worker(self) -> Worker:
