@@ -84,7 +84,9 @@ def _kinds(live: Live, share: int) -> list[_Kind]:
         _Kind("trace of a minute", share, trace(minute)),
         _Kind("trace of a sixth of it", 2 * share, trace(moment)),
         _Kind("one thread by name", 2 * share, query(by_name.format(f"view_instance('thread_spans', '{stream}')"))),
-        _Kind("the minute by name", share, query(by_name.format(f"process_spans('{live.process_id}', 'thread')"), minute)),
+        _Kind(
+            "the minute by name", share, query(by_name.format(f"process_spans('{live.process_id}', 'thread')"), minute)
+        ),
         _Kind("row of a process", 2 * share, query(f"SELECT * FROM processes WHERE process_id = '{live.process_id}'")),
     ]
 

@@ -39,7 +39,7 @@ def test_it_makes_what_is_missing(tmp_path: Path) -> None:
     assert f"thread_spans of process {damaged.process_id}: segment 0 " in failed.stderr
     segment.write_bytes(data)
     assert _run(tmp_path, damaged.process_id).stdout == "Made 1 partitions.\n"
-    assert sum(len(rows) for rows in lake.metadata.scan_partitions()) == 3
+    assert sum(len(rows) for rows in lake.metadata.partitions.scan()) == 3
     lake.close()
 
 

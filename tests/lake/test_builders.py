@@ -96,7 +96,7 @@ def _traces(lake: Lake, expected: dict[str, bytes]) -> dict[str, bytes]:
 
 
 def _nb_partitions(lake: Lake) -> int:
-    rows = [row for rows in lake.metadata.scan_partitions() for row in rows]
+    rows = [row for rows in lake.metadata.partitions.scan() for row in rows]
     keys = {(row.process_id, row.view_set, row.first_segment, row.nb_segments) for row in rows}
     assert len(keys) == len(rows)
     return len(rows)

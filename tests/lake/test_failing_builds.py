@@ -105,7 +105,7 @@ def test_a_partition_that_cannot_be_stored_is_used_all_the_same(
         raise failure("no room left")
 
     with monkeypatch.context() as patched:
-        patched.setattr(*((lake.objects, "put") if what == "file" else (lake.metadata, "commit_partitions")), refuse)
+        patched.setattr(*((lake.objects, "put") if what == "file" else (lake.metadata.partitions, "commit")), refuse)
         traces = {reader.trace_bytes(process.process_id, "both", ALL_TIME) for _ in range(2)}
         assert reader.messages == []
     assert place.parquet_files() == []

@@ -64,7 +64,7 @@ def test_a_full_disk_is_read_and_after_removal_written_again(small_disk: Path) -
     assert count(reader, process) == stored
     with pytest.raises(StoreFull, match="no room left"):
         ingest_blocks(lake, [blocks[stored]])
-    lake.removal.down_to(lake.metadata.lake_bytes() // 2)
+    lake.removal.down_to(lake.metadata.upkeep.lake_bytes() // 2)
     ingest_blocks(lake, [blocks[stored]])
     left = count(reader, process)
     assert isinstance(left, int)

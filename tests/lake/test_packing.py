@@ -18,6 +18,7 @@ from udtf.lake import packing
 from udtf.lake.history import MAX_PARTITION_SEGMENTS
 from udtf.lake.lake import Lake
 from udtf.lake.metadata import MetadataStore, SegmentRow
+from udtf.lake.metadata.upkeep import Upkeep
 from udtf.views.catalog import kind_named
 
 NB_LATER = 3
@@ -133,13 +134,13 @@ def test_servers_that_pack_the_same_make_one_pack(place: Place) -> None:
     with closing(place.open()) as one, closing(place.open()) as other:
         process = recorded(one)
         together = threading.Barrier(2)
-        move = MetadataStore.move_segments
+        move = Upkeep.move_segments
 
-        def move_together(store: MetadataStore, *arguments: object) -> bool:
+        def move_together(upkeep: Upkeep, *arguments: object) -> bool:
             together.wait(60)
-            return move(store, *arguments)  # type: ignore[arg-type]
+            return move(upkeep, *arguments)  # type: ignore[arg-type]
 
-        with patch.object(MetadataStore, "move_segments", move_together), ThreadPoolExecutor(2) as pool:
+        with patch.object(Upkeep, "move_segments", move_together), ThreadPoolExecutor(2) as pool:
             done = list(pool.map(lambda lake: list(lake.packing.pack_all()), (one, other)))
         assert sorted(done) == [[], PACKED]
         assert len(objects_of(place, process)) == NB_UPLOADS + 1, "the other pack is gone"

@@ -23,7 +23,9 @@ from udtf.lake.metadata import (
     StreamRow,
     StretchRow,
 )
+from udtf.lake.metadata.partition_rows import PartitionRows
 from udtf.lake.metadata.tables import TABLES
+from udtf.lake.metadata.upkeep import Upkeep
 from udtf.lake.sealed import join_parts, seal
 from udtf.lake.time_range import TimeRange
 
@@ -124,19 +126,21 @@ CALLS: dict[str, Call] = {
     "stretches": lambda store: store.stretches(PROCESS, [(8, 0), (8, 8), (8, 80), (64, 0), (1, 5), (1, 200)]),
     "segments": lambda store: store.segments(PROCESS, [*range(10, 20), 200]),
     "check_history": lambda store: store.check_history(HISTORY),
-    "partitions_of": lambda store: store.partitions_of(PROCESS, "thread_spans", [10, 11, 90]),
-    "commit_partitions": lambda store: store.commit_partitions([_partition(PROCESS, 7, "new")], 1),
-    "retire_partitions": lambda store: store.retire_partitions("thread_spans", PROCESS, TimeRange(100, 110), 1),
-    "forget_partition": lambda store: store.forget_partition(_partition(PROCESS, 20), 1),
-    "remove_process": lambda store: store.remove_process("process-60", 1),
-    "remove_segments": lambda store: store.remove_segments(
+    "of": lambda store: store.partitions.of(PROCESS, "thread_spans", [10, 11, 90]),
+    "commit": lambda store: store.partitions.commit([_partition(PROCESS, 7, "new")], 1),
+    "retire": lambda store: store.partitions.retire("thread_spans", PROCESS, TimeRange(100, 110), 1),
+    "forget": lambda store: store.partitions.forget(_partition(PROCESS, 20), 1),
+    "remove_process": lambda store: store.upkeep.remove_process("process-60", 1),
+    "remove_segments": lambda store: store.upkeep.remove_segments(
         replace(HISTORY, process_id="process-61"), 64, [StretchKey(64, 0)], 1
     ),
-    "unpacked_stretches": lambda store: store.unpacked_stretches(PROCESS, 64, 1 << 20),
-    "move_segments": lambda store: store.move_segments(*_moved(), 1),
-    "known_keys": lambda store: store.known_keys(["segments/process-50/5", "views/partition-process-50-5", "other"]),
-    "garbage": lambda store: store.garbage(10, 2),
-    "deleted": lambda store: store.deleted(["segments/gone/1", "segments/gone/2"]),
+    "unpacked_stretches": lambda store: store.upkeep.unpacked_stretches(PROCESS, 64, 1 << 20),
+    "move_segments": lambda store: store.upkeep.move_segments(*_moved(), 1),
+    "known_keys": lambda store: store.upkeep.known_keys(
+        ["segments/process-50/5", "views/partition-process-50-5", "other"]
+    ),
+    "garbage": lambda store: store.upkeep.garbage(10, 2),
+    "deleted": lambda store: store.upkeep.deleted(["segments/gone/1", "segments/gone/2"]),
 }
 
 READ_EVERYTHING = {
@@ -153,8 +157,10 @@ NO_STATEMENTS = {"limited_to", "close", "is_visible"}
 
 def test_every_method_of_the_store_is_asked() -> None:
     """A new one must be added here, or say why it walks a whole table."""
-    methods = {name for name, value in vars(MetadataStore).items() if callable(value) and not name.startswith("_")}
-    scans = {name for name in methods if name.startswith("scan_")}
+    classes = (MetadataStore, PartitionRows, Upkeep)
+    attributes = [item for each in classes for item in vars(each).items()]
+    methods = {name for name, value in attributes if callable(value) and not name.startswith("_")}
+    scans = {name for name in methods if name.startswith("scan")}
     assert methods - scans - READ_EVERYTHING - NO_STATEMENTS == set(CALLS)
 
 

@@ -14,7 +14,7 @@ from tests.model.telemetry import Process, cut
 from udtf.errors import NotFound, Removed
 from udtf.lake import history
 from udtf.lake.lake import Lake
-from udtf.lake.metadata import MetadataStore
+from udtf.lake.metadata.access import Access
 from udtf.views.catalog import kind_named
 
 UPLOADS = 20
@@ -101,9 +101,9 @@ def test_a_dry_run_says_the_same_and_removes_nothing(place: Place, lake: Lake, r
 def test_a_size_is_kept_by_removing_the_oldest(lake: Lake, reader: Reader) -> None:
     """First the older process, then the oldest part of the other one."""
     older, newer = recorded(lake), recorded(lake)
-    all_bytes = lake.metadata.lake_bytes()
+    all_bytes = lake.metadata.upkeep.lake_bytes()
     removed = lake.removal.down_to(all_bytes * 2 // 5)
-    assert lake.metadata.lake_bytes() <= all_bytes * 2 // 5
+    assert lake.metadata.upkeep.lake_bytes() <= all_bytes * 2 // 5
     assert len({*removed.processes, *removed.parts} & {older.process_id, newer.process_id}) == 2
     assert lake.removal.down_to(all_bytes).size_bytes == 0
 
@@ -127,7 +127,7 @@ def test_a_crash_leaves_nothing_for_ever(place: Place, step: str) -> None:
     lake = place.open()
     process = recorded(lake)
     before = objects_of(place, process)
-    target = (MetadataStore, "_throw_away_selected") if step == "throw_away" else (type(lake.objects), "try_delete")
+    target = (Access, "throw_away_selected") if step == "throw_away" else (type(lake.objects), "try_delete")
     with patch.object(*target, side_effect=KeyboardInterrupt), pytest.raises(KeyboardInterrupt):
         lake.removal.delete(process.process_id)
     lake.close()

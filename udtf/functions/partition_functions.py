@@ -108,7 +108,7 @@ class ListPartitions(TableFunction):
         return _with_aliases(PARTITION_COLUMNS)
 
     def plan(self, query: Query, **arguments: Any) -> Rows:
-        scan = query.lake.metadata.scan_partitions
+        scan = query.lake.metadata.partitions.scan
         return Rows(
             _with_aliases(PARTITION_COLUMNS),
             lambda: (_aliased(rows_to_batch(rows, PARTITION_COLUMNS)) for rows in scan()),

@@ -51,7 +51,7 @@ class JitUpdater:
         self._lock = threading.Lock()
         self._under_way: dict[tuple[str, str, StretchKey, str, bool], Future[Built | PartitionRow]] = {}
         self._commit = GroupCommit[PartitionRow, PartitionRow](
-            lambda rows: self._metadata.commit_partitions(rows, time.time_ns())
+            lambda rows: self._metadata.partitions.commit(rows, time.time_ns())
         )
         metrics.builds_under_way.set_function(lambda: len(self._under_way))
 
@@ -101,7 +101,7 @@ class JitUpdater:
         log.warning("partition %s of process %s cannot be read and is made again", row.partition_id, row.process_id)
         self._partitions.forget(row.path)
         try:
-            self._metadata.forget_partition(row, time.time_ns())
+            self._metadata.partitions.forget(row, time.time_ns())
         except (StoreFull, StoreRefused, StoreUnavailable) as error:
             log.warning("the row of partition %s stays: %s", row.partition_id, error)
 

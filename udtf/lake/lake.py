@@ -181,7 +181,7 @@ class Lake:
 
     def retire(self, kind: Kind, process_id: str, time_range: TimeRange) -> int:
         """Drop the partitions of a process that overlap a time range; returns their number."""
-        rows = self.metadata.retire_partitions(kind.name, process_id, time_range, time.time_ns())
+        rows = self.metadata.partitions.retire(kind.name, process_id, time_range, time.time_ns())
         self.removal.collect_garbage()
         return len(rows)
 

@@ -71,7 +71,7 @@ class Packing:
     def pack_all(self) -> Iterator[int]:
         """The same for whatever a lake has: servers may have ended before they were done."""
         for process_id in self._metadata.process_ids():
-            firsts = self._metadata.unpacked_stretches(process_id, MAX_PARTITION_SEGMENTS, MAX_PACK_BYTES)
+            firsts = self._metadata.upkeep.unpacked_stretches(process_id, MAX_PARTITION_SEGMENTS, MAX_PACK_BYTES)
             yield from self._packs((process_id, first_segment) for first_segment in firsts)
 
     def _packs(self, stretches: Iterable[_ToPack]) -> Iterator[int]:
@@ -105,7 +105,9 @@ class Packing:
             begin += len(data)
         self._objects.put(key, b"".join(parts), durable=True)
         try:
-            is_moved = self._metadata.move_segments(rows, moved, time.time_ns() + int(self.kept_s * NS_PER_SECOND))
+            is_moved = self._metadata.upkeep.move_segments(
+                rows, moved, time.time_ns() + int(self.kept_s * NS_PER_SECOND)
+            )
         except BaseException:
             self._objects.try_delete(key)
             raise

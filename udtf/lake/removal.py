@@ -47,15 +47,15 @@ class Removal:
             NotFound: there is no such process.
         """
         self._metadata.process(process_id)
-        self._metadata.remove_process(process_id, time.time_ns())
+        self._metadata.upkeep.remove_process(process_id, time.time_ns())
         self.collect_garbage()
 
     def older_than(self, time_ns: int, *, dry_run: bool = False) -> Removed:
         """Remove processes whose last event is older than a time, and of others what is in segments that are."""
-        ended = self._metadata.histories_ending_before(time_ns)
+        ended = self._metadata.upkeep.histories_ending_before(time_ns)
         parts = [
             (history, end // FAN_OUT * FAN_OUT)
-            for history, end in self._metadata.histories_beginning_before(time_ns)
+            for history, end in self._metadata.upkeep.histories_beginning_before(time_ns)
             if end // FAN_OUT * FAN_OUT > history.first_segment
         ]
         removed = Removed(
@@ -65,7 +65,7 @@ class Removal:
         )
         if not dry_run:
             for history in ended:
-                self._metadata.remove_process(history.process_id, time.time_ns())
+                self._metadata.upkeep.remove_process(history.process_id, time.time_ns())
             for history, end in parts:
                 self._remove_segments(history, end)
             self.collect_garbage()
@@ -77,11 +77,11 @@ class Removal:
         processes: list[str] = []
         parts: dict[str, int] = {}
         removed_bytes = 0
-        all_bytes = self._metadata.lake_bytes()
-        while all_bytes - removed_bytes > max_bytes and (oldest := self._metadata.oldest_history()) is not None:
+        all_bytes = self._metadata.upkeep.lake_bytes()
+        while all_bytes - removed_bytes > max_bytes and (oldest := self._metadata.upkeep.oldest_history()) is not None:
             end = (oldest.first_segment // FAN_OUT + 1) * FAN_OUT
             if end >= oldest.nb_segments:
-                removed_bytes += self._metadata.remove_process(oldest.process_id, time.time_ns())
+                removed_bytes += self._metadata.upkeep.remove_process(oldest.process_id, time.time_ns())
                 processes.append(oldest.process_id)
                 parts.pop(oldest.process_id, None)
             else:
@@ -93,9 +93,9 @@ class Removal:
     def collect_garbage(self) -> int:
         """Delete objects that no row names any more; returns their number. What cannot be deleted now stays noted."""
         deleted = 0
-        while keys := self._metadata.garbage(AT_ONCE, time.time_ns()):
+        while keys := self._metadata.upkeep.garbage(AT_ONCE, time.time_ns()):
             gone = [key for key in keys if self._objects.try_delete(key)]
-            self._metadata.deleted(gone)
+            self._metadata.upkeep.deleted(gone)
             deleted += len(gone)
             if len(gone) < len(keys):
                 break
@@ -109,7 +109,7 @@ class Removal:
             old = sorted(key for key, written_s in self._objects.written_at(folder).items() if written_s < before_s)
             for begin in range(0, len(old), AT_ONCE):
                 keys = old[begin : begin + AT_ONCE]
-                known = self._metadata.known_keys(keys)
+                known = self._metadata.upkeep.known_keys(keys)
                 deleted += sum(self._objects.try_delete(key) for key in keys if key not in known)
         return deleted
 
@@ -124,4 +124,4 @@ class Removal:
                 log.info("deleted %d objects that had no row", deleted)
 
     def _remove_segments(self, history: HistoryRow, end: int) -> int:
-        return self._metadata.remove_segments(history, end, largest_stretches(end), time.time_ns())
+        return self._metadata.upkeep.remove_segments(history, end, largest_stretches(end), time.time_ns())

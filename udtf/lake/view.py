@@ -168,7 +168,7 @@ class View:
     def find_partitions(self) -> list[Stretch]:
         """Look up which partitions there are; returns the stretches that have none."""
         stretches = [self._stretch(unit) for unit in self._units]
-        rows = self.sources.metadata.partitions_of(
+        rows = self.sources.metadata.partitions.of(
             self.process.process_id, self.kind.name, [stretch.key.first_segment for stretch in stretches]
         )
         fresh = {StretchKey(row.nb_segments, row.first_segment): row for row in rows}
