@@ -139,8 +139,9 @@ def async_span(name: str, /, **attributes: Any) -> AsyncSpan:
     # As in `span`.
     try:
         code, instruction, known = recorder.latest[name]
+    except Exception:
+        known = recorder.span_at(name, frame)
+    else:
         if code is not frame.f_code or instruction != frame.f_lasti:
             known = recorder.span_at(name, frame)
-    except (KeyError, TypeError):
-        known = recorder.span_at(name, frame)
     return AsyncSpan(recorder, known.code, attributes)

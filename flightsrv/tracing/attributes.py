@@ -77,7 +77,7 @@ def encode(attributes: dict[str, Any]) -> bytes:
                 parts += (head, _SIZES[len(data)], data)
             else:
                 parts += (head, _PACKERS[kind](value))
-    except (KeyError, IndexError, ValueError, TypeError, struct.error):
+    except Exception:
         return _encode_any(attributes)
     data = b"".join(parts)
     return data if len(data) <= MAX_BYTES else _encode_any(attributes)

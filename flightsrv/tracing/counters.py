@@ -1,5 +1,6 @@
 """Counters: values that a process has from one moment to the next."""
 
+import math
 import sys
 
 from flightsrv.tracing.recorder import Recorder, active
@@ -25,14 +26,21 @@ class Counter:
         if known is not recorder:
             code = recorder.scopes.code_of(self._scope)
             self._known = recorder, code
-        try:
-            number = float(value)
-        except Exception:
-            number = float("nan")
+        number = value if type(value) is float else _number(value)
         if number != number:
             recorder.values.dropped += 1
         else:
             recorder.values.add(code, self._unit, number)
+
+
+def _number(value: object) -> float:
+    """A number of any class as a float; NaN if it is none, or too large."""
+    # Nothing else is caught of integers: what a signal handler raises meanwhile is the program's.
+    failures = OverflowError if isinstance(value, int) else Exception
+    try:
+        return float(value)  # type: ignore[arg-type]
+    except failures:
+        return math.nan
 
 
 def counter(name: str, unit: str = "") -> Counter:

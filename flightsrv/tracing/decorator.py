@@ -85,12 +85,12 @@ class _Place:
 
     def _noted(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> dict[str, Any]:
         parameters = self._parameters or ()
-        attributes = dict(zip(parameters, args, strict=False))
+        attributes = dict(zip(parameters, args, strict=False)) | kwargs
         if parameters and parameters[0] in _RECEIVERS:
-            del attributes[parameters[0]]
+            attributes.pop(parameters[0], None)
         if len(args) > len(parameters):
             attributes["args"] = list(args[len(parameters) :])
-        return attributes | kwargs
+        return attributes
 
     def _span(self, recorder: Recorder) -> Span:
         known = self._known

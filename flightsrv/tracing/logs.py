@@ -69,11 +69,11 @@ class LogHandler(logging.Handler):
         place = record.name, record.pathname, record.lineno, record.funcName
         try:
             code = recorder.by_log_place[place]
-        except (KeyError, TypeError):
+        except Exception:  # it is new, or no place
             code = _code_of(recorder, place)
         try:
             level = _LEVELS[record.levelno]
-        except (KeyError, TypeError):
+        except Exception:
             level = _level(record.levelno)
         recorder.threads.log.add(code, level, text, extra)
 
@@ -96,7 +96,7 @@ def _code_of(recorder: Recorder, place: tuple[object, object, object, object]) -
     target, filename, line, name = place
     number = line if isinstance(line, int) and 0 <= line <= _MAX_LINE else 0
     code = recorder.scopes.code_of(Scope(sendable(name or ""), sendable(target), sendable(filename), number))
-    with suppress(TypeError):
+    with suppress(Exception):
         if len(recorder.by_log_place) >= MAX_SCOPES:
             recorder.by_log_place.clear()
         recorder.by_log_place[place] = code

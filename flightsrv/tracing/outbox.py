@@ -4,6 +4,7 @@ Only the sender's thread is in here.
 """
 
 import logging
+import threading
 from collections import deque
 from typing import Any
 
@@ -189,7 +190,13 @@ class Outbox:
             self.spool.remove(upload.name)
 
     def _add(self, blocks: list[Block], nb_events: int) -> None:
-        upload = Upload(encode_upload(self._process, blocks, self._recorder.scopes), nb_events)
+        try:
+            upload = Upload(encode_upload(self._process, blocks, self._recorder.scopes), nb_events)
+        except Exception:
+            # A defect of this library, or no memory is left.
+            _log.warning("%d events could not be encoded, and are lost", nb_events, exc_info=True)
+            self.refused_events += nb_events
+            return
         self._uploads.append(upload)
         self.pending_events += nb_events
         self._memory_bytes += upload.size_bytes
@@ -215,9 +222,17 @@ class Outbox:
         """The stream as of now: threads are renamed, drops are counted."""
         properties: dict[str, str] = {}
         if buffer.kind != MEASURE or buffer.thread_stream_id is not None:
-            properties |= {"thread-name": sendable(buffer.thread.name), "thread-id": str(buffer.thread_id)}
+            properties |= {"thread-name": _name_of(buffer.thread), "thread-id": str(buffer.thread_id)}
         if buffer.thread_stream_id is not None:
             properties["thread-stream-id"] = buffer.thread_stream_id
         if buffer.dropped:
             properties["dropped-spans" if buffer.has_spans else "dropped-entries"] = str(buffer.dropped)
         return Stream(buffer.stream_id, buffer.kind, properties)
+
+
+def _name_of(thread: threading.Thread) -> str:
+    """The name of a thread, which may be of any class."""
+    try:
+        return sendable(thread.name)
+    except Exception:
+        return f"({type(thread).__name__} without a name)"

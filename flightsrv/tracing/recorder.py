@@ -19,6 +19,7 @@ from flightsrv.tracing.buffers import (
     Buffer,
     BufferSettings,
     MeasureBuffer,
+    OpenSpan,
     Owner,
     Reserve,
     Threads,
@@ -68,18 +69,29 @@ class Span:
             events = thread.events
             try:
                 event = (now(), -code if kind is None else thread.note(-code, raised(error)))
-            except BaseException:
+            except BaseException as failure:
                 # No earlier than what was recorded before.
                 event = (FIRST_TICKS, -code)
                 del open_codes[-1]
                 events += event
+                if isinstance(failure, RecursionError):
+                    # There was no room to note `error`, which goes on.
+                    return
                 raise
             del open_codes[-1]
             events += event
         elif open_codes[-1] == -code:
             del open_codes[-1]
         else:
-            thread.end_with(code, error, kind is not None)
+            try:
+                thread.end_with(code, error, kind is not None)
+            except RecursionError:
+                # There was no room for calls. What had begun within the span was ended, or is by the span around it.
+                top = open_codes[-1]
+                if type(top) is OpenSpan and top.code == code:
+                    event, events = (self._now(), -code), thread.events
+                    del open_codes[-1]
+                    events += event
 
     def set(self, /, **attributes: Any) -> None:
         """Note attributes of the innermost span of this place that is open on the calling thread, until it ends."""
@@ -130,7 +142,8 @@ def _begin_without_interruption(function: FunctionType) -> None:
             return
 
 
-_begin_without_interruption(cast(FunctionType, Span.__exit__))
+for _end in (Span.__exit__, SpanWithAttributes.__exit__):
+    _begin_without_interruption(cast(FunctionType, _end))
 
 
 class _NoSpan:
@@ -303,8 +316,9 @@ def span(name: str, /, **attributes: Any) -> AbstractContextManager[OpenedSpan]:
     frame = _frame_at(1)
     try:
         code, instruction, known = recorder.latest[name]
+    except Exception:  # it is new, or no name
+        known = recorder.span_at(name, frame)
+    else:
         if code is not frame.f_code or instruction != frame.f_lasti:
             known = recorder.span_at(name, frame)
-    except (KeyError, TypeError):
-        known = recorder.span_at(name, frame)
     return SpanWithAttributes(known, attributes) if attributes else known

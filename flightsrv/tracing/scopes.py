@@ -64,10 +64,12 @@ class ScopeTable:
 def sendable(text: object) -> str:
     """Text that can be written as UTF-8 and kept in a database, of whatever was given: names of files may hold bytes
     that are no text, and those of threads anything."""
-    if isinstance(text, str) and text.isascii() and "\0" not in text:
+    if type(text) is str and text.isascii() and "\0" not in text:
         return text
     try:
-        return str(text).encode("utf-8", "replace").decode().replace("\0", "?")
+        # Of a subclass of `str` its characters, whatever its methods say; it may not even have a hash.
+        written = text if isinstance(text, str) else str(text)
+        return str.encode(written, "utf-8", "replace").decode().replace("\0", "?")
     except Exception:
         return f"({type(text).__name__} that has no text)"
 

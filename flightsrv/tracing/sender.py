@@ -75,16 +75,18 @@ class Sender:
         """Start the thread, unless it was started before; returns whether there is one. Never blocks."""
         # Never released, so that one of those who come at the same time starts it.
         if self._start_lock.acquire(blocking=False):
+            # Before there is one, because a signal handler that raises may interrupt this.
+            self.is_started = self._recorder.has_sender = True
             try:
                 # Not `threading.Thread`, whose start waits and takes locks that an interrupted thread may hold.
                 _thread.start_new_thread(self._run, ())
-            except Exception:
+            except RuntimeError:
                 _log.warning("tracing is off: there is no room for a thread that sends", exc_info=True)
+                self.is_started = self._recorder.has_sender = False
                 self._is_over = True
                 if active() is self._recorder:
                     activate(None)
             else:
-                self.is_started = self._recorder.has_sender = True
                 self._on_start()
         return self.is_started
 
@@ -171,7 +173,9 @@ class Sender:
         if self._looks_for_abandoned and not self._waiting:
             self._looks_for_abandoned = False
             self._send_abandoned(self._sink)
-        return is_all_collected
+        # Spans that were open when recording ended may have ended since.
+        is_left = self._outbox.pending_events and any(request.is_last for request in self._waiting)
+        return is_all_collected and not is_left
 
     def _fail(self, error: Exception) -> None:
         self.failed_sends += 1

@@ -77,7 +77,7 @@ class Statistics(NamedTuple):
     dropped_spans: refused because a buffer was full; their begins and ends are both missing.
     dropped_entries: the same of logs, counters and links; and values that are no numbers.
     misplaced_ends: spans left in another order, thread or context than they were entered in.
-    sent_events, refused_events: taken by the receiver, and turned down by it.
+    sent_events, refused_events: taken by the receiver, and turned down by it, or impossible to encode.
     pending_events: uploads made of them wait to be sent.
     spooled_events: how many of those are on disk, where they outlive the process.
     failed_sends: attempts that did not succeed.
@@ -232,6 +232,12 @@ class Session:
         lost = statistics.pending_events - statistics.spooled_events
         if lost or statistics.dropped_spans or statistics.dropped_entries or statistics.refused_events:
             _log.warning("not all that was traced could be kept: %s", statistics)
+        if statistics.misplaced_ends:
+            _log.warning(
+                "%d spans were left in another order, thread or context than they were entered in, so others may have "
+                "ended too late or too early: `span` is for one thread, without `await` or a switch of greenlets in it",
+                statistics.misplaced_ends,
+            )
         if statistics.spooled_events and self._outbox.spool is not None:
             _log.warning(
                 "%d events could not be sent; they are in %s, and the next program that sends to the same server sends "

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from flightsrv.client import QueryClient, connect
+from tests.support.pythons import newer_pythons
 from tests.support.trace_processor import TraceProcessor
 from tests.tracing.servers import TracingServer, tracing_server
 
@@ -263,18 +264,6 @@ def test_wrong_usage_is_told(arguments: list[str], exit_code: int, told: str, fo
     assert (done.returncode, done.stdout) == (exit_code, "")
     assert told in done.stderr
     assert "Traceback" not in done.stderr
-
-
-def newer_pythons() -> list[Path]:
-    """Interpreters from 3.12 on, if there are some beside the one that runs the tests."""
-    folders = [Path(name) for name in os.environ["PATH"].split(os.pathsep)]
-    folders += Path.home().glob(".pyenv/versions/3.1*/bin")
-    found = (folder / f"python3.{minor}" for minor in range(12, 16) for folder in folders)
-    return [path for path in found if path.exists() and works(path)]
-
-
-def works(python: Path) -> bool:
-    return subprocess.run([python, "-c", ""], capture_output=True, check=False).returncode == 0
 
 
 COUNTED = """

@@ -1,5 +1,6 @@
 """Programs that name things strangely, are interrupted, or fork at the wrong moment."""
 
+import asyncio
 import os
 import signal
 import threading
@@ -13,7 +14,7 @@ import pytest
 
 from flightsrv import tracing
 from flightsrv.client import connect
-from tests.tracing.recorded import MemorySink, settings
+from tests.tracing.recorded import MemorySink, settings, tree
 from tests.tracing.servers import TracingServer, tracing_server
 
 TIMEOUT_S = 60.0
@@ -79,6 +80,27 @@ def test_what_signal_handlers_record_is_not_refused(server: TracingServer) -> No
     finally:
         signal.setitimer(signal.ITIMER_REAL, 0)
         signal.signal(signal.SIGALRM, before)
+
+
+def test_spans_that_interleave_on_a_thread_are_told_of(caplog: pytest.LogCaptureFixture) -> None:
+    """As they do where they are held across `await`, or a switch of greenlets: begins and ends match all the same."""
+
+    async def hold(name: str) -> None:
+        for _ in range(3):
+            with tracing.span(name):
+                await asyncio.sleep(0)
+
+    async def both() -> None:
+        await asyncio.gather(hold("one"), hold("other"))
+
+    sink = MemorySink()
+    with tracing.start(sink=lambda: sink, settings=settings()) as session:
+        asyncio.run(both())
+        assert session.flush()
+        misplaced = session.statistics().misplaced_ends
+    assert misplaced > 0
+    assert f"{misplaced} spans were left in another order" in caplog.text
+    assert sorted(tree(sink.of_thread("MainThread")).split()) == ["one"] * 3 + ["other"] * 3
 
 
 def test_a_flush_of_what_has_ended_is_answered() -> None:
