@@ -1,14 +1,14 @@
 """The page in a real browser."""
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Protocol, TypeVar
 from urllib.parse import parse_qs
 
 import pytest
-from playwright.sync_api import Page, expect, sync_playwright
+from playwright.sync_api import Browser, Page, expect, sync_playwright
 
 from flightsrv.gateway.lifecycle import RunningGateway
 from tests.support.debian import program_or_skip
@@ -21,30 +21,48 @@ _ARGUMENTS = ["--no-sandbox", "--disable-background-networking"]
 
 
 class Browse(Protocol):
-    """Runs steps on a page of a new browser, and fails where a script of the page does."""
+    """Runs steps on a page of its own, and fails where a script of the page does. With arguments, the browser is a new
+    one that is started with these."""
 
     def __call__(self, steps: Callable[[Page], T], *arguments: str) -> T: ...
 
 
-@pytest.fixture
-def browse() -> Browse:
-    """A browser, if there is one on this machine."""
-    chromium = program_or_skip("chromium")
+class _Browser:
+    """A browser, started once for all tests, in a thread of its own: Playwright leaves an event loop behind, where
+    nothing else could run one. Each page is in a context of its own, as in a browser that was just started."""
 
-    def run(steps: Callable[[Page], T], *arguments: str) -> T:
-        # Playwright leaves an event loop behind in its thread, where nothing else could run one.
-        with ThreadPoolExecutor(max_workers=1) as executor:
-            return executor.submit(_run, chromium, steps, arguments).result()
+    def __init__(self, chromium: Path) -> None:
+        self._chromium = chromium
+        self._thread = ThreadPoolExecutor(max_workers=1)
+        self._playwright = self._thread.submit(sync_playwright().start).result()
+        self._usual: Browser | None = None
 
-    return run
+    def run(self, steps: Callable[[Page], T], *arguments: str) -> T:
+        return self._thread.submit(self._run, steps, arguments).result()
+
+    def close(self) -> None:
+        self._thread.submit(self._stop).result()
+        self._thread.shutdown()
+
+    def _stop(self) -> None:
+        if self._usual is not None:
+            self._usual.close()
+        self._playwright.stop()
+
+    def _run(self, steps: Callable[[Page], T], arguments: Sequence[str]) -> T:
+        if arguments:
+            with self._launched(arguments) as browser:
+                return _steps_in(browser, steps)
+        if self._usual is None or not self._usual.is_connected():
+            self._usual = self._launched([])
+        return _steps_in(self._usual, steps)
+
+    def _launched(self, arguments: Sequence[str]) -> Browser:
+        return self._playwright.chromium.launch(executable_path=self._chromium, args=[*_ARGUMENTS, *arguments])
 
 
-def _run(chromium: Path, steps: Callable[[Page], T], arguments: Sequence[str]) -> T:
-    with (
-        sync_playwright() as playwright,
-        playwright.chromium.launch(executable_path=chromium, args=[*_ARGUMENTS, *arguments]) as browser,
-        browser.new_context(viewport={"width": 1100, "height": 700}, accept_downloads=True) as context,
-    ):
+def _steps_in(browser: Browser, steps: Callable[[Page], T]) -> T:
+    with browser.new_context(viewport={"width": 1100, "height": 700}, accept_downloads=True) as context:
         context.set_default_timeout(WITHIN_MS)
         page = context.new_page()
         failures: list[str] = []
@@ -52,6 +70,16 @@ def _run(chromium: Path, steps: Callable[[Page], T], arguments: Sequence[str]) -
         result = steps(page)
         assert failures == []
         return result
+
+
+@pytest.fixture(scope="session")
+def browse() -> Iterator[Browse]:
+    """A browser, if there is one on this machine."""
+    browser = _Browser(program_or_skip("chromium"))
+    try:
+        yield browser.run
+    finally:
+        browser.close()
 
 
 def open_process(page: Page, gateway: RunningGateway, process_id: str, query: str = "") -> None:
