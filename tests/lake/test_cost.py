@@ -215,7 +215,8 @@ def test_rows_and_memory_are_those_of_the_range(
 
         other = Lake.open(str(folder))
         with monkeypatch.context() as patched:
-            patched.setattr("udtf.lake.metadata.store.rows_of", count)
+            for module in ("access", "store", "partition_rows"):
+                patched.setattr(f"udtf.lake.metadata.{module}.rows_of", count)
             _trace(other, process, 300, 360)
         kept[nb_uploads] = other.metrics.registry.get_sample_value("flightsrv_cache_bytes", {"cache": "index"}) or 0
         opened.close()
