@@ -22,7 +22,7 @@ from flightsrv.tracing.scopes import MAX_SCOPES, Scope, calling_scope, sendable
 from flightsrv.tracing.trace_context import TraceContext, current, entered
 
 _ANYIO = "anyio._backends._asyncio"
-_POOLS = {"concurrent.futures.thread", "multiprocessing.pool", _ANYIO}
+_POOLS = {"concurrent.futures.thread", "multiprocessing.pool", "trio._core._thread_cache", _ANYIO}
 """Modules of threads that serve many callers, and are started by the first of them."""
 
 _ASGIREF = "asgiref.sync"
@@ -161,7 +161,8 @@ def _linked_run(thread: threading.Thread) -> _Run | None:
         return None
     target = vars(thread).get("_target")
     function = type(thread).run if target is None else _function_in(target, vars(thread).get("_args") or ())
-    if type(function) is FunctionType and function.__module__ in _POOLS:
+    plain = function.__func__ if type(function) is MethodType else function
+    if type(plain) is FunctionType and plain.__module__ in _POOLS:
         return None
     return _Run(thread, here, function)
 

@@ -188,7 +188,8 @@ class Sender:
         self._outbox.keep()
 
     def _send_abandoned(self, sink: Sink) -> None:
-        """Send what processes that are over have left in the spool."""
+        """Send what processes that are over have left in the spool for this receiver, and tidy up what they left for
+        others."""
         spool = self._outbox.spool
         if spool is None:
             return
@@ -200,6 +201,9 @@ class Sender:
                     except RefusedError as error:
                         _log.warning("an upload of an earlier process was refused: %s", error)
                     self._outbox.collect()
+            for path, size_bytes in spool.remove_outdated():
+                message = "telemetry that no program has sent for a week was removed: %d bytes in %s"
+                _log.warning(message, size_bytes, path)
         except Exception as error:
             _log.debug("telemetry of an earlier process could not be sent: %s", error)
             self._looks_for_abandoned = True

@@ -28,7 +28,7 @@ TOKEN_VARIABLE = "FLIGHTSRV_TOKEN"
 """Environment variable of the bearer token for a server that wants one."""
 
 RECEIVER_VARIABLE = "FLIGHTSRV_TRACE_TO"
-"""Environment variable by which a traced process tells those that `multiprocessing` starts where to send."""
+"""Environment variable that says where to send by default. A traced process sets it for those that it starts."""
 
 _log = logging.getLogger("flightsrv.tracing")
 
@@ -277,7 +277,8 @@ def start(
     properties: Mapping[str, str] | None = None,
     settings: Settings | None = None,
 ) -> Session:
-    """Begin to record, and send to the HTTP port of a server at `url`, or to a sink of your own.
+    """Begin to record, and send to the HTTP port of a server at `url`, by default that of the environment
+    (`FLIGHTSRV_TRACE_TO`), or to a sink of your own.
 
     The receiver need not be there yet. Recording ends with `stop` or with the program, which waits a moment for
     what is left to be sent. A program that is recorded already goes on as it was, with a warning. A child made by
@@ -292,10 +293,13 @@ def start(
         properties: added to those of the process.
 
     Raises:
-        ValueError: not exactly one of `url` and `sink` is given, or the url or the token is none.
+        ValueError: both `url` and `sink` are given, or neither, nor is there one in the environment; or the url or the
+            token is none.
     """
+    if url is None and sink is None:
+        url = os.environ.get(RECEIVER_VARIABLE) or None
     if (url is None) == (sink is None):
-        raise ValueError("give one of url and sink: where to send what is recorded")
+        raise ValueError(f"give one of url and sink, or set {RECEIVER_VARIABLE}: where to send what is recorded")
     return _start(url, token, ca_file, sink, properties or {}, settings or Settings(), is_told_at_once=True)
 
 

@@ -3,13 +3,15 @@
     ROOT/RECEIVER/PROCESS_ID/lock               locked by the process while it lives
                              000000000001       uploads, in order
 
-A process that finds a folder of its receiver whose lock is free sends what is in there, and removes it. The lock is
-that of the file (`flock`), which the system lifts however the process ends. Files are written whole or not at all, but
-not synced: they survive any end of the process, not one of the machine.
+A process that finds a folder of its receiver whose lock is free sends what is in there, and removes it. Folders of
+other receivers that no process has touched for a week it removes, because none may ever send to these again. The lock
+is that of the file (`flock`), which the system lifts however the process ends. Files are written whole or not at all,
+but not synced: they survive any end of the process, not one of the machine.
 """
 
 import os
 import stat
+import time
 from collections.abc import Iterator
 from contextlib import suppress
 
@@ -22,6 +24,9 @@ except ImportError:  # where there is no `flock`, there is no spool
 
 SPOOL_VARIABLE = "FLIGHTSRV_SPOOL"
 """Environment variable that names the folder of all spools."""
+
+MAX_AGE_S = 7 * 24 * 3600.0
+"""How long the uploads for a receiver wait for a program that sends to it."""
 
 _LOCK = "lock"
 _PIECE_BYTES = 1 << 20
@@ -93,6 +98,19 @@ class Spool:
                     yield Abandoned(path)
                 finally:
                     lock.release()
+
+    def remove_outdated(self) -> Iterator[tuple[str, int]]:
+        """Remove what has waited too long for a program that sends to another receiver; gives the folder of each
+        process, and how many bytes were in it."""
+        oldest = time.time() - MAX_AGE_S
+        for receiver in _folders(self._root):
+            for path in _folders(receiver) if receiver != self.folder else ():
+                lock = _Lock.take(os.path.join(path, _LOCK)) if _modified(path) < oldest else None
+                if lock is not None:
+                    try:
+                        yield path, _remove(path)
+                    finally:
+                        lock.release()
 
     def close(self) -> None:
         """Let go of the folder; remove it if it is empty."""
@@ -201,6 +219,32 @@ def _read(path: str) -> bytes:
             return b"".join(pieces)
     except FileNotFoundError:
         return b""
+
+
+def _folders(path: str) -> list[str]:
+    try:
+        return [entry.path for entry in os.scandir(path) if entry.is_dir(follow_symlinks=False)]
+    except OSError:
+        return []
+
+
+def _modified(path: str) -> float:
+    """When something was put into a folder last, or taken out; now, if it is gone."""
+    try:
+        return os.stat(path).st_mtime
+    except OSError:
+        return time.time()
+
+
+def _remove(path: str) -> int:
+    """Remove a folder, as far as that goes; returns how many bytes were in its files."""
+    size_bytes = 0
+    with suppress(OSError):
+        for entry in os.scandir(path):
+            size_bytes += entry.stat().st_size
+            os.unlink(entry.path)
+        os.rmdir(path)
+    return size_bytes
 
 
 def _remove_if_empty(path: str) -> None:

@@ -11,7 +11,7 @@ import pytest
 
 from flightsrv import tracing
 from flightsrv.client import connect
-from flightsrv.tracing.spool import Spool
+from flightsrv.tracing.spool import MAX_AGE_S, Spool
 from tests.support.ports import free_port
 from tests.tracing.servers import tracing_server
 from tests.tracing.test_children import PRELUDE, ROOT, run_file, spans_of
@@ -222,6 +222,24 @@ def test_a_living_process_keeps_its_spool(tmp_path: Path) -> None:
     living.close()  # it is not empty, so it stays
     assert [upload for folder in other.abandoned() for upload in folder.uploads()] == [b"one", b"two"]
     assert files_below(tmp_path) == []
+
+
+def test_what_no_program_ever_sends_is_removed(tmp_path: Path) -> None:
+    """After a week, of servers that this program does not send to, unless their program lives."""
+    old, living, young, own = (
+        Spool(str(tmp_path), server, process, max_bytes=1000)
+        for server, process in (("old", "one"), ("old", "two"), ("young", "three"), ("own", "four"))
+    )
+    for spool in (old, living, young, own):
+        spool.add(b"telemetry")
+        if spool is not living:
+            spool.close()
+        if spool is not young:
+            os.utime(spool.path, (0, time.time() - MAX_AGE_S - 60))
+    assert list(Spool(str(tmp_path), "own", "five", max_bytes=1000).remove_outdated()) == [(old.path, 9)]
+    assert {name.partition("/")[2] for name in files_below(tmp_path)} == {
+        f"{process}/{name}" for process in ("two", "three", "four") for name in ("lock", "000000000001")
+    }
 
 
 def test_a_folder_of_another_user_is_no_spool(tmp_path: Path) -> None:

@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
+from multiprocessing.pool import ThreadPool
 from pathlib import Path
 from typing import Any
 from unittest.mock import MagicMock
@@ -334,10 +335,13 @@ def test_threads_of_pools_are_not_those_of_their_first_caller() -> None:
             with tracing.span("first"):
                 pool.submit(_job).result()
             pool.submit(_job).result()
+        with tracing.span("pool of multiprocessing"), ThreadPool(1) as others:
+            others.apply(_job)
 
     sink = _recorded(run)
     assert len(_links(sink)) == 1
     assert tree(sink.of_thread("pool_0")) == "_job\n  in a job\nin a job"
+    assert [tree(events) for events in sink.events.values()].count("in a job") == 1
 
 
 def test_a_link_is_within_both_spans() -> None:

@@ -206,6 +206,17 @@ def test_start_says_what_is_wrong_with_its_arguments(arguments: dict[str, object
         tracing.start(**arguments)  # type: ignore[arg-type]
 
 
+def test_the_environment_says_where_to_send(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where the program does not; and is as it was afterwards."""
+    monkeypatch.setenv("FLIGHTSRV_TRACE_TO", "http://127.0.0.1:1")
+    with tracing.start(settings=tracing.Settings(stop_timeout_s=0.0, spool="")) as session:
+        assert session.statistics().is_recording
+    assert os.environ["FLIGHTSRV_TRACE_TO"] == "http://127.0.0.1:1"
+    monkeypatch.setenv("FLIGHTSRV_TRACE_TO", "grpc://127.0.0.1:1")
+    with pytest.raises(ValueError, match="expected http://HOST:PORT"):
+        tracing.start()
+
+
 def test_recording_and_sending_need_the_standard_library_only() -> None:
     """From the import to the end, with a server that is away, a span of each kind, and a child."""
     done = subprocess.run(
