@@ -9,6 +9,7 @@ from collections import deque
 from typing import Any
 
 from flightsrv.tracing.buffers import FIRST_TICKS, MEASURE, Buffer, ThreadBuffer
+from flightsrv.tracing.pace import Pace
 from flightsrv.tracing.process_info import Description
 from flightsrv.tracing.recorder import Recorder
 from flightsrv.tracing.scopes import sendable
@@ -62,6 +63,7 @@ class Outbox:
         self._max_pending_bytes = max_pending_bytes
         self._is_safe = is_safe
         self._is_known = False
+        self._pace = Pace()
         self._memory_bytes = 0
         self._uploads: deque[Upload] = deque()
         self._streams: dict[str, Stream] = {}
@@ -86,6 +88,7 @@ class Outbox:
         blocks: list[Block] = []
         nb_events = chars = 0
         for buffer, is_abandoned, first_ordinal, pieces in taken:
+            self._pace.keep()
             for block in self._blocks(buffer, first_ordinal, pieces):
                 block_chars = block.count_chars()
                 is_full = (
@@ -191,7 +194,8 @@ class Outbox:
 
     def _add(self, blocks: list[Block], nb_events: int) -> None:
         try:
-            upload = Upload(encode_upload(self._process, blocks, self._recorder.scopes), nb_events)
+            data = encode_upload(self._process, blocks, self._recorder.scopes, self._pace.keep)
+            upload = Upload(data, nb_events)
         except Exception:
             # A defect of this library, or no memory is left.
             _log.warning("%d events could not be encoded, and are lost", nb_events, exc_info=True)

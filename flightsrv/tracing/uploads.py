@@ -37,7 +37,8 @@ import struct
 import sys
 import zlib
 from array import array
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from itertools import count
 from typing import Any, NamedTuple
 
 from flightsrv.tracing.attributes import encode, noted_chars
@@ -53,6 +54,8 @@ TEXT_COLUMNS = {LOG: 3, MEASURE: 2, LINK: 3}
 """Where the number of a text is in the events of a kind."""
 VALUE_COLUMN = 3
 """Where the bits of a float are in those of counters."""
+_PACED_EVENTS = 16
+"""With attributes, so many take some hundredths of a millisecond."""
 
 
 class Stream(NamedTuple):
@@ -94,27 +97,31 @@ def raw_size_bytes_of(upload: bytes) -> int:
     return raw_size_bytes
 
 
-def encode_upload(process: Description, blocks: Sequence[Block], scopes: ScopeTable) -> bytes:
-    """The bytes of an upload of one block at least."""
+def encode_upload(
+    process: Description, blocks: Sequence[Block], scopes: ScopeTable, pace: Callable[[], None] = lambda: None
+) -> bytes:
+    """The bytes of an upload of one block at least. `pace` is called now and then."""
     stream_numbers: dict[str, int] = {}
     streams: list[Stream] = []
     rows: list[tuple[int, int, int, int]] = []
     codes: set[int] = set()
     texts: dict[str, int] = {}
     tables = [array("q") for _ in WIDTHS]
-    noted: list[list[tuple[int, bytes]]] = [[] for _ in WIDTHS]
+    noted = [_Noted([], []) for _ in WIDTHS]
     for block in blocks:
+        pace()
         stream = block.stream
         if block.may_have_attributes:
-            block, of_block = _without_attributes(block)
             first_row = len(tables[stream.kind]) // WIDTHS[stream.kind]
-            noted[stream.kind] += ((first_row + row, attributes) for row, attributes in of_block)
+            block = _without_attributes(block, first_row, noted[stream.kind], pace)
         number = stream_numbers.setdefault(stream.stream_id, len(streams))
         if number == len(streams):
             streams.append(stream)
         rows.append((number, block.first_ordinal, block.nb_events, block.least_ticks))
         codes.update(block.items[1 :: WIDTHS[stream.kind]])
-        tables[stream.kind].extend(array("q", _integers(block, texts)))
+        integers = _integers(block, texts)
+        pace()
+        tables[stream.kind].extend(array("q", integers))
     used = sorted(set(map(abs, codes)))
     header: dict[str, Any] = {
         "process": process,
@@ -124,36 +131,48 @@ def encode_upload(process: Description, blocks: Sequence[Block], scopes: ScopeTa
         "scopes": [scopes[code] for code in used],
         "texts": list(texts),
     }
-    if any(noted):
-        header["attributes"] = list(map(len, noted))
+    if any(of_kind.rows for of_kind in noted):
+        header["attributes"] = [len(of_kind.rows) for of_kind in noted]
     text = json.dumps(header, separators=(",", ":")).encode()
     parts = [HEADER_SIZE.pack(len(text)), text]
     for table, width in zip(tables, WIDTHS, strict=True):
+        pace()
         if sys.byteorder == "big":
             table.byteswap()
         values = table.tobytes()
         parts += (values[plane :: width * INTEGER_BYTES] for plane in range(width * INTEGER_BYTES))
-    with_attributes = [row for of_kind in noted for row in of_kind]
-    parts.append(struct.pack(f"<{len(with_attributes)}q", *(row for row, _ in with_attributes)))
-    parts.append(struct.pack(f"<{len(with_attributes)}I", *(len(attributes) for _, attributes in with_attributes)))
-    parts += (attributes for _, attributes in with_attributes)
+    noted_rows = [row for of_kind in noted for row in of_kind.rows]
+    attributes = [data for of_kind in noted for data in of_kind.attributes]
+    parts.append(struct.pack(f"<{len(noted_rows)}q", *noted_rows))
+    parts.append(struct.pack(f"<{len(attributes)}I", *map(len, attributes)))
+    parts += attributes
+    pace()
     raw = b"".join(parts)
     body = zlib.compress(raw, 1)
     return PREFIX.pack(MAGIC, len(body), len(raw)) + body
 
 
-def _without_attributes(block: Block) -> tuple[Block, list[tuple[int, bytes]]]:
-    """A block with nothing but codes, and which of its events have which attributes."""
+class _Noted(NamedTuple):
+    """Which of the events of a kind have attributes, by row, and the bytes of these."""
+
+    rows: list[int]
+    attributes: list[bytes]
+
+
+def _without_attributes(block: Block, first_row: int, noted: _Noted, pace: Callable[[], None]) -> Block:
+    """A block with nothing but codes; the attributes of its events, which begin at that row, are added to `noted`."""
     width = WIDTHS[block.stream.kind]
     items = list(block.items)
     codes = items[1::width]
-    noted = []
     for row, code in enumerate(codes):
         if type(code) is tuple:
             codes[row] = code[0]
-            noted.append((row, encode(code[1])))
+            noted.rows.append(first_row + row)
+            noted.attributes.append(encode(code[1]))
+            if not len(noted.rows) % _PACED_EVENTS:
+                pace()
     items[1::width] = codes
-    return block._replace(items=items), noted
+    return block._replace(items=items)
 
 
 def _integers(block: Block, texts: dict[str, int]) -> list[int]:
@@ -166,8 +185,8 @@ def _integers(block: Block, texts: dict[str, int]) -> list[int]:
     width = WIDTHS[kind]
     integers = list(block.items)
     of_block = integers[column::width]
-    for text in dict.fromkeys(of_block):
-        texts.setdefault(text, len(texts))
+    new = [text for text in dict.fromkeys(of_block) if text not in texts]
+    texts.update(zip(new, count(len(texts)), strict=False))
     integers[column::width] = map(texts.__getitem__, of_block)
     if kind == MEASURE:
         bits = array("q")

@@ -440,8 +440,10 @@ def test_what_is_wrong_in_an_upload_is_told(
 
     original = uploads._without_attributes
 
-    def change(block: Any) -> Any:
-        return original(block)[0], [(row, data) for row in rows]
+    def change(block: Any, first_row: int, noted: Any, pace: Any) -> Any:
+        noted.rows.extend(rows)
+        noted.attributes.extend([data] * len(rows))
+        return original(block, first_row, uploads._Noted([], []), pace)
 
     with pytest.raises(InvalidUpload, match=message):
         decode_uploads(upload_of(monkeypatch, change))
