@@ -39,6 +39,7 @@ VIEWER = "https://ui.perfetto.dev"
     show_default=True,
     help="Spans to include; all: logs and counters as well.",
 )
+@click.option("--children", is_flag=True, help="With the processes that they started, that these started, and so on.")
 @click.option("--strict", is_flag=True, help="Fail if any thread cannot be read, instead of leaving it out.")
 @server_options
 def trace(
@@ -47,6 +48,7 @@ def trace(
     begin: int | None,
     end: int | None,
     span_types: str,
+    children: bool,
     strict: bool,
     server: ServerAddress,
 ) -> None:
@@ -65,17 +67,17 @@ def trace(
     with server.connect() as client, _progress_display() as show:
 
         def fetch() -> "tuple[TraceResult, str | None]":
+            shown = client.with_children(of_processes) if children else of_processes
             with client.trace_chunks(
-                of_processes, begin=begin, end=end, span_types=span_types, strict=strict, progress=show
+                shown, begin=begin, end=end, span_types=span_types, strict=strict, progress=show
             ) as chunks:
                 result = _write_to_stdout(chunks) if output == STDOUT else write_trace(chunks, output)
             is_empty_range = not result.nb_spans and not result.failed_threads and (begin, end) != (None, None)
-            return result, _when_there_is_data(client, of_processes) if is_empty_range else None
+            return result, _when_there_is_data(client, shown) if is_empty_range else None
 
         result, data = run_interruptibly(fetch, client.close)
     if data:
-        what = "the process has" if len(of_processes) == 1 else "the processes have"
-        click.echo(f"Warning: there are no spans in this time; {what} data from {data}.", err=True)
+        click.echo(f"Warning: there are no spans in this time; {data}.", err=True)
     for failed in result.failed_threads:
         click.echo(printable(f"Warning: thread {failed.stream_id} is missing: {failed.message}"), err=True)
     if result.lost_events:
@@ -95,8 +97,7 @@ def trace(
 
 
 def _when_there_is_data(client: "QueryClient", process_ids: Sequence[str]) -> str | None:
-    """The times from the first event of processes to the last one, in words; None if they have none at all, or the
-    server is gone by now."""
+    """From when to when processes have events, in words; None if they have none, or the server is gone by now."""
     from flightsrv.client import FlightsrvError
     from flightsrv.client.process_ids import whole_process_id
     from flightsrv.client.times import rfc3339, time_ns
@@ -110,7 +111,8 @@ def _when_there_is_data(client: "QueryClient", process_ids: Sequence[str]) -> st
         return None
     if not begin.is_valid:
         return None
-    return f"{rfc3339(time_ns(begin, 'begin'))} to {rfc3339(time_ns(end, 'end'))}"
+    what = "the process has" if len(process_ids) == 1 else "the processes have"
+    return f"{what} data from {rfc3339(time_ns(begin, 'begin'))} to {rfc3339(time_ns(end, 'end'))}"
 
 
 def _write_to_stdout(chunks: "TraceStream") -> "TraceResult":

@@ -22,7 +22,7 @@ from flightsrv.client.errors import (
     translated_errors,
 )
 from flightsrv.client.inline import Trace
-from flightsrv.client.process_ids import whole_process_id
+from flightsrv.client.process_ids import whole_process_id, with_children
 from flightsrv.client.streams import QueryStream
 from flightsrv.client.times import Time, range_ns, rfc3339
 from flightsrv.client.tls import Tls
@@ -180,6 +180,11 @@ class QueryClient:
     def processes(self) -> pa.Table:
         """All processes in the lake, in order of their start."""
         return self.query("SELECT * FROM processes ORDER BY start_time, process_id")
+
+    def with_children(self, process_id: str | Sequence[str]) -> list[str]:
+        """The id of a process, or of several, and those of all that they started, that these started, and so on: what
+        a trace takes to show them together."""
+        return with_children(self.query, [process_id] if isinstance(process_id, str) else process_id)
 
     def trace_chunks(
         self,

@@ -7,6 +7,7 @@ from fastapi import APIRouter, Depends, Path, Query
 from pydantic import BaseModel
 
 from flightsrv.client import InvalidRequest, NotFound, QueryClient
+from flightsrv.client.process_ids import DESCENDANTS
 from flightsrv.client.times import rfc3339
 from flightsrv.gateway.callers import Callers
 from flightsrv.gateway.errors import problems
@@ -51,16 +52,6 @@ _COLUMNS = """
     arrow_cast(start_time, 'Int64') AS start_ns, arrow_cast(last_update_time, 'Int64') AS update_ns, properties,
     (SELECT count(*) FROM processes AS child WHERE child.parent_process_id = processes.process_id) AS nb_children
 """
-
-_DESCENDANTS = """
-    WITH RECURSIVE descendants AS (
-        SELECT process_id FROM processes WHERE parent_process_id = $1
-        UNION
-        SELECT child.process_id
-        FROM processes AS child JOIN descendants ON child.parent_process_id = descendants.process_id
-    )
-"""
-"""Each once, whatever they say of their parents."""
 
 _SEARCHED = """
     lower(concat_ws(' ', process_id, exe, username, realname, computer, distro,
@@ -129,7 +120,7 @@ def processes_router(callers: Callers) -> APIRouter:
         """The processes that a process started, those that these started, and so on; the first one on top."""
         check_known(client, [process_id])
         found = "process_id IN (SELECT process_id FROM descendants) AND process_id <> $1"
-        return _process_page(client, _DESCENDANTS, found, [process_id], "start_time, process_id", limit, 0)
+        return _process_page(client, DESCENDANTS, found, [process_id], "start_time, process_id", limit, 0)
 
     return router
 

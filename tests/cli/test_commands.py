@@ -10,6 +10,8 @@ from dataclasses import replace
 import pyarrow as pa
 import pytest
 
+from flightsrv import telemetry
+from flightsrv.client import connect
 from tests.cli.conftest import FLIGHTSRV
 from tests.model.trace_reader import read_trace
 
@@ -86,6 +88,20 @@ def test_several_processes_make_one_trace(shell, imported):
         [FLIGHTSRV, "trace", *imported, "-o", "-", "--url", shell.url], capture_output=True, check=True
     )
     assert (piped.stdout, piped.stderr) == (together, b"")
+
+
+def test_a_process_with_its_children_is_one_trace(shell):
+    """All below it, as if their ids were given; the first characters of its own are enough."""
+    family = {"mother-1": None, "child-1": "mother-1", "child-2": "mother-1", "grandchild-1": "child-1"}
+    processes = [telemetry.Process(each, 10**9, 0, 0, exe=each, parent_process_id=of) for each, of in family.items()]
+    with connect(shell.url) as client:
+        client.ingest("processes", telemetry.processes_batch(processes))
+    shell.lines("trace", "mother", "--children", "-o", "family.pftrace")
+    shell.lines("trace", *family, "-o", "each.pftrace")
+    shell.lines("trace", "mother", "-o", "mother.pftrace")
+    traces = [(shell.folder / f"{name}.pftrace").read_bytes() for name in ("family", "each", "mother")]
+    assert traces[0] == traces[1] != traces[2]
+    assert all(name.encode() in traces[0] for name in family)
 
 
 def test_of_several_processes_one_that_is_unknown_fails_the_trace(shell, imported):

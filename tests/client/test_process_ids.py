@@ -9,10 +9,12 @@ from flightsrv.client import InvalidRequest, NotFound, QueryClient
 from flightsrv.client.process_ids import MAX_CANDIDATES, whole_process_id
 
 
-def add_processes(client: QueryClient, process_ids: Iterable[str]) -> None:
-    """Processes that start one second after the other."""
+def add_processes(client: QueryClient, process_ids: Iterable[str], **parents: str) -> None:
+    """Processes that start one second after the other, those that are named with the parents that are given."""
     processes = [
-        telemetry.Process(process_id, 1_000, number * 10**9, 0, exe="/opt/program")
+        telemetry.Process(
+            process_id, 1_000, number * 10**9, 0, exe="/opt/program", parent_process_id=parents.get(process_id)
+        )
         for number, process_id in enumerate(process_ids)
     ]
     client.ingest("processes", telemetry.processes_batch(processes))
@@ -56,3 +58,14 @@ def test_an_unknown_process_is_not_found(client: QueryClient, process_id: str, p
     """Nothing stands for no process, even where there is one alone."""
     with pytest.raises(NotFound, match=f"process '{prefix}' is unknown"):
         client.trace(prefix)
+
+
+def test_children_and_theirs(client: QueryClient) -> None:
+    """Below those that were given, in the order of their starts, each once, also where they go round in a circle."""
+    family = {"bee": "ant", "cat": "bee", "dog": "ant", "egg": "gone", "hen": "fox", "fox": "hen"}
+    add_processes(client, ["ant", "dog", "bee", "cat", "egg", "fox", "hen"], **family)
+    assert client.with_children("ant") == ["ant", "dog", "bee", "cat"]
+    assert client.with_children(["bee", "an"]) == ["bee", "ant", "cat", "dog"]
+    assert client.with_children(["egg", "unknown"]) == ["egg", "unknown"]
+    assert client.with_children("hen") == ["hen", "fox"]
+    assert client.trace(client.with_children("ant")) == client.trace(["ant", "dog", "bee", "cat"])
