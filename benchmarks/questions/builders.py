@@ -7,15 +7,17 @@ Workers wait for such a store most of the time, so that two cores can show what 
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from importlib import import_module
 from pathlib import Path
 
-from distributed import LocalCluster
+from distributed import Client, LocalCluster
 
 from benchmarks import slow_files, stores
 from benchmarks.lakes import Workbench
 from benchmarks.recordings import TEN_MILLION, Whole
 from benchmarks.results import Result
 from benchmarks.servers import TimedTrace, check_equal
+from udtf.lake.builds import build_at
 
 PROCESSES = (1, 2)
 WORKERS = (2, 4, 8)
@@ -64,4 +66,7 @@ def _cluster(nb_workers: int, latency_ms: float) -> Iterator[str]:
         preload=[str(Path(slow_files.__file__))],
         env={slow_files.LATENCY_VARIABLE: str(latency_ms)},
     ) as cluster:
+        with Client(cluster, set_as_default=False) as client:
+            # What workers load at their first build takes each of them longer than ten builds.
+            client.run(import_module, build_at.__module__)
         yield str(cluster.scheduler_address).replace("tcp://", "dask://")
