@@ -187,7 +187,7 @@ def test_the_archives_are_whole(source: Path, wheel: Path) -> None:
         entry_points = archive.read(metadata.replace("METADATA", "entry_points.txt")).decode()
     assert not re.findall(r"^Requires-Dist: (?!.*extra ==).*$", told, re.MULTILINE)
     assert "License-Expression: Apache-2.0" in told
-    assert "[pytest11]\nflightsrv = flightsrv.tracing.integrations.pytest_plugin\n" in entry_points
+    assert "[pytest11]\nflightsrv = flightsrv.pytest_plugin\n" in entry_points
     assert any(name.endswith("licenses/LICENSE") for name in names)
     assert {"flightsrv/gateway/page/index.html", "flightsrv/wire/flight_sql.fds", "flightsrv/py.typed"} <= names
     assert {f"{name}.pyi" for name in ("flightsrv/wire/flight_sql_pb2", "udtf/perfetto/perfetto_trace_pb2")} <= names

@@ -1,6 +1,6 @@
 """A plugin for pytest: spans for tests, their setup, call and teardown, and for fixtures.
 
-pytest finds it where this package is installed. It records into what records the process from the start:
+`flightsrv.pytest_plugin` loads it. It records into what records the process from the start:
 `flightsrv run --to tests.pftrace -m pytest`, `pytest --flightsrv-trace http://HOST:PORT`, or a `tracing.start` in the
 first conftest.py.
 """
@@ -14,15 +14,6 @@ from flightsrv.tracing.recorder import active, span
 from flightsrv.tracing.session import Session, start
 
 _SESSION = pytest.StashKey[Session]()
-
-
-def pytest_addoption(parser: pytest.Parser) -> None:
-    parser.getgroup("flightsrv").addoption(
-        "--flightsrv-trace",
-        metavar="URL",
-        help="record the tests, and send to the HTTP port of a flightsrv server; for a file: "
-        "flightsrv run --to FILE.pftrace -m pytest",
-    )
 
 
 def pytest_configure(config: pytest.Config) -> None:

@@ -63,7 +63,7 @@ def test_the_examples_are_traced(server: TracingServer, tmp_path: Path) -> None:
         urls = [f"{site}/hello/you" for site in (asgi, wsgi)]
         assert run(server, str(EXAMPLES / "http_clients.py"), *urls) == '"Hello you"\nHello you\n'
     assert run(server, str(EXAMPLES / "database.py")) == "13\n"
-    plugin = ["-p", "no:flightsrv", "-p", "flightsrv.tracing.integrations.pytest_plugin", "-p", "no:cacheprovider"]
+    plugin = ["-p", "no:flightsrv", "-p", "flightsrv.pytest_plugin", "-p", "no:cacheprovider"]
     options = [*plugin, f"--rootdir={tmp_path}", "--flightsrv-trace", server.http_url]
     run(server, "-m", "pytest", *options, str(EXAMPLES / "test_words.py"))
     with connect(server.url) as client:

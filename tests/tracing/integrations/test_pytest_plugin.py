@@ -49,10 +49,12 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[TracingServer]:
         yield running
 
 
-def run_pytest(folder: Path, before: list[str], *options: str) -> "subprocess.CompletedProcess[str]":
-    (folder / "test_it.py").write_text(TESTS)
+def run_pytest(
+    folder: Path, before: list[str], *options: str, tests: str = TESTS
+) -> "subprocess.CompletedProcess[str]":
+    (folder / "test_it.py").write_text(tests)
     # By its module, whether or not the installation knows it by its name.
-    plugin = ["-p", "no:flightsrv", "-p", "flightsrv.tracing.integrations.pytest_plugin", "-p", "no:cacheprovider"]
+    plugin = ["-p", "no:flightsrv", "-p", "flightsrv.pytest_plugin", "-p", "no:cacheprovider"]
     command = [sys.executable, *before, "-m", "pytest", *plugin, *options]
     environment = {name: value for name, value in os.environ.items() if not name.startswith("PYTEST_")}
     return subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, check=False)
@@ -79,3 +81,15 @@ def test_a_url_that_is_none_is_told(tmp_path: Path) -> None:
     done = run_pytest(tmp_path, [], "--flightsrv-trace", "tests.pftrace")
     assert done.returncode == 4
     assert "--flightsrv-trace: url 'tests.pftrace': expected http://HOST:PORT" in done.stderr
+
+
+def test_tests_that_are_not_recorded_load_nothing(tmp_path: Path) -> None:
+    """Though pytest finds the plugin wherever the package is installed."""
+    tests = """
+import sys
+
+def test_modules():
+    assert [name for name in sys.modules if name.startswith("flightsrv.")] == ["flightsrv.pytest_plugin"]
+"""
+    done = run_pytest(tmp_path, [], tests=tests)
+    assert done.returncode == 0, done.stdout + done.stderr
