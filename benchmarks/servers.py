@@ -130,9 +130,7 @@ class Server:
 
     def peak_memory_bytes(self) -> int:
         """The most memory that the server ever had resident; its workers plan a trace, and see nothing of it."""
-        status = Path(f"/proc/{self.pid}/status").read_text()
-        peak_kib = next(line.split()[1] for line in status.splitlines() if line.startswith("VmHWM:"))
-        return int(peak_kib) * 1024
+        return peak_memory_bytes(self.pid)
 
     def memory_bytes(self) -> int:
         """What the server and its workers have of the memory of the machine (PSS: pages that several of them have are
@@ -144,13 +142,20 @@ class Server:
         return [self.pid, *(child.pid for child in psutil.Process(self.pid).children(recursive=True))]
 
     def _cpu_ns_by_pid(self) -> dict[int, int]:
-        return {pid: _cpu_ns(pid) for pid in self.pids()}
+        return {pid: cpu_ns(pid) for pid in self.pids()}
 
     def _cpu_ns_since(self, before_ns: Mapping[int, int]) -> int:
         return sum(max(0, ns - before_ns.get(pid, 0)) for pid, ns in self._cpu_ns_by_pid().items())
 
 
-def _cpu_ns(pid: int) -> int:
+def peak_memory_bytes(pid: int) -> int:
+    """The most memory that a process ever had resident."""
+    status = Path(f"/proc/{pid}/status").read_text()
+    peak_kib = next(line.split()[1] for line in status.splitlines() if line.startswith("VmHWM:"))
+    return int(peak_kib) * 1024
+
+
+def cpu_ns(pid: int) -> int:
     """The time that a process has computed; 0 if it has ended."""
     try:
         # What clock_getcpuclockid(3) gives for a process: Linux makes the clock's number from that of the process.

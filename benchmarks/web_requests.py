@@ -10,169 +10,25 @@ sent. Needs Linux. Prints a table.
 """
 
 import http.client
-import http.server
 import json
-import logging
-import os
 import statistics
-import subprocess
 import sys
+import tempfile
 import threading
 import time
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
-from multiprocessing import Process
+from contextlib import ExitStack
 from pathlib import Path
 from typing import NamedTuple
+from urllib.parse import urlsplit
 
-import uvicorn
-from fastapi import FastAPI
-from pydantic import BaseModel
-
-from flightsrv import tracing
-from flightsrv.tracing.integrations.asgi import TracingMiddleware
-from tests.support.ports import free_port
+from benchmarks.servers import cpu_ns, listening, peak_memory_bytes
+from benchmarks.web_application import WAYS
 
 NB_CONNECTIONS = 8
 NB_REQUESTS = 3_000
 """Of all connections, in one round: some seconds, within which the sender comes by."""
 NB_WARM_UP = 300
-_START_TIMEOUT_S = 60.0
-
-_log = logging.getLogger(__name__)
-
-
-class Line(BaseModel):
-    """Of an order, as it is answered."""
-
-    product: str
-    amount: int
-    price: float
-
-
-class Order(BaseModel):
-    """An order, as it is answered."""
-
-    number: int
-    user: str
-    lines: list[Line]
-    total: float
-
-
-class _Shop:
-    """What the application does for a request: some hundred calls without a wait. `way` may trace any of it."""
-
-    def user_of(self, number: int) -> str:
-        return f"user {number % 97}"
-
-    def lines_of(self, number: int) -> list[Line]:
-        return [self.line_of(number, position) for position in range(10)]
-
-    def line_of(self, number: int, position: int) -> Line:
-        return Line(product=self.product(number + position), amount=position + 1, price=self.price(number, position))
-
-    def product(self, number: int) -> str:
-        return f"product {number % 1009}"
-
-    def price(self, number: int, position: int) -> float:
-        return (number * 7 + position * 13) % 1000 / 10
-
-    def total(self, lines: list[Line]) -> float:
-        return sum(self.of_line(line) for line in lines)
-
-    def of_line(self, line: Line) -> float:
-        return line.amount * line.price
-
-
-_shop = _Shop()
-app = FastAPI()
-
-
-@app.get("/orders/{number}")
-async def order(number: int) -> Order:
-    """What is asked for under load; two lines of the log."""
-    _log.info("order %d is asked for", number)
-    user, lines = _shop.user_of(number), _shop.lines_of(number)
-    total = _shop.total(lines)
-    _log.info("order %d has %d lines", number, len(lines), extra={"user": user, "total": total})
-    return Order(number=number, user=user, lines=lines, total=total)
-
-
-@app.post("/flush")
-def flush() -> dict[str, object]:
-    """Sends all that was recorded; says what became of it."""
-    is_sent = tracing.flush()
-    found = tracing.statistics()
-    lost = found.dropped_spans + found.dropped_entries + found.refused_events + found.misplaced_ends
-    return {"is_sent": is_sent, "sent_events": found.sent_events, "lost": lost}
-
-
-def _trace_spans() -> None:
-    """The request, by the middleware, and thirteen spans within it, ten of them with attributes."""
-    app.add_middleware(TracingMiddleware)
-    for name in ("user_of", "lines_of", "line_of", "total"):
-        setattr(_shop, name, tracing.traced(arguments=name == "line_of")(getattr(_shop, name)))
-
-
-class Way(NamedTuple):
-    """A way of tracing the application: what is called before it starts, and whether anything is recorded at all."""
-
-    prepare: Callable[[], object]
-    is_recording: bool = True
-    has_vitals: bool = False
-
-
-def _with_logs() -> None:
-    _trace_spans()
-    logging.getLogger().addHandler(tracing.LogHandler())
-
-
-def _calls(*patterns: str) -> Callable[[], None]:
-    def prepare() -> None:
-        app.add_middleware(TracingMiddleware)
-        tracing.trace_modules(*patterns)
-
-    return prepare
-
-
-WAYS = {
-    "without": Way(lambda: None, is_recording=False),
-    "the middleware, nothing recorded": Way(_trace_spans, is_recording=False),
-    "the middleware, and spans": Way(_trace_spans),
-    "the same, with logs and vital signs": Way(_with_logs, has_vitals=True),
-    "the middleware, and every call of the application": Way(_calls("__main__"), has_vitals=True),
-    "the middleware, and every call of all modules": Way(_calls("*"), has_vitals=True),
-}
-
-
-def serve(name: str, port: int, receiver: str) -> None:
-    """The program of a way of tracing. Whatever is recorded, the log also goes where the logs of programs go."""
-    way = WAYS[name]
-    with ExitStack() as stack:
-        root = logging.getLogger()
-        root.setLevel(logging.INFO)
-        root.addHandler(logging.StreamHandler(stack.enter_context(Path(os.devnull).open("w"))))
-        if way.is_recording:
-            settings = tracing.Settings(vitals_every_s=1.0 if way.has_vitals else None)
-            stack.enter_context(tracing.start(receiver, settings=settings))
-        way.prepare()
-        uvicorn.run(app, port=port, log_config=None, access_log=False)
-
-
-class _Receiver(http.server.BaseHTTPRequestHandler):
-    """Takes everything, and stores nothing."""
-
-    def do_POST(self) -> None:
-        self.rfile.read(int(self.headers["Content-Length"]))
-        self.send_response(200)
-        self.end_headers()
-
-    def log_message(self, *_: object) -> None:
-        pass
-
-
-def _receive(port: int) -> None:
-    http.server.ThreadingHTTPServer(("127.0.0.1", port), _Receiver).serve_forever()
+_MODULE = "benchmarks.web_application"
 
 
 class Round(NamedTuple):
@@ -189,34 +45,15 @@ class Round(NamedTuple):
 class _Application:
     """The program of a way of tracing, while it runs."""
 
-    def __init__(self, name: str, receiver: str) -> None:
-        self._port = free_port()
-        command = [sys.executable, "-m", "benchmarks.web_requests", name, str(self._port), receiver]
-        self._process = subprocess.Popen(command)
+    def __init__(self, url: str, pid: int) -> None:
+        self._address = urlsplit(url).netloc
+        self.pid = pid
         self._events = 0
-        deadline = time.monotonic() + _START_TIMEOUT_S
-        while True:
-            try:
-                self._ask(NB_WARM_UP // NB_CONNECTIONS, [])
-                break
-            except ConnectionError:
-                if self._process.poll() is not None or time.monotonic() > deadline:
-                    raise
-                time.sleep(0.1)
+        self._ask(NB_WARM_UP // NB_CONNECTIONS, [])
         self._flush()
 
-    def stop(self) -> None:
-        self._process.terminate()
-        self._process.wait()
-
-    @property
-    def peak_bytes(self) -> int:
-        """Of memory, since its start."""
-        lines = Path(f"/proc/{self._process.pid}/status").read_text().splitlines()
-        return next(1024 * int(line.split()[1]) for line in lines if line.startswith("VmHWM"))
-
     def measure(self) -> Round:
-        before_s, before_events = self._cpu_s(), self._events
+        before_ns, before_events = cpu_ns(self.pid), self._events
         took_s: list[float] = []
         each = NB_REQUESTS // NB_CONNECTIONS
         threads = [threading.Thread(target=self._ask, args=(each, took_s)) for _ in range(NB_CONNECTIONS)]
@@ -231,12 +68,12 @@ class _Application:
         return Round(
             1e3 * took_s[len(took_s) // 2],
             1e3 * took_s[len(took_s) * 99 // 100],
-            1e6 * (self._cpu_s() - before_s) / len(took_s),
+            (cpu_ns(self.pid) - before_ns) / 1e3 / len(took_s),
             (self._events - before_events) / len(took_s),
         )
 
     def _ask(self, nb_requests: int, took_s: list[float]) -> None:
-        connection = http.client.HTTPConnection("127.0.0.1", self._port)
+        connection = http.client.HTTPConnection(self._address)
         connection.connect()
         for number in range(nb_requests):
             begin_s = time.perf_counter()
@@ -250,7 +87,7 @@ class _Application:
 
     def _flush(self) -> None:
         """Have everything sent, and see that it was."""
-        connection = http.client.HTTPConnection("127.0.0.1", self._port)
+        connection = http.client.HTTPConnection(self._address)
         connection.request("POST", "/flush")
         found = json.loads(connection.getresponse().read())
         connection.close()
@@ -258,34 +95,17 @@ class _Application:
             raise RuntimeError(f"not everything was recorded: {found}")
         self._events = found["sent_events"]
 
-    def _cpu_s(self) -> float:
-        fields = Path(f"/proc/{self._process.pid}/stat").read_text().rpartition(")")[2].split()
-        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
-
-
-@contextmanager
-def _receiver() -> Iterator[str]:
-    """The URL of a program that stores nothing."""
-    port = free_port()
-    process = Process(target=_receive, args=(port,), daemon=True)
-    process.start()
-    try:
-        yield f"http://127.0.0.1:{port}"
-    finally:
-        process.terminate()
-        process.join()
-
 
 def compare(nb_rounds: int) -> None:
     """Print a table: medians of the rounds, and of what they are as a multiple of the first way's."""
     with ExitStack() as stack:
-        receiver = stack.enter_context(_receiver())
-        programs = {}
-        for name in WAYS:
-            programs[name] = _Application(name, receiver)
-            stack.callback(programs[name].stop)
+        log = Path(stack.enter_context(tempfile.TemporaryDirectory())) / "log"
+        receiver, _ = stack.enter_context(listening([_MODULE], log))
+        programs = {
+            name: _Application(*stack.enter_context(listening([_MODULE, name, receiver], log))) for name in WAYS
+        }
         rounds = [{name: program.measure() for name, program in programs.items()} for _ in range(nb_rounds)]
-        peaks = {name: program.peak_bytes for name, program in programs.items()}
+        peaks = {name: peak_memory_bytes(program.pid) for name, program in programs.items()}
     (first, *_) = WAYS
     print(
         "| a request | events | p50 | times the first | p99 | times the first | CPU | times the first | MB at most |\n"
@@ -302,7 +122,4 @@ def compare(nb_rounds: int) -> None:
 
 
 if __name__ == "__main__":
-    if len(sys.argv) == 4:
-        serve(sys.argv[1], int(sys.argv[2]), sys.argv[3])
-    else:
-        compare(int(sys.argv[1]) if len(sys.argv) == 2 else 7)
+    compare(int(sys.argv[1]) if len(sys.argv) == 2 else 7)

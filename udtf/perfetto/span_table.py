@@ -1,5 +1,5 @@
-"""Spans of several partitions as the compiled loop reads them: where they are, for to copy them together would take as
-long as to write the packets."""
+"""Spans of several partitions as the compiled loop reads them: where they are, because copying them together would take
+as long as writing the packets."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -24,7 +24,7 @@ class SpanTable:
     """Spans of parts, in the order in which a trace shows them, with the ids of their scopes.
 
     Attributes:
-        columns: of each part its begins, ends, depths, and codes of scopes.
+        columns: of each part its begins, ends, depths, and codes of scopes; here so that they stay where they are.
         addresses: of these columns.
         scope_offsets: where in `iids` those of each part begin, and one number more.
         iids: of the scopes of each part, by code.

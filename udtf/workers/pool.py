@@ -40,7 +40,7 @@ class Worker:
 
     Attributes:
         is_idle: whether it waits for a statement.
-        prepared: what it was told last and may be asked to go on with, as its user calls it.
+        prepared: what it has planned and may be asked to run; None if there is nothing.
         max_bytes: memory that it may take.
         is_too_large: whether it was killed for the memory that it took.
         peak_bytes: by how much its memory rose since it was leased, as far as was seen.
@@ -185,12 +185,11 @@ class WorkerPool:
             with self._changed:
                 while not self._idle and self._nb_planning and (left_s := end_s - time.monotonic()) > 0:
                     self._changed.wait(left_s)
-                # The first has waited longest: what it has prepared is the least likely to be asked for.
-                worker = next((idle for idle in self._idle if idle.prepared is prepared), None)
-                worker = worker or next(iter(self._idle), None)
-                if worker is None:
+                if not self._idle:
                     self._nb_planning += plans
                     return None
+                # The first has waited longest: what it has prepared is the least likely to be asked for.
+                worker = next((idle for idle in self._idle if idle.prepared is prepared), self._idle[0])
                 self._idle.remove(worker)
                 if worker.is_worth_keeping:
                     self._nb_planning += plans
